@@ -1,0 +1,1 @@
+"""Presets and training recipes, as flat TOML files."""

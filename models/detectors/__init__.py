@@ -1,0 +1,1 @@
+"""Detectors, one per method; `load_detector` finds them by name."""

@@ -1,0 +1,1 @@
+"""The corridor: detect, route, enhance, and what is told about it afterwards."""

@@ -1,0 +1,1 @@
+"""Frames in, frames out. The only folder that knows FFmpeg."""

@@ -1,0 +1,1 @@
+"""Trained weights, each recorded in `manifest.toml`."""
