@@ -63,6 +63,10 @@ class Summary:
     size: str = ""
     """Output size, `1920x1080`."""
 
+    def spent(self, stage: str, seconds: float) -> None:
+        """Add to a stage's busy time."""
+        self.stage_s[stage] = self.stage_s.get(stage, 0.0) + seconds
+
     @property
     def frames_per_s(self) -> float:
         """Frames out a second of wall clock."""

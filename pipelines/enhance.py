@@ -1,0 +1,104 @@
+"""Every frame leaves at the output's size: untouched, resized, or repaired."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deepclarity.errors import DeviceError
+from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.verdict import Blocks, Plane
+from deepclarity.stream.frame import Frame, Planes
+from deepclarity.stream.planes import resized
+
+from .fit import Fit
+from .records import Lane, Summary
+from .restore import restore
+from .route import Routed
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 5
+"""Failures in a row after which a device counts as lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A frame ready for the encoder, and how it came to be."""
+
+    frame: Frame
+    routed: Routed
+
+
+def enhance(routed: Iterable[Routed], enhancer: Enhancer | None, fit: Fit, summary: Summary) -> Iterator[Done]:
+    """Bring every frame to the output's size down its lane, in order.
+
+    A frame that cannot be repaired goes on resized and is counted; when that happens to several in a row,
+    the device is given up with DeviceError.
+    """
+    failures = 0
+    for item in routed:
+        began = time.perf_counter()
+        lane, frame = item.lane, item.frame
+        if lane is Lane.ENHANCE and enhancer is not None:
+            try:
+                frame = _repaired(frame, enhancer, item.blocks, fit)
+                failures = 0
+            except (DeviceError, MemoryError) as error:
+                failures += 1
+                if failures >= _PATIENCE:
+                    raise DeviceError(f"{enhancer.backend}: failed on {failures} frames in a row: {error}") from error
+                log.warning("frame %d could not be repaired and was resized: %s", frame.index, error)
+                summary.fallback += 1
+                lane = Lane.RESIZE
+        if frame is item.frame and frame.size != fit.size:
+            frame, lane = _resized(frame, fit), Lane.RESIZE
+        if fit.canvas != fit.size:
+            frame = _on_canvas(frame, fit)
+        summary.spent("enhance" if lane is Lane.ENHANCE else "resize", time.perf_counter() - began)
+        _count(lane, summary)
+        yield Done(frame, replace(item, lane=lane))
+
+
+def _count(lane: Lane, summary: Summary) -> None:
+    summary.repaired += lane is Lane.ENHANCE
+    summary.resized += lane is Lane.RESIZE
+    summary.passed += lane is Lane.PASS
+
+
+def _repaired(frame: Frame, enhancer: Enhancer, blocks: Blocks | None, fit: Fit) -> Frame:
+    planes = restore(frame.planes, enhancer=enhancer, blocks=blocks, size=fit.size, max_value=frame.max_value)
+    return replace(frame, planes=planes, picture=None)
+
+
+def _resized(frame: Frame, fit: Fit) -> Frame:
+    """Lanczos to the output's size; a picture of another shape than the first keeps its own, with bars."""
+    width, height = frame.size
+    scale = min(fit.size[0] / width, fit.size[1] / height)
+    inside = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+    if frame.index == 0 or all(abs(a - b) <= 0.02 * b for a, b in zip(inside, fit.size, strict=True)):
+        return resized(frame, fit.size)
+    return _on_canvas(resized(frame, inside), Fit(inside, fit.size, fit.sample_aspect))
+
+
+def _on_canvas(frame: Frame, fit: Fit) -> Frame:
+    """`frame` in the middle of a black frame of `fit.canvas`."""
+    planes: Planes = tuple(  # type: ignore[assignment]
+        _framed(plane, frame, fit, black=0 if k == 0 else (frame.max_value + 1) // 2)
+        for k, plane in enumerate(frame.planes)
+    )
+    return replace(frame, planes=planes, picture=None)
+
+
+def _framed(plane: Plane, frame: Frame, fit: Fit, *, black: int) -> Plane:
+    across, down = round(frame.size[0] / plane.shape[1]), round(frame.size[1] / plane.shape[0])
+    if black == 0:
+        black = 16 << (frame.depth - 8)
+    canvas = np.full((-(-fit.canvas[1] // down), -(-fit.canvas[0] // across)), black, plane.dtype)
+    x, y = fit.offset[0] // across, fit.offset[1] // down
+    canvas[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
+    return canvas  # type: ignore[return-value]

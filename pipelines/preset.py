@@ -1,0 +1,132 @@
+"""Presets: flat TOML onto one frozen dataclass."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from deepclarity.errors import UsageError, did_you_mean
+
+from .route import Routing, Which
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Everything that can be chosen about a run; command-line flags override it."""
+
+    method: str = "grid"
+    """Detector."""
+    model: str = "auto"
+    """Enhancer tier."""
+    which: Which = Which.PIXELATED
+    """Frames to repair: `pixelated`, `all` or `none`."""
+    size: str = "auto"
+    """`auto` (Full HD, larger pictures keep their size), `fhd` or `WIDTHxHEIGHT`."""
+    pad: bool = False
+    """Fill the size up with black bars."""
+    codec: str = "auto"
+    """`h264`, `hevc`, `av1`; auto: h264 for 8 bit, hevc for 10 bit, av1 in webm."""
+    crf: int | None = None
+    """Constant rate factor; the codec's own default without."""
+    speed: str = "superfast"
+    """Encoder effort, in x264's words."""
+    encoder: str = "auto"
+    """`software`, `nvenc`, or auto: NVENC where the enhancer runs on the GPU and a probe says it works."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    on_score: float = 0.6
+    off_score: float = 0.4
+    hold_s: float = 0.5
+    confirm_frames: int = 2
+    source_buffer_frames: int = 4
+    sink_buffer_frames: int = 4
+    restart_every_frames: int = 500
+
+    @property
+    def routing(self) -> Routing:
+        """The part that the router needs."""
+        return Routing(
+            which=self.which,
+            on=self.on_score,
+            off=self.off_score,
+            hold_s=self.hold_s,
+            confirm_frames=self.confirm_frames,
+        )
+
+
+def load_preset(name: str) -> Preset:
+    """A preset by the name of a file in `configs/`, or by the path of a TOML file of one's own."""
+    return preset_from(_read(name), where=name)
+
+
+def preset_from(values: dict[str, Any], *, where: str) -> Preset:
+    """A preset from parsed TOML; UsageError for an unknown key or a value of the wrong type."""
+    known = {item.name: item for item in fields(Preset)}
+    changes = {}
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(f"preset {where}: unknown key '{key}'; {did_you_mean(key, known)}")
+        changes[key] = _converted(key, value, where)
+    return replace(Preset(), **changes)
+
+
+def preset_names() -> list[str]:
+    """The presets that come with DeepClarity."""
+    folder = resources.files("deepclarity.configs")
+    return sorted(
+        item.name.removesuffix(".toml")
+        for item in folder.iterdir()
+        if item.name.endswith(".toml") and not item.name.startswith("train")
+    )
+
+
+def _read(name: str) -> dict[str, Any]:
+    if name.endswith(".toml"):
+        try:
+            return _parse(Path(name).read_text(encoding="utf-8"), name)
+        except OSError as error:
+            raise UsageError(f"preset {name}: cannot be read ({error.strerror}). Check the path.") from error
+    if name not in preset_names():
+        raise UsageError(f"--preset {name}: no such preset; {did_you_mean(name, preset_names())}")
+    return _parse((resources.files("deepclarity.configs") / f"{name}.toml").read_text(encoding="utf-8"), name)
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"preset {name}: not valid TOML: {error}.") from error
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "pad": bool,
+    "crf": int,
+    "confirm_frames": int,
+    "source_buffer_frames": int,
+    "sink_buffer_frames": int,
+    "restart_every_frames": int,
+    "on_score": (int, float),
+    "off_score": (int, float),
+    "hold_s": (int, float),
+}
+
+
+def _converted(key: str, value: Any, where: str) -> Any:
+    wanted = _TYPES.get(key, str)
+    names = " or ".join(t.__name__ for t in (wanted if isinstance(wanted, tuple) else (wanted,)))
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        raise UsageError(f"preset {where}: {key} = {value!r}: wants {names}, not {type(value).__name__}.")
+    if key == "which":
+        if value not in set(Which):
+            raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(value, list(Which))}")
+        return Which(value)
+    if isinstance(value, int) and not isinstance(value, bool) and key.endswith("frames"):
+        least = 0 if key == "confirm_frames" else 1
+        if value < least:
+            raise UsageError(f"preset {where}: {key} = {value}: at least {least}.")
+    return value
+
+

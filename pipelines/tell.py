@@ -1,0 +1,64 @@
+"""What the corridor notes down for the report as frames pass by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deepclarity.stream.frame import Frame, Planes
+from deepclarity.stream.planes import rgb_of
+from deepclarity.stream.source import FileSource
+
+from .enhance import Done
+from .records import FrameRecord, Lane, Summary
+from .report import Comparison, Report
+
+
+class Notes:
+    """Takes down a line for every frame, and before/after pictures of the worst ones where they are wanted."""
+
+    def __init__(self, summary: Summary, source: FileSource, *, want_pictures: bool) -> None:
+        self.summary = summary
+        self.report = Report()
+        self._source = source
+        self._want_pictures = want_pictures
+
+    def taken(self, done: Iterable[Done]) -> Iterator[Frame]:
+        """Pass every frame on, noted."""
+        for item in done:
+            record = record_of(item)
+            self.report.add(record)
+            if self._want_pictures and record.lane is Lane.ENHANCE and self.report.wants(record):
+                self.report.compare(self._comparison(item, record))
+            yield item.frame
+
+    def _comparison(self, item: Done, record: FrameRecord) -> Comparison:
+        after = self._rgb(item.frame.planes)
+        before = self._rgb(item.routed.frame.planes)
+        size = after.shape[1], after.shape[0]
+        return Comparison(
+            index=record.index,
+            time_s=record.time_s,
+            score=record.score,
+            before=np.asarray(cv2.resize(before, size, interpolation=cv2.INTER_NEAREST), np.uint8),
+            after=after,
+        )
+
+    def _rgb(self, planes: Planes) -> NDArray[np.uint8]:
+        return rgb_of(planes, self._source.planar, self._source.info.colour)
+
+
+def record_of(item: Done) -> FrameRecord:
+    """One frame's line."""
+    verdict, frame = item.routed.judged.verdict, item.routed.frame
+    return FrameRecord(
+        index=frame.index,
+        time_s=frame.time_s,
+        score=verdict.score,
+        kind=verdict.kind,
+        block_px=verdict.blocks.width_px if verdict.blocks else None,
+        lane=item.routed.lane,
+    )

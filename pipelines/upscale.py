@@ -1,0 +1,178 @@
+"""The main job: a video file in, the same video repaired out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from deepclarity.errors import DamagedInputError, UsageError
+from deepclarity.models.detectors import load_detector
+from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.load import load_enhancer
+from deepclarity.models.verdict import Detector
+from deepclarity.stream.encode import EncodeSettings, nvenc_works
+from deepclarity.stream.frame import Frame
+from deepclarity.stream.handover import Handover
+from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.passthrough import Passthrough
+from deepclarity.stream.sink import FileSink, Sink, check_writable, container_of
+from deepclarity.stream.source import FileSource, Source
+
+from .detect import detect
+from .enhance import enhance
+from .fit import Fit, SizeWish, fit
+from .preset import Preset
+from .records import Summary
+from .route import Which, route
+from .tell import Notes
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[Summary, VideoInfo], None]
+"""Called after every frame that left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to repair."""
+
+    source: Path
+    output: Path
+    preset: Preset = field(default_factory=Preset)
+    overwrite: bool = False
+    report: Path | None = None
+    """`.html` or `.json`."""
+
+
+def corridor(
+    source: Source,
+    sink: Sink,
+    *,
+    detector: Detector | None,
+    enhancer: Enhancer | None,
+    preset: Preset,
+    fit: Fit,
+    notes: Notes,
+    progress: Progress,
+) -> Summary:
+    """Source, detect, route, enhance, sink: every frame of the source leaves, in order."""
+    summary = notes.summary
+    small = (source.info.width_px, source.info.height_px) != fit.size
+    with Handover(source, size=preset.source_buffer_frames, when_full=source.when_full) as arriving:
+        judged = detect(_counted(arriving, summary), detector, summary)
+        routed = route(judged, preset.routing, resize=small, summary=summary)
+        done = enhance(routed, enhancer, fit, summary)
+        with Handover(notes.taken(done), size=preset.sink_buffer_frames) as leaving:
+            for frame in leaving:
+                sink.write(frame)
+                summary.frames_out += 1
+                progress(summary, source.info)
+        summary.dropped = arriving.dropped
+    return summary
+
+
+def _counted(frames: Iterable[Frame], summary: Summary) -> Iterator[Frame]:
+    for frame in frames:
+        summary.frames_in += 1
+        yield frame
+
+
+def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Summary:
+    """Repair one file. Raises DamagedInputError, its `summary` told, when the output is whole but the input was not.
+
+    Everything that can be refused is refused before any work is done.
+    """
+    preset, began = job.preset, time.perf_counter()
+    check_writable(job.output, source=job.source, overwrite=job.overwrite)
+    container_of(job.output, "av1" if preset.codec == "auto" else preset.codec)
+    wish = SizeWish.parse(preset.size, pad=preset.pad)
+    detector = None if preset.which is Which.NONE else load_detector(preset.method)
+    with contextlib.ExitStack() as opened:
+        source = opened.enter_context(FileSource(job.source))
+        enhancer = None
+        if preset.which is not Which.NONE:
+            enhancer = opened.enter_context(contextlib.closing(load_enhancer(preset.model, device=preset.device)))
+        settings = encode_settings(preset, source.info, job.output, enhancer)
+        source.suit(settings.encoder)
+        fitted = fit(source.info, wish)
+        others = opened.enter_context(Passthrough(job.source, but=source.stream_index))
+        _warn(source.info, fitted)
+        summary = _summary(job, detector, enhancer, fitted)
+        notes = Notes(summary, source, want_pictures=_is_page(job.report))
+        sink = opened.enter_context(
+            FileSink(
+                job.output,
+                info=replace(source.info, sample_aspect=fitted.sample_aspect),
+                size=fitted.canvas,
+                planar=source.planar,
+                settings=settings,
+                passthrough=others,
+            )
+        )
+        for warning in sink.warnings:
+            log.warning("%s", warning)
+        corridor(
+            source, sink, detector=detector, enhancer=enhancer, preset=preset, fit=fitted, notes=notes,
+            progress=progress,
+        )  # fmt: skip
+    summary.damaged, summary.retimed = source.damaged, source.retimed
+    summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
+    summary.elapsed_s = time.perf_counter() - began
+    if job.report is not None:
+        notes.report.write(job.report, summary)
+    return summary
+
+
+def encode_settings(preset: Preset, info: VideoInfo, output: Path, enhancer: Enhancer | None) -> EncodeSettings:
+    """What the preset leaves open, decided by the video, the container and the machine."""
+    codec = preset.codec
+    if codec == "auto":
+        deep = "10" in info.pixel_format or "12" in info.pixel_format or info.colour.hdr
+        codec = "av1" if output.suffix.lower() == ".webm" else "hevc" if deep else "h264"
+    if preset.encoder not in ("auto", "software", "nvenc"):
+        raise UsageError(f"encoder {preset.encoder}: use auto, software or nvenc.")
+    settings = EncodeSettings(codec, preset.crf, preset.speed, restart_every=preset.restart_every_frames)
+    on_gpu = enhancer is not None and "cuda" in enhancer.backend
+    if preset.encoder == "nvenc" or (preset.encoder == "auto" and on_gpu):
+        if nvenc_works(codec):
+            return replace(settings, hardware=True)
+        if preset.encoder == "nvenc":
+            raise UsageError(f"encoder nvenc: no NVIDIA encoder for {codec} works here. Use --encoder software.")
+    return settings
+
+
+def raise_if_damaged(summary: Summary) -> None:
+    """DamagedInputError when frames of the input are missing from an output that is otherwise whole."""
+    if summary.damaged:
+        raise DamagedInputError(
+            f"{summary.source}: {summary.damaged} damaged or missing packets; "
+            f"all {summary.frames_out} frames that could be decoded are in {summary.output}."
+        )
+
+
+def _summary(job: Job, detector: Detector | None, enhancer: Enhancer | None, fitted: Fit) -> Summary:
+    return Summary(
+        source=str(job.source),
+        output=str(job.output),
+        model=enhancer.name if enhancer else "none",
+        backend=enhancer.backend if enhancer else "none",
+        method=detector.name if detector else "none",
+        size=f"{fitted.canvas[0]}x{fitted.canvas[1]}",
+    )
+
+
+def _is_page(report: Path | None) -> bool:
+    return report is not None and report.suffix.lower() in (".html", ".htm")
+
+
+def _warn(info: VideoInfo, fitted: Fit) -> None:
+    if info.interlaced and fitted.size != (info.width_px, info.height_px):
+        log.warning("the video is interlaced: resizing mixes its two fields. Deinterlace it first for best results.")
+    elif info.interlaced:
+        log.warning("the video is interlaced: its field order is kept, frames are not deinterlaced.")
+
+

@@ -1,0 +1,106 @@
+"""Hand items from one thread to the next through a buffer that never outgrows its size.
+
+The only file of the project that knows threads and locks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from types import TracebackType
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class WhenFull(Enum):
+    """What a full buffer does with the next item."""
+
+    WAIT = "wait"
+    """Hold the producer back and lose nothing: for files."""
+    DROP_OLDEST = "drop_oldest"
+    """Stay current and count the loss: for live feeds."""
+
+
+class Handover(Generic[T]):
+    """Runs `upstream` in a thread of its own; iterating receives its items in order.
+
+    An error upstream is raised here, in the consumer, behind the items that came before it.
+    Leaving the `with` block stops the thread whether the buffer is full, empty or abandoned;
+    an upstream generator is closed in its own thread.
+    """
+
+    def __init__(self, upstream: Iterable[T], *, size: int, when_full: WhenFull = WhenFull.WAIT) -> None:
+        if size < 1:
+            raise ValueError(f"a hand-over holds at least one item, not {size}")
+        self.dropped = 0
+        self._upstream = upstream
+        self._size = size
+        self._when_full = when_full
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._ended = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._pump, name="handover", daemon=True)
+
+    def __enter__(self) -> Handover[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._ended or self._closed)
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        raise StopIteration
+
+    def _pump(self) -> None:
+        items = iter(self._upstream)
+        try:
+            for item in items:
+                if not self._put(item):
+                    break
+        except BaseException as error:  # noqa: BLE001  carried to the consumer, never swallowed
+            self._error = error
+        try:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:  # noqa: BLE001  an upstream that fails while it is closed
+            self._error = self._error or error
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _put(self, item: T) -> bool:
+        """Store `item`; False when nobody wants any more."""
+        with self._changed:
+            if self._when_full is WhenFull.WAIT:
+                self._changed.wait_for(lambda: len(self._items) < self._size or self._closed)
+            elif len(self._items) == self._size:
+                self._items.popleft()
+                self.dropped += 1
+            if not self._closed:
+                self._items.append(item)
+                self._changed.notify_all()
+            return not self._closed

@@ -1,0 +1,149 @@
+"""The tracks that are not repaired: copied packet by packet, beside the video."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import AttachmentStream, Disposition, Stream
+
+from . import faults
+
+_NOT_OURS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate"}
+_ABOUT_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+
+
+class Passthrough:
+    """All tracks of a file but one, read a second time so that sound never waits for pictures.
+
+    Pulled along by the sink: memory stays flat however badly the file is interleaved.
+    """
+
+    def __init__(self, path: Path, *, but: int) -> None:
+        """`but`: index of the stream that is repaired and so not copied."""
+        try:
+            self._container = av.open(
+                str(path), "r", container_options={"protocol_whitelist": "file,pipe"}, metadata_errors="replace"
+            )
+        except (OSError, ValueError) as error:
+            raise faults.open_failed(error, str(path)) from error
+        self._main = self._container.streams[but]
+        self._streams = [s for s in self._container.streams if s.index != but]
+        self._outputs: dict[int, Stream] = {}
+        self._packets: Iterator[Packet] = iter(())
+        self._next: Packet | None = None
+        self.left_out: list[str] = []
+        """One line for every track that the output's container cannot hold."""
+        self.broken: str | None = None
+        """Why copying ended before the tracks did, where it did."""
+
+    def __enter__(self) -> Passthrough:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._packets = iter(())  # a demuxer must not outlive its file
+        self._container.close()
+
+    def attach(self, output: OutputContainer, *, video: Stream) -> None:
+        """Add a track to `output` for every one that it can hold; copy tags and chapters."""
+        for stream in self._streams:
+            if isinstance(stream, AttachmentStream):
+                self._attach_file(output, stream)
+            elif _is_chapter_track(stream, chapters=bool(self._container.chapters())):
+                continue
+            elif _can_hold(output.format.name, stream):
+                copy = output.add_stream_from_template(stream, opaque=True)
+                copy_tags(stream, copy)
+                self._outputs[stream.index] = copy
+            else:
+                self._leave_out(output, stream)
+        copy_tags(self._main, video)
+        self.describe(output)
+        copied = [s for s in self._streams if s.index in self._outputs]
+        self._packets = self._container.demux(copied) if copied else iter(())
+        self._next = self._read()
+
+    def describe(self, output: OutputContainer) -> None:
+        """Copy what is said of the file as a whole: its metadata and chapters."""
+        about = {k: v for k, v in self._container.metadata.items() if k.lower() not in _ABOUT_THE_FILE}
+        output.metadata.update(about)
+        chapters = self._container.chapters()
+        if chapters:
+            output.set_chapters(chapters)
+
+    @property
+    def starts_below_zero(self) -> bool:
+        """Whether any track, the video's own among them, begins before time zero."""
+        return any((stream.start_time or 0) < 0 for stream in self._container.streams)
+
+    def until(self, time_s: Fraction | None) -> Iterator[Packet]:
+        """Packets, addressed to the output, whose time is not after `time_s`; None: all that are left."""
+        while self._next is not None and (time_s is None or _time_of(self._next) <= time_s):
+            packet, self._next = self._next, self._read()
+            packet.stream = self._outputs[packet.stream.index]
+            yield packet
+
+    def _read(self) -> Packet | None:
+        try:
+            for packet in self._packets:
+                if packet.size and (packet.dts is not None or packet.pts is not None):
+                    return packet
+        except av.error.FFmpegError as error:
+            self.broken = f"copying the other tracks ended early: {error.strerror}"
+        return None
+
+    def _attach_file(self, output: OutputContainer, stream: AttachmentStream) -> None:
+        if "matroska" not in output.format.name:
+            self._leave_out(output, stream)
+            return
+        name = stream.metadata.get("filename", f"attachment-{stream.index}")
+        output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+
+    def _leave_out(self, output: OutputContainer, stream: Stream) -> None:
+        what = stream.codec_context.name if stream.codec_context is not None else stream.type
+        language = f" [{stream.language}]" if stream.language else ""
+        self.left_out.append(
+            f"track {stream.index} ({stream.type} {what}{language}) left out: "
+            f"{output.format.name.split(',')[0]} cannot hold it; choose an .mkv output to keep it"
+        )
+
+
+def copy_tags(source: Stream, target: Stream) -> None:
+    """Disposition, language and all other metadata that is about the content, not about the old encoding."""
+    target.disposition = source.disposition
+    for key, value in source.metadata.items():
+        if key.lower().split("-")[0] not in _NOT_OURS and not key.startswith("_STATISTICS"):
+            target.metadata[key] = value
+
+
+def _time_of(packet: Packet) -> Fraction:
+    moment = packet.dts if packet.dts is not None else packet.pts
+    assert moment is not None
+    return moment * packet.time_base
+
+
+def _is_chapter_track(stream: Stream, *, chapters: bool) -> bool:
+    """ISO files keep their chapters in a text track as well; the muxer writes its own."""
+    return chapters and stream.type == "data" and stream.metadata.get("handler_name") == "SubtitleHandler"
+
+
+def _can_hold(container: str, stream: Stream) -> bool:
+    """Whether a container takes this track: asked of the muxer itself, in memory."""
+    if stream.type == "unknown":
+        return False
+    try:
+        with av.open(io.BytesIO(), "w", format=container.split(",", maxsplit=1)[0]) as trial:
+            copy = trial.add_stream_from_template(stream, opaque=True)
+            copy.disposition = stream.disposition & ~Disposition.attached_pic
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError, RuntimeError):
+        return False
+    return True

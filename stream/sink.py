@@ -1,0 +1,269 @@
+"""Frames into a file: written under a temporary name, readable at any moment, renamed when whole."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import av
+from av.container import OutputContainer
+from av.format import Flags as FormatFlags
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from deepclarity.errors import DeepClarityError, UsageError
+
+from . import faults, planes
+from .encode import Encoder, EncodeSettings
+from .frame import Frame
+from .info import VideoInfo
+from .passthrough import Passthrough, copy_tags
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""File ending → FFmpeg's muxer."""
+
+_FRAGMENTS = {
+    "movflags": "+delay_moov+empty_moov+default_base_moof",
+    "frag_duration": "1000000",  # µs: a kill costs at most the last second
+    "use_editlist": "1",
+    "avoid_negative_ts": "disabled",
+}
+_CLUSTERS = {"cluster_time_limit": "1000", "flush_packets": "1"}
+
+
+class Sink(Protocol):
+    """Where frames leave the corridor."""
+
+    busy_s: float
+    """Seconds spent encoding and writing."""
+    warnings: list[str]
+
+    def write(self, frame: Frame) -> None: ...
+
+
+class FileSink:
+    """A video file being written, with the source's other tracks copied beside it.
+
+    `with FileSink(path, …) as sink:` and a clean end: the file stands under its own name. On any exception
+    nothing stands there: what was done so far is kept, playable, under `partial`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        info: VideoInfo,
+        size: tuple[int, int],
+        planar: str,
+        settings: EncodeSettings,
+        passthrough: Passthrough | None = None,
+        done: Iterable[Packet] = (),
+    ) -> None:
+        """Open `path`'s temporary file. `info` describes the output: the source's, with what a resize changed.
+
+        Raises OutputError where it cannot be written, UsageError for a container or codec that does not fit.
+        """
+        self.path = path
+        self.partial = partial_path(path)
+        self.size = size
+        self.busy_s = 0.0
+        self.frames = 0
+        self.bytes = 0
+        self.warnings: list[str] = []
+        self._info = info
+        self._planar = planar
+        self._passthrough = passthrough
+        self._muxer = container_of(path, settings.codec)
+        self._fragmented = self._muxer in ("mp4", "mov")
+        try:
+            self._container = self._open()
+        except (OSError, ValueError) as error:
+            raise faults.write_failed(error, path) from error
+
+        flags = self._container.format.flags
+        self._encoder = Encoder(
+            settings,
+            info,
+            size=size,
+            planar=planar,
+            global_header=bool(flags & FormatFlags.global_header.value),
+            negative_dts=self._fragmented,
+        )
+        try:
+            self._stream = self._add_video(settings)
+        except (OSError, ValueError) as error:
+            self._abandon()
+            raise faults.write_failed(error, path) from error
+
+    def _open(self) -> OutputContainer:
+        options = dict(_FRAGMENTS if self._fragmented else _CLUSTERS)
+        if not self._fragmented and not self._starts_below_zero():
+            options["avoid_negative_ts"] = "disabled"
+        return av.open(str(self.partial), "w", format=self._muxer, container_options=options)
+
+    def _starts_below_zero(self) -> bool:
+        """Matroska has no times below zero: then all tracks are moved up together."""
+        return self._passthrough is not None and self._passthrough.starts_below_zero
+
+    def _add_video(self, settings: EncodeSettings) -> VideoStream:
+        stream: VideoStream = self._container.add_stream(settings.encoder, rate=self._info.rate or 25)
+        stream.time_base = self._info.time_base
+        self._encoder.context = self._encoder.configure(stream.codec_context)
+        if self._fragmented and settings.codec == "hevc":
+            stream.codec_tag = "hvc1"  # the tag that Apple's players know
+        if self._passthrough is not None:
+            self._passthrough.attach(self._container, video=stream)
+            self.warnings += self._passthrough.left_out
+        if self._info.display_matrix is not None:
+            stream.set_display_matrix(self._info.display_matrix)
+        return stream
+
+    def __enter__(self) -> FileSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._salvage()
+            return
+        try:
+            self._finish()
+        except DeepClarityError:
+            self._abandon()
+            raise
+        except OSError as failure:
+            self._abandon()
+            raise faults.write_failed(failure, self.path) from failure
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame and write what is ready, the other tracks up to its time with it."""
+        began = time.perf_counter()
+        picture = planes.dress(
+            self._picture(frame),
+            pts=frame.pts,
+            time_base=frame.time_base,
+            duration=frame.duration,
+            colour=self._info.colour,
+        )
+        try:
+            if self._passthrough is not None:
+                self._container.mux(list(self._passthrough.until(frame.pts * frame.time_base)))
+            self._mux(self._encoder.packets(picture))
+        except (av.error.FFmpegError, OSError) as error:
+            raise faults.write_failed(error, self.path) from error
+        self.frames += 1
+        self.busy_s += time.perf_counter() - began
+
+    def _picture(self, frame: Frame) -> VideoFrame:
+        if isinstance(frame.picture, VideoFrame):
+            return frame.picture
+        return planes.picture_of(frame.planes, self._planar)
+
+    def _mux(self, packets: Iterable[Packet]) -> None:
+        for packet in packets:
+            packet.stream = self._stream
+            self.bytes += packet.size
+            self._container.mux_one(packet)
+
+    def _finish(self) -> None:
+        """Write what is left, make it fast to start, and give it its name."""
+        began = time.perf_counter()
+        self._mux(self._encoder.finish())
+        if self._passthrough is not None:
+            for packet in self._passthrough.until(None):
+                self._container.mux_one(packet)
+            if self._passthrough.broken:
+                self.warnings.append(self._passthrough.broken)
+        self._container.close()
+        if self._fragmented:
+            whole = self.partial.with_name(f"{self.partial.stem}.whole{self.path.suffix}")
+            try:
+                _fast_start(self.partial, whole, muxer=self._muxer, tags=self._passthrough, info=self._info)
+                whole.replace(self.path)
+            except BaseException:
+                whole.unlink(missing_ok=True)
+                raise
+            self.partial.unlink()
+        else:
+            self.partial.replace(self.path)
+        self.busy_s += time.perf_counter() - began
+
+    def _salvage(self) -> None:
+        """After an error elsewhere: keep what was done, readable, under the partial name."""
+        with contextlib.suppress(OSError, ValueError):  # the error that brought us here matters more
+            self._mux(self._encoder.finish())
+        with contextlib.suppress(OSError, ValueError):
+            self._container.close()
+        if not self.frames:
+            self.partial.unlink(missing_ok=True)
+
+    def _abandon(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # already failing; nothing here may hide why
+            self._container.close()
+        self.partial.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """Where an output stands while it is not whole: `film.mp4` → `film.partial.mp4`."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def container_of(path: Path, codec: str) -> str:
+    """FFmpeg's muxer for a file ending; UsageError where it is unknown or does not hold `codec`."""
+    muxer = CONTAINERS.get(path.suffix.lower())
+    if muxer is None:
+        raise UsageError(f"{path}: cannot write '{path.suffix}' files. Use one of {', '.join(CONTAINERS)}.")
+    if muxer == "webm" and codec != "av1":
+        raise UsageError(f"{path}: webm does not hold {codec}. Add --codec av1, or choose an .mkv output.")
+    return muxer
+
+
+def check_writable(path: Path, *, source: Path | None, overwrite: bool) -> None:
+    """Raise UsageError or OutputError before any work is done, where `path` must not or cannot be written."""
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise UsageError(f"{path}: the output is the input. Choose another name with -o.")
+    if path.is_dir():
+        raise UsageError(f"{path}: a directory. Name a file with -o.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: exists already. Add -y to replace it, or choose another name with -o.")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such folder. Create it, or choose another place with -o.")
+    trial = partial_path(path)
+    try:
+        existed = trial.exists()
+        trial.open("ab").close()
+        if not existed:
+            trial.unlink()
+    except OSError as error:
+        raise UsageError(f"{path.parent}: cannot be written to ({error.strerror}). Choose another place.") from error
+
+
+def _fast_start(
+    partial: Path, whole: Path, *, muxer: str, tags: Passthrough | None, info: VideoInfo
+) -> None:
+    """Copy the fragments into one file with its index in front. Times and packets stay as they are."""
+    options = {"movflags": "+faststart", "use_editlist": "1", "avoid_negative_ts": "disabled"}
+    with av.open(str(partial)) as read, av.open(str(whole), "w", format=muxer, container_options=options) as write:
+        copies = {}
+        for stream in read.streams:
+            copy = write.add_stream_from_template(stream, opaque=True)
+            copy_tags(stream, copy)
+            if isinstance(stream, VideoStream) and isinstance(copy, VideoStream):
+                copy.codec_tag = stream.codec_tag
+                if info.display_matrix is not None and stream.index == 0:
+                    copy.set_display_matrix(info.display_matrix)
+            copies[stream.index] = copy
+        write.metadata.update(read.metadata)
+        if tags is not None:
+            tags.describe(write)
+        for packet in read.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                write.mux_one(packet)
+

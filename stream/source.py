@@ -1,0 +1,213 @@
+"""Frames out of a file: decoded packet by packet, so that damage costs only what is damaged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import av
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from deepclarity.errors import SourceError, hide_secrets
+
+from . import faults, planes
+from .frame import Frame
+from .handover import WhenFull
+from .info import VideoInfo
+
+_PROTOCOLS = {"protocol_whitelist": "file,pipe"}  # a playlist inside a file must not reach for the network
+
+
+class Source(Protocol):
+    """Pictures arriving, in presentation order."""
+
+    info: VideoInfo
+    when_full: WhenFull
+    damaged: int
+    """Packets that could not be decoded so far, and at the end also frames promised but missing."""
+    retimed: int
+    """Frames whose timestamp stood still or ran backwards and was moved."""
+    busy_s: float
+    """Seconds spent reading and decoding."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+class FileSource:
+    """A video file. `with FileSource(path) as source: for frame in source: …`
+
+    Raises SourceError where the file cannot be read or holds no picture at all.
+    """
+
+    when_full = WhenFull.WAIT
+
+    def __init__(self, path: Path | str, *, start: int = 0) -> None:
+        """Open `path` and decode as far as its first picture. `start`: leave out that many frames (to resume)."""
+        self.path = Path(path)
+        self.damaged = 0
+        self.retimed = 0
+        self.busy_s = 0.0
+        self._start = start
+        faults.check_readable(self.path)
+        self._container = _open(self.path)
+        try:
+            self._stream = _video_stream(self._container, str(self.path))
+            self._packets = 0
+            self._pictures = self._decode()
+            self._first = self._first_picture()
+            self.planar = planes.planar_format(self._first.format.name)
+            self.info = _describe(self.path, self._container, self._stream, self._first)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> FileSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pictures.close()
+        self._container.close()
+
+    def suit(self, encoder: str) -> None:
+        """Work in a pixel format that FFmpeg's `encoder` takes: the source's own where that can be."""
+        self.planar = planes.planar_format(self.info.pixel_format, encoder=encoder)
+
+    @property
+    def stream_index(self) -> int:
+        """Which stream of the file the pictures come from."""
+        return self._stream.index
+
+    def __iter__(self) -> Iterator[Frame]:
+        clock = _Clock(self.info)
+        for index, picture in enumerate(self._all_pictures()):
+            pts = clock.stamp(picture)
+            self.retimed = clock.moved
+            if index < self._start:
+                continue
+            began = time.perf_counter()
+            picture = planes.to_planar(picture, self.planar)  # noqa: PLW2901
+            frame = Frame(
+                planes=planes.planes_of(picture),
+                index=index,
+                pts=pts,
+                time_base=self.info.time_base,
+                duration=picture.duration or 0,
+                depth=planes.depth_of(self.planar),
+                picture=picture,
+            )
+            self.busy_s += time.perf_counter() - began
+            yield frame
+        self.damaged += self._missing()
+
+    def _all_pictures(self) -> Iterator[VideoFrame]:
+        yield self._first
+        del self._first
+        yield from self._pictures
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Every picture that can be had; a packet that cannot be decoded is counted and passed over."""
+        packets = self._container.demux(self._stream)
+        while True:
+            began = time.perf_counter()
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                self._packets += packet.size > 0
+                pictures = packet.decode()
+            except av.error.EOFError:
+                return
+            except (av.error.FFmpegError, ValueError):
+                self.damaged += 1
+                pictures = []
+            self.busy_s += time.perf_counter() - began
+            yield from pictures
+
+    def _first_picture(self) -> VideoFrame:
+        for picture in self._pictures:
+            return picture
+        raise SourceError(f"{self.path}: not one picture of it can be decoded. Check that the file is whole.")
+
+    def _missing(self) -> int:
+        """Pictures that an ISO file's index promises but that the file was cut before."""
+        if "mp4" not in self._container.format.name:
+            return 0
+        return max(0, self._stream.frames - self._packets)
+
+
+class _Clock:
+    """Gives every picture a time that is later than the one before."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        rate = info.rate or Fraction(25)
+        self._step = max(1, round(1 / (rate * info.time_base)))
+        self._last: int | None = None
+        self.moved = 0
+
+    def stamp(self, picture: VideoFrame) -> int:
+        pts = picture.pts if picture.pts is not None else picture.dts
+        if pts is None:  # raw streams carry no time: the nominal rate is all there is
+            pts = 0 if self._last is None else self._last + self._step
+        elif self._last is not None and pts <= self._last:
+            pts = self._last + 1
+            self.moved += 1
+        self._last = pts
+        return pts
+
+
+def _open(path: Path) -> InputContainer:
+    try:
+        return av.open(str(path), "r", container_options=_PROTOCOLS, metadata_errors="replace")
+    except (OSError, ValueError) as error:
+        raise faults.open_failed(error, str(path)) from error
+
+
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The default moving picture, else the largest; cover art does not count."""
+    moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not moving:
+        heard = f"{len(container.streams.audio)} audio" if container.streams.audio else "no"
+        raise SourceError(f"{name}: no video in it ({heard} tracks). Name a file with pictures.")
+    for stream in moving:
+        if stream.codec_context is None:
+            raise SourceError(f"{name}: FFmpeg has no decoder for its video. Convert it first.")
+    default = [s for s in moving if s.disposition & av.stream.Disposition.default]
+    best = max(default or moving, key=lambda s: s.width * s.height)
+    best.thread_type = "AUTO"
+    return best
+
+
+def _describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
+    side = {data.type: bytes(data) for data in first.side_data}
+    matrix = side.get(SideDataType.DISPLAYMATRIX)
+    duration = container.duration / av.time_base if container.duration else None
+    return VideoInfo(
+        name=hide_secrets(str(path)),
+        width_px=first.width,
+        height_px=first.height,
+        pixel_format=first.format.name,
+        time_base=stream.time_base or Fraction(1, 90_000),
+        rate=stream.average_rate or stream.guessed_rate,
+        frames=stream.frames or None,
+        duration_s=duration,
+        sample_aspect=stream.sample_aspect_ratio or Fraction(1),
+        display_matrix=_matrix(matrix) if matrix else None,
+        colour=planes.colour_of(first),
+        mastering=side.get(SideDataType.MASTERING_DISPLAY_METADATA),
+        light_level=side.get(SideDataType.CONTENT_LIGHT_LEVEL),
+        interlaced=first.interlaced_frame,
+    )
+
+
+def _matrix(data: bytes) -> tuple[int, ...]:
+    """Nine native-endian int32, as FFmpeg keeps them."""
+    return tuple(memoryview(data).cast("i"))
