@@ -12,7 +12,7 @@ import numpy as np
 from deepclarity.errors import DeviceError
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Blocks, Plane
-from deepclarity.stream.frame import Frame, Planes
+from deepclarity.stream.frame import Frame
 from deepclarity.stream.planes import resized
 
 from .fit import Fit
@@ -34,8 +34,12 @@ class Done:
     routed: Routed
 
 
-def enhance(routed: Iterable[Routed], enhancer: Enhancer | None, fit: Fit, summary: Summary) -> Iterator[Done]:
+def enhance(
+    routed: Iterable[Routed], enhancer: Enhancer | None, fit: Fit, summary: Summary, *, skip: int = 0
+) -> Iterator[Done]:
     """Bring every frame to the output's size down its lane, in order.
+
+    The first `skip` frames are counted but not worked on: an earlier run has them done.
 
     A frame that cannot be repaired goes on resized and is counted; when that happens to several in a row,
     the device is given up with DeviceError.
@@ -44,6 +48,10 @@ def enhance(routed: Iterable[Routed], enhancer: Enhancer | None, fit: Fit, summa
     for item in routed:
         began = time.perf_counter()
         lane, frame = item.lane, item.frame
+        if frame.index < skip:
+            _count(lane, summary)
+            yield Done(frame, item)
+            continue
         if lane is Lane.ENHANCE and enhancer is not None:
             try:
                 frame = _repaired(frame, enhancer, item.blocks, fit)
@@ -87,18 +95,17 @@ def _resized(frame: Frame, fit: Fit) -> Frame:
 
 def _on_canvas(frame: Frame, fit: Fit) -> Frame:
     """`frame` in the middle of a black frame of `fit.canvas`."""
-    planes: Planes = tuple(  # type: ignore[assignment]
-        _framed(plane, frame, fit, black=0 if k == 0 else (frame.max_value + 1) // 2)
-        for k, plane in enumerate(frame.planes)
+    grey = (frame.max_value + 1) // 2
+    luma, cb, cr = (
+        _framed(plane, frame, fit, black=black)
+        for plane, black in zip(frame.planes, (16 << (frame.depth - 8), grey, grey), strict=True)
     )
-    return replace(frame, planes=planes, picture=None)
+    return replace(frame, planes=(luma, cb, cr), picture=None)
 
 
 def _framed(plane: Plane, frame: Frame, fit: Fit, *, black: int) -> Plane:
     across, down = round(frame.size[0] / plane.shape[1]), round(frame.size[1] / plane.shape[0])
-    if black == 0:
-        black = 16 << (frame.depth - 8)
     canvas = np.full((-(-fit.canvas[1] // down), -(-fit.canvas[0] // across)), black, plane.dtype)
     x, y = fit.offset[0] // across, fit.offset[1] // down
     canvas[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
-    return canvas  # type: ignore[return-value]
+    return canvas

@@ -43,7 +43,7 @@ class Preset:
     confirm_frames: int = 2
     source_buffer_frames: int = 4
     sink_buffer_frames: int = 4
-    restart_every_frames: int = 500
+    restart_every_frames: int = 250
 
     @property
     def routing(self) -> Routing:
@@ -65,7 +65,7 @@ def load_preset(name: str) -> Preset:
 def preset_from(values: dict[str, Any], *, where: str) -> Preset:
     """A preset from parsed TOML; UsageError for an unknown key or a value of the wrong type."""
     known = {item.name: item for item in fields(Preset)}
-    changes = {}
+    changes: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
             raise UsageError(f"preset {where}: unknown key '{key}'; {did_you_mean(key, known)}")
@@ -114,19 +114,17 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def _converted(key: str, value: Any, where: str) -> Any:
+def _converted(key: str, value: object, where: str) -> object:
     wanted = _TYPES.get(key, str)
     names = " or ".join(t.__name__ for t in (wanted if isinstance(wanted, tuple) else (wanted,)))
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise UsageError(f"preset {where}: {key} = {value!r}: wants {names}, not {type(value).__name__}.")
     if key == "which":
         if value not in set(Which):
-            raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(value, list(Which))}")
-        return Which(value)
+            raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(str(value), list(Which))}")
+        return Which(str(value))
     if isinstance(value, int) and not isinstance(value, bool) and key.endswith("frames"):
         least = 0 if key == "confirm_frames" else 1
         if value < least:
             raise UsageError(f"preset {where}: {key} = {value}: at least {least}.")
     return value
-
-

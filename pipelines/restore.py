@@ -67,10 +67,8 @@ def undo_blocks(plane: Plane, across: Axis, down: Axis) -> Plane:
         return _average_whole(plane, across, down)
     sums, high = _add_up(plane, down)
     turned, wide = _add_up(cv2.transpose(sums), across)
-    means = cv2.multiply(
-        cv2.transpose(turned), 1 / (high * wide), dtype=cv2.CV_8U if plane.dtype == np.uint8 else cv2.CV_16U
-    )
-    return means  # type: ignore[return-value]
+    kind = cv2.CV_8U if plane.dtype == np.uint8 else cv2.CV_16U
+    return cv2.multiply(cv2.transpose(turned), 1 / (high * wide), dtype=kind)  # type: ignore[no-any-return,call-overload]
 
 
 def _whole(axis: Axis) -> bool:
@@ -157,7 +155,12 @@ def _restore_chroma(
 
 
 def resample(
-    plane: Plane, size: tuple[int, int], *, step: tuple[float, float], start: tuple[float, float], max_value: int
+    plane: Plane,
+    size: tuple[int, int],
+    *,
+    step: tuple[float, float],
+    start: tuple[float, float],
+    max_value: int,
 ) -> Plane:
     """Sample `plane` where sample i of the result covers start + i * step … start + (i + 1) * step of it.
 
@@ -172,7 +175,7 @@ def resample(
     else:
         result = _warp(plane, size, step, start)
     # cubic interpolation overshoots, and 10 bits do not fill their 16
-    return np.minimum(result, max_value) if plane.dtype == np.uint16 else result  # type: ignore[return-value]
+    return np.minimum(result, max_value) if plane.dtype == np.uint16 else result
 
 
 def _crop_and_resize(plane: Plane, size: tuple[int, int], window: list[tuple[int, int]]) -> Plane:
@@ -209,8 +212,6 @@ def _warp(plane: Plane, size: tuple[int, int], step: tuple[float, float], start:
         plane = cv2.resize(plane, new, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         step = step[0] * ratio[0], step[1] * ratio[1]
         start = start[0] * ratio[0], start[1] * ratio[1]
-    matrix = np.array(
-        [[step[0], 0, start[0] + step[0] / 2 - 0.5], [0, step[1], start[1] + step[1] / 2 - 0.5]]
-    )
+    matrix = np.array([[step[0], 0, start[0] + step[0] / 2 - 0.5], [0, step[1], start[1] + step[1] / 2 - 0.5]])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(plane, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]

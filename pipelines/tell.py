@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deepclarity.models.verdict import Kind
 from deepclarity.stream.frame import Frame, Planes
 from deepclarity.stream.planes import rgb_of
 from deepclarity.stream.source import FileSource
@@ -59,6 +60,6 @@ def record_of(item: Done) -> FrameRecord:
         time_s=frame.time_s,
         score=verdict.score,
         kind=verdict.kind,
-        block_px=verdict.blocks.width_px if verdict.blocks else None,
+        block_px=verdict.blocks.width_px if verdict.blocks and verdict.kind is not Kind.CLEAN else None,
         lane=item.routed.lane,
     )

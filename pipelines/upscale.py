@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deepclarity import __version__
 from deepclarity.errors import DamagedInputError, UsageError
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Detector
+from deepclarity.models.weights import read_manifest
 from deepclarity.stream.encode import EncodeSettings, nvenc_works
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.passthrough import Passthrough
-from deepclarity.stream.sink import FileSink, Sink, check_writable, container_of
+from deepclarity.stream.resume import Unfinished, find_unfinished, forget, save_ticket
+from deepclarity.stream.sink import FileSink, Sink, check_writable, container_of, partial_path
 from deepclarity.stream.source import FileSource, Source
 
 from .detect import detect
@@ -46,6 +49,8 @@ class Job:
     overwrite: bool = False
     report: Path | None = None
     """`.html` or `.json`."""
+    resume: bool = False
+    """Go on where an interrupted run of the same job stopped."""
 
 
 def corridor(
@@ -58,6 +63,7 @@ def corridor(
     fit: Fit,
     notes: Notes,
     progress: Progress,
+    skip: int = 0,
 ) -> Summary:
     """Source, detect, route, enhance, sink: every frame of the source leaves, in order."""
     summary = notes.summary
@@ -65,7 +71,7 @@ def corridor(
     with Handover(source, size=preset.source_buffer_frames, when_full=source.when_full) as arriving:
         judged = detect(_counted(arriving, summary), detector, summary)
         routed = route(judged, preset.routing, resize=small, summary=summary)
-        done = enhance(routed, enhancer, fit, summary)
+        done = enhance(routed, enhancer, fit, summary, skip=skip)
         with Handover(notes.taken(done), size=preset.sink_buffer_frames) as leaving:
             for frame in leaving:
                 sink.write(frame)
@@ -103,6 +109,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         _warn(source.info, fitted)
         summary = _summary(job, detector, enhancer, fitted)
         notes = Notes(summary, source, want_pictures=_is_page(job.report))
+        unfinished = _unfinished(job, settings, summary)
         sink = opened.enter_context(
             FileSink(
                 job.output,
@@ -111,13 +118,14 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
                 planar=source.planar,
                 settings=settings,
                 passthrough=others,
+                unfinished=unfinished,
             )
         )
         for warning in sink.warnings:
             log.warning("%s", warning)
         corridor(
             source, sink, detector=detector, enhancer=enhancer, preset=preset, fit=fitted, notes=notes,
-            progress=progress,
+            progress=progress, skip=unfinished.frames if unfinished else 0,
         )  # fmt: skip
     summary.damaged, summary.retimed = source.damaged, source.retimed
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
@@ -165,6 +173,28 @@ def _summary(job: Job, detector: Detector | None, enhancer: Enhancer | None, fit
     )
 
 
+def _unfinished(job: Job, settings: EncodeSettings, summary: Summary) -> Unfinished | None:
+    """The part of this job that an earlier run has done, if it is to be used; leaves word for a later one."""
+    partial = partial_path(job.output)
+    stat = job.source.stat()
+    weights = read_manifest().get(summary.model)
+    ticket = {
+        "input": f"{job.source.resolve()} {stat.st_size} {stat.st_mtime_ns}",
+        "preset": repr(job.preset),
+        "encoding": repr(settings),
+        "model": f"{summary.model} {summary.backend} {weights.sha256 if weights else '-'}",
+        "size": summary.size,
+        "version": __version__,
+    }
+    found = find_unfinished(partial, ticket, restart_every=settings.restart_every) if job.resume else None
+    if job.resume:
+        log.info("resuming after %d frames", found.frames if found else 0)
+    else:
+        forget(partial)
+    save_ticket(partial, ticket)
+    return found
+
+
 def _is_page(report: Path | None) -> bool:
     return report is not None and report.suffix.lower() in (".html", ".htm")
 
@@ -174,5 +204,3 @@ def _warn(info: VideoInfo, fitted: Fit) -> None:
         log.warning("the video is interlaced: resizing mixes its two fields. Deinterlace it first for best results.")
     elif info.interlaced:
         log.warning("the video is interlaced: its field order is kept, frames are not deinterlaced.")
-
-

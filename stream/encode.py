@@ -11,14 +11,13 @@ from fractions import Fraction
 
 import av
 from av.codec.context import Flags
-from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from deepclarity.errors import UsageError, did_you_mean
 
-from . import planes
 from .info import VideoInfo
+from .packets import AnyPacket
 
 SPEEDS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
@@ -48,7 +47,7 @@ class EncodeSettings:
     """One of `SPEEDS`."""
     hardware: bool = False
     """NVENC, where `nvenc_works` has said so."""
-    restart_every: int = 500
+    restart_every: int = 250
     """Close and reopen the encoder after so many frames: a cut that a resumed run can be joined at."""
 
     def __post_init__(self) -> None:
@@ -109,6 +108,7 @@ class Encoder:
         self._packets = 0
         self._first_pts: int | None = None
         self._step = 1
+        self._fed = 0
         self.context: VideoCodecContext | None = None
 
     def configure(self, context: VideoCodecContext) -> VideoCodecContext:
@@ -133,35 +133,47 @@ class Encoder:
         os.environ.setdefault("SVT_LOG", "0")  # or SVT-AV1 prints its life story on stderr
         return context
 
-    def packets(self, picture: VideoFrame) -> Iterator[Packet]:
+    def packets(self, picture: VideoFrame) -> Iterator[AnyPacket]:
         """Take one dressed picture; yield whatever packets are ready."""
         if self.context is None:
             raise RuntimeError("an encoder needs its context before its first picture")
         assert picture.pts is not None
-        if self._first_pts is None:
-            self._first_pts = picture.pts
-        elif self._frames == 1:
-            self._step = max(1, picture.pts - self._first_pts)
-        if self._frames and self._frames % self.settings.restart_every == 0:
-            yield from self._timed(self.context.encode(None))
+        if self._fed and self._frames % self.settings.restart_every == 0:
+            yield from self.finish()
             fresh = av.CodecContext.create(self.settings.encoder, "w")
             assert isinstance(fresh, VideoCodecContext)
             self.context = self.configure(fresh)
-        self._shown.append(picture.pts)
-        self._frames += 1
+        self._arrives(picture.pts)
+        self._fed += 1
         yield from self._timed(self.context.encode(picture))
 
-    def finish(self) -> Iterator[Packet]:
+    def skip(self, pts: int) -> None:
+        """Count a frame whose packet comes from elsewhere, as if it had been encoded here."""
+        assert self.context is not None
+        self._arrives(pts)
+        self._packets += 1
+        if len(self._shown) > self.context.reorder_depth:
+            self._shown.popleft()
+
+    def finish(self) -> Iterator[AnyPacket]:
         """Yield the packets still inside the encoder."""
-        if self.context is not None and self._frames:
+        if self.context is not None and self._fed:
             yield from self._timed(self.context.encode(None))
 
-    def _timed(self, packets: list[Packet]) -> Iterator[Packet]:
+    def _arrives(self, pts: int) -> None:
+        if self._first_pts is None:
+            self._first_pts = pts
+        elif self._frames == 1:
+            self._step = max(1, pts - self._first_pts)
+        self._shown.append(pts)
+        self._frames += 1
+
+    def _timed(self, packets: list[AnyPacket]) -> Iterator[AnyPacket]:
         for packet in packets:
             packet.dts = self._next_dts(packet)
             yield packet
 
-    def _next_dts(self, packet: Packet) -> int:
+    def _next_dts(self, packet: AnyPacket) -> int:
         assert self.context is not None
         assert self._first_pts is not None
         delay = self.context.reorder_depth - self._packets
@@ -206,9 +218,7 @@ def _hdr10(codec: str, info: VideoInfo) -> dict[str, str]:
 def _mastering(codec: str, values: list[Fraction]) -> str:
     """FFmpeg's order (R, G, B, white, darkest, brightest) → G()B()R()WP()L(brightest, darkest)."""
     point, light = (1, 1) if codec == "av1" else (50_000, 10_000)
-    red, green, blue, white = (
-        ",".join(_number(v * point) for v in values[k : k + 2]) for k in range(0, 8, 2)
-    )
+    red, green, blue, white = (",".join(_number(v * point) for v in values[k : k + 2]) for k in range(0, 8, 2))
     darkest, brightest = (_number(v * light) for v in values[8:10])
     return f"G({green})B({blue})R({red})WP({white})L({brightest},{darkest})"
 

@@ -80,13 +80,13 @@ class Handover(Generic[T]):
             for item in items:
                 if not self._put(item):
                     break
-        except BaseException as error:  # noqa: BLE001  carried to the consumer, never swallowed
+        except BaseException as error:  # carried to the consumer, never swallowed
             self._error = error
         try:
             close = getattr(items, "close", None)
             if close is not None:
                 close()
-        except BaseException as error:  # noqa: BLE001  an upstream that fails while it is closed
+        except BaseException as error:  # an upstream that fails while it is closed
             self._error = self._error or error
         with self._changed:
             self._ended = True

@@ -10,10 +10,10 @@ from types import TracebackType
 
 import av
 from av.container import OutputContainer
-from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
 
 from . import faults
+from .packets import AnyPacket
 
 _NOT_OURS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate"}
 _ABOUT_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}
@@ -29,15 +29,18 @@ class Passthrough:
         """`but`: index of the stream that is repaired and so not copied."""
         try:
             self._container = av.open(
-                str(path), "r", container_options={"protocol_whitelist": "file,pipe"}, metadata_errors="replace"
+                str(path),
+                "r",
+                container_options={"protocol_whitelist": "file,pipe"},
+                metadata_errors="replace",
             )
         except (OSError, ValueError) as error:
             raise faults.open_failed(error, str(path)) from error
         self._main = self._container.streams[but]
         self._streams = [s for s in self._container.streams if s.index != but]
         self._outputs: dict[int, Stream] = {}
-        self._packets: Iterator[Packet] = iter(())
-        self._next: Packet | None = None
+        self._packets: Iterator[AnyPacket] = iter(())
+        self._next: AnyPacket | None = None
         self.left_out: list[str] = []
         """One line for every track that the output's container cannot hold."""
         self.broken: str | None = None
@@ -84,14 +87,14 @@ class Passthrough:
         """Whether any track, the video's own among them, begins before time zero."""
         return any((stream.start_time or 0) < 0 for stream in self._container.streams)
 
-    def until(self, time_s: Fraction | None) -> Iterator[Packet]:
+    def until(self, time_s: Fraction | None) -> Iterator[AnyPacket]:
         """Packets, addressed to the output, whose time is not after `time_s`; None: all that are left."""
         while self._next is not None and (time_s is None or _time_of(self._next) <= time_s):
             packet, self._next = self._next, self._read()
             packet.stream = self._outputs[packet.stream.index]
             yield packet
 
-    def _read(self) -> Packet | None:
+    def _read(self) -> AnyPacket | None:
         try:
             for packet in self._packets:
                 if packet.size and (packet.dts is not None or packet.pts is not None):
@@ -124,7 +127,7 @@ def copy_tags(source: Stream, target: Stream) -> None:
             target.metadata[key] = value
 
 
-def _time_of(packet: Packet) -> Fraction:
+def _time_of(packet: AnyPacket) -> Fraction:
     moment = packet.dts if packet.dts is not None else packet.pts
     assert moment is not None
     return moment * packet.time_base

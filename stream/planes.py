@@ -7,17 +7,23 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 from av.video.format import VideoFormat
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from numpy.typing import NDArray
 
 from .frame import Frame, Plane, Planes
 from .info import Colour
 
 _SUBSAMPLING = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}
 _BT709 = 1
-_SWS_MATRIX = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
+_SWS_MATRIX = {
+    1: Colorspace.ITU709,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
 
 
 def planar_format(source: str, *, encoder: str | None = None) -> str:
@@ -85,8 +91,7 @@ def to_planar(picture: VideoFrame, name: str) -> VideoFrame:
             dst_color_range=ColorRange.MPEG,
         )
     full = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
-    converted = picture.reformat(format=name, src_color_range=full, dst_color_range=full)
-    return converted
+    return picture.reformat(format=name, src_color_range=full, dst_color_range=full)
 
 
 def _same_samples(one: str, other: str) -> bool:
@@ -98,9 +103,9 @@ def planes_of(picture: VideoFrame) -> Planes:
     deep = depth_of(picture.format.name) > 8
     views: list[Plane] = []
     for plane in picture.planes[:3]:
-        samples = np.frombuffer(plane, np.uint16 if deep else np.uint8)
+        samples = np.frombuffer(memoryview(plane), np.uint16 if deep else np.uint8)
         rows = samples.reshape(plane.height, plane.line_size // samples.itemsize)
-        view = rows[:, : plane.width]
+        view: Plane = rows[:, : plane.width]  # type: ignore[assignment]
         view.flags.writeable = False
         views.append(view)
     return views[0], views[1], views[2]
@@ -111,7 +116,9 @@ def picture_of(planes: Planes, name: str) -> VideoFrame:
     height, width = planes[0].shape
     picture = VideoFrame(width, height, name)
     for plane, samples in zip(picture.planes, planes, strict=True):
-        rows = np.frombuffer(plane, samples.dtype).reshape(plane.height, plane.line_size // samples.itemsize)
+        rows = np.frombuffer(memoryview(plane), samples.dtype).reshape(
+            plane.height, plane.line_size // samples.itemsize
+        )
         rows[:, : plane.width] = samples
     return picture
 
@@ -146,7 +153,6 @@ def colour_of(picture: VideoFrame) -> Colour:
         matrix=int(picture.colorspace),
         range=2 if is_full_range(picture) else int(picture.color_range),
     )
-
 
 
 def rgb_of(planes: Planes, name: str, colour: Colour) -> NDArray[np.uint8]:

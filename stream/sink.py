@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,17 +13,18 @@ from typing import Protocol
 import av
 from av.container import OutputContainer
 from av.format import Flags as FormatFlags
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from deepclarity.errors import DeepClarityError, UsageError
 
-from . import faults, planes
+from . import faults, planes, resume
 from .encode import Encoder, EncodeSettings
 from .frame import Frame
 from .info import VideoInfo
+from .packets import AnyPacket
 from .passthrough import Passthrough, copy_tags
+from .resume import Unfinished
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """File ending → FFmpeg's muxer."""
@@ -33,6 +35,7 @@ _FRAGMENTS = {
     "use_editlist": "1",
     "avoid_negative_ts": "disabled",
 }
+_GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
 _CLUSTERS = {"cluster_time_limit": "1000", "flush_packets": "1"}
 
 
@@ -62,9 +65,11 @@ class FileSink:
         planar: str,
         settings: EncodeSettings,
         passthrough: Passthrough | None = None,
-        done: Iterable[Packet] = (),
+        unfinished: Unfinished | None = None,
     ) -> None:
         """Open `path`'s temporary file. `info` describes the output: the source's, with what a resize changed.
+
+        `unfinished`: the part that an earlier run left; its frames are taken from there when they are written.
 
         Raises OutputError where it cannot be written, UsageError for a container or codec that does not fit.
         """
@@ -78,6 +83,8 @@ class FileSink:
         self._info = info
         self._planar = planar
         self._passthrough = passthrough
+        self._resumed = unfinished.frames if unfinished else 0
+        self._old_packets = unfinished.packets() if unfinished else iter(())
         self._muxer = container_of(path, settings.codec)
         self._fragmented = self._muxer in ("mp4", "mov")
         try:
@@ -91,7 +98,7 @@ class FileSink:
             info,
             size=size,
             planar=planar,
-            global_header=bool(flags & FormatFlags.global_header.value),
+            global_header=bool(flags & _GLOBAL_HEADER),
             negative_dts=self._fragmented,
         )
         try:
@@ -111,7 +118,8 @@ class FileSink:
         return self._passthrough is not None and self._passthrough.starts_below_zero
 
     def _add_video(self, settings: EncodeSettings) -> VideoStream:
-        stream: VideoStream = self._container.add_stream(settings.encoder, rate=self._info.rate or 25)
+        stream = self._container.add_stream(settings.encoder, rate=self._info.rate or 25)
+        assert isinstance(stream, VideoStream)
         stream.time_base = self._info.time_base
         self._encoder.context = self._encoder.configure(stream.codec_context)
         if self._fragmented and settings.codec == "hevc":
@@ -144,28 +152,34 @@ class FileSink:
     def write(self, frame: Frame) -> None:
         """Encode one frame and write what is ready, the other tracks up to its time with it."""
         began = time.perf_counter()
-        picture = planes.dress(
+        try:
+            if self._passthrough is not None:
+                self._container.mux(list(self._passthrough.until(frame.pts * frame.time_base)))
+            if self.frames < self._resumed:
+                self._encoder.skip(frame.pts)
+                self._mux(itertools.islice(self._old_packets, 1))
+            else:
+                self._mux(self._encoder.packets(self._dressed(frame)))
+        except (av.error.FFmpegError, OSError) as error:
+            raise faults.write_failed(error, self.path) from error
+        self.frames += 1
+        self.busy_s += time.perf_counter() - began
+
+    def _dressed(self, frame: Frame) -> VideoFrame:
+        return planes.dress(
             self._picture(frame),
             pts=frame.pts,
             time_base=frame.time_base,
             duration=frame.duration,
             colour=self._info.colour,
         )
-        try:
-            if self._passthrough is not None:
-                self._container.mux(list(self._passthrough.until(frame.pts * frame.time_base)))
-            self._mux(self._encoder.packets(picture))
-        except (av.error.FFmpegError, OSError) as error:
-            raise faults.write_failed(error, self.path) from error
-        self.frames += 1
-        self.busy_s += time.perf_counter() - began
 
     def _picture(self, frame: Frame) -> VideoFrame:
         if isinstance(frame.picture, VideoFrame):
             return frame.picture
         return planes.picture_of(frame.planes, self._planar)
 
-    def _mux(self, packets: Iterable[Packet]) -> None:
+    def _mux(self, packets: Iterable[AnyPacket]) -> None:
         for packet in packets:
             packet.stream = self._stream
             self.bytes += packet.size
@@ -192,6 +206,7 @@ class FileSink:
             self.partial.unlink()
         else:
             self.partial.replace(self.path)
+        resume.forget(self.partial)
         self.busy_s += time.perf_counter() - began
 
     def _salvage(self) -> None:
@@ -200,8 +215,9 @@ class FileSink:
             self._mux(self._encoder.finish())
         with contextlib.suppress(OSError, ValueError):
             self._container.close()
-        if not self.frames:
+        if self.frames <= self._resumed:
             self.partial.unlink(missing_ok=True)
+            resume.put_back(self.partial)
 
     def _abandon(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # already failing; nothing here may hide why
@@ -244,12 +260,13 @@ def check_writable(path: Path, *, source: Path | None, overwrite: bool) -> None:
         raise UsageError(f"{path.parent}: cannot be written to ({error.strerror}). Choose another place.") from error
 
 
-def _fast_start(
-    partial: Path, whole: Path, *, muxer: str, tags: Passthrough | None, info: VideoInfo
-) -> None:
+def _fast_start(partial: Path, whole: Path, *, muxer: str, tags: Passthrough | None, info: VideoInfo) -> None:
     """Copy the fragments into one file with its index in front. Times and packets stay as they are."""
     options = {"movflags": "+faststart", "use_editlist": "1", "avoid_negative_ts": "disabled"}
-    with av.open(str(partial)) as read, av.open(str(whole), "w", format=muxer, container_options=options) as write:
+    with (
+        av.open(str(partial)) as read,
+        av.open(str(whole), "w", format=muxer, container_options=options) as write,
+    ):
         copies = {}
         for stream in read.streams:
             copy = write.add_stream_from_template(stream, opaque=True)
@@ -266,4 +283,3 @@ def _fast_start(
             if packet.size:
                 packet.stream = copies[packet.stream.index]
                 write.mux_one(packet)
-

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -113,7 +114,7 @@ class FileSource:
         del self._first
         yield from self._pictures
 
-    def _decode(self) -> Iterator[VideoFrame]:
+    def _decode(self) -> Generator[VideoFrame, None, None]:
         """Every picture that can be had; a packet that cannot be decoded is counted and passed over."""
         packets = self._container.demux(self._stream)
         while True:
@@ -187,7 +188,7 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
 
 
 def _describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
-    side = {data.type: bytes(data) for data in first.side_data}
+    side = {data.type: bytes(data) for data in _side_data(first)}
     matrix = side.get(SideDataType.DISPLAYMATRIX)
     duration = container.duration / av.time_base if container.duration else None
     return VideoInfo(
@@ -206,6 +207,11 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
         light_level=side.get(SideDataType.CONTENT_LIGHT_LEVEL),
         interlaced=first.interlaced_frame,
     )
+
+
+def _side_data(picture: VideoFrame) -> Iterator[SideData]:
+    found: Any = picture.side_data  # typed as a dictionary, but counted like a list
+    return (found[number] for number in range(len(found)))
 
 
 def _matrix(data: bytes) -> tuple[int, ...]:

@@ -1,0 +1,57 @@
+"""One picture: judged, and repaired if it needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.verdict import Detector, Verdict
+from deepclarity.stream.picture import Picture
+
+from .restore import restore
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What became of a picture."""
+
+    picture: Picture
+    """The picture itself where nothing was done."""
+    verdict: Verdict
+    repaired: bool
+
+
+def correct(
+    picture: Picture, *, detector: Detector, enhancer: Enhancer, scale: float = 1.0, force: bool = False
+) -> Corrected:
+    """Repair `picture` when it is pixelated; its size is kept but for `scale`.
+
+    `scale` other than 1 enlarges whatever the verdict; `force` sends it through the network whatever the verdict.
+    A clean picture at scale 1 comes back as it is.
+    """
+    planes = picture.planes
+    verdict = detector(planes[0], max_value=picture.max_value)
+    if not verdict.pixelated and not force and scale == 1:
+        return Corrected(picture, verdict, repaired=False)
+    height, width = planes[0].shape
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    repaired = restore(
+        planes,
+        enhancer=enhancer,
+        blocks=verdict.blocks if verdict.pixelated else None,
+        size=size,
+        max_value=picture.max_value,
+    )
+    return Corrected(picture.with_planes(repaired), verdict, repaired=True)
+
+
+def side_by_side(before: Picture, after: Picture) -> Picture:
+    """Both in one picture, the left enlarged by nearest neighbour to the right's size, a white line between."""
+    height, width = after.pixels.shape[:2]
+    rows = np.arange(height) * before.pixels.shape[0] // height
+    columns = np.arange(width) * before.pixels.shape[1] // width
+    left = before.pixels[rows][:, columns]
+    line = np.full((height, max(2, width // 400), 3), after.max_value, after.pixels.dtype)
+    return Picture(np.hstack([left, line, after.pixels]))

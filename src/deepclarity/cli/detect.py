@@ -1,0 +1,66 @@
+"""`deepclarity detect`: verdicts on pictures and videos."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepclarity.errors import DeepClarityError
+
+from . import options
+
+if TYPE_CHECKING:
+    from deepclarity.pipelines.judge import Judgement
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--method", default="grid", metavar="DETECTOR", help="See 'deepclarity models'. Default: grid.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@options.debug
+def detect(paths: tuple[Path, ...], method: str, as_json: bool) -> int:
+    """Say whether each PATH (a picture, a video, a folder of them) is pixelated.
+
+    Exits with 2 when any of them could not be judged; the others are told all the same.
+    """
+    from deepclarity.models.detectors import load_detector
+    from deepclarity.pipelines.judge import files_in, judge
+
+    detector = load_detector(method)
+    code = 0
+    for path in paths:
+        try:
+            for file in files_in(path):
+                try:
+                    found = judge(file, detector)
+                except DeepClarityError as error:
+                    code = _complain(error)
+                    continue
+                click.echo(_json(found) if as_json else _line(found))
+        except DeepClarityError as error:
+            code = _complain(error)
+    return code
+
+
+def _complain(error: DeepClarityError) -> int:
+    click.echo(f"deepclarity: {error}", err=True)
+    return error.exit_code
+
+
+def _json(found: Judgement) -> str:
+    values = asdict(found)
+    if found.frames is None:
+        del values["frames"], values["ranges"]
+    return json.dumps(values)
+
+
+def _line(found: Judgement) -> str:
+    blocks = f", blocks of {found.block_px:g}×{found.block_height_px:g} px" if found.block_px else ""
+    text = f"{found.path}: {found.kind} (score {found.score:.2f}{blocks}, {found.ms:.1f} ms by {found.method})"
+    for part in found.ranges:
+        text += f"\n  {part['start_s']:.3f}–{part['end_s']:.3f} s, frames {part['first_frame']}–{part['last_frame']}"
+    return text

@@ -1,0 +1,37 @@
+"""`deepclarity models`: what can be chosen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from . import options
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@options.debug
+def models(as_json: bool) -> None:
+    """List the enhancer tiers, the detectors and the presets."""
+    from deepclarity.models.detectors import DETECTORS
+    from deepclarity.models.load import DEFAULT_ENHANCER, available_models
+    from deepclarity.pipelines.preset import preset_names
+
+    found = available_models()
+    if as_json:
+        for model in found:
+            click.echo(json.dumps(asdict(model)))
+        return
+    click.echo("Enhancers (--model), 'auto' is " + DEFAULT_ENHANCER)
+    for model in found:
+        scales = "×" + "/".join(map(str, model.scales))
+        size = f"{model.parameters:,} parameters, {model.bytes / 1024:.0f} KiB" if model.bytes else "no weights"
+        click.echo(f"  {model.name:<12} {scales:<10} {size:<32} {model.note}")
+    click.echo("Detectors (--method)")
+    for name in DETECTORS:
+        click.echo(f"  {name}")
+    click.echo("Presets (--preset)")
+    for name in preset_names():
+        click.echo(f"  {name}")

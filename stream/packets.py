@@ -1,0 +1,11 @@
+"""PyAV's packets, whatever kind of track they belong to."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from av.packet import Packet
+from av.stream import Stream
+
+AnyPacket: TypeAlias = "Packet[Stream]"
+"""A piece of encoded data of any track."""
