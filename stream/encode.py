@@ -32,6 +32,7 @@ _DEFAULT_CRF = {"h264": 18, "hevc": 20, "av1": 26}
 _SVT_PRESET = dict(zip(SPEEDS, (12, 11, 10, 9, 8, 7, 5, 4, 3), strict=True))
 _NVENC_PRESET = dict(zip(SPEEDS, ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p7"), strict=True))
 _GOP = 250
+_MOST_REORDERED = 4
 _FASTEST = Fraction(240)  # SVT-AV1 takes no more; only rate control looks at it, time is pts
 
 
@@ -152,7 +153,7 @@ class Encoder:
         assert self.context is not None
         self._arrives(pts)
         self._packets += 1
-        if len(self._shown) > self.context.reorder_depth:
+        if len(self._shown) > self._reorder_depth():
             self._shown.popleft()
 
     def finish(self) -> Iterator[AnyPacket]:
@@ -174,15 +175,20 @@ class Encoder:
             yield packet
 
     def _next_dts(self, packet: AnyPacket) -> int:
-        assert self.context is not None
         assert self._first_pts is not None
-        delay = self.context.reorder_depth - self._packets
+        delay = self._reorder_depth() - self._packets
         self._packets += 1
         if delay > 0:
             dts = self._first_pts - delay * self._step if self._negative_dts else self._first_pts
         else:
             dts = self._shown.popleft()
         return dts if packet.pts is None else min(dts, packet.pts)
+
+    def _reorder_depth(self) -> int:
+        """How many pictures a packet may be ahead of its turn; x264 tells, others are given what they need at most."""
+        assert self.context is not None
+        told = int(self.context.reorder_depth)
+        return told if self.settings.encoder in ("libx264", "libsvtav1") else max(told, _MOST_REORDERED)
 
 
 def _options(settings: EncodeSettings, info: VideoInfo) -> dict[str, str]:

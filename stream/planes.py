@@ -126,7 +126,9 @@ def picture_of(planes: Planes, name: str) -> VideoFrame:
 def rewrap(picture: VideoFrame, name: str) -> VideoFrame:
     """The same samples under the planar format `name`, timestamps kept."""
     again = picture_of(planes_of(picture), name)
-    again.pts, again.time_base = picture.pts, picture.time_base
+    again.pts = picture.pts
+    if picture.time_base is not None:
+        again.time_base = picture.time_base
     return again
 
 

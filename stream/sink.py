@@ -36,6 +36,7 @@ _FRAGMENTS = {
     "avoid_negative_ts": "disabled",
 }
 _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
+_FAILURES = (av.error.FFmpegError, OSError, ValueError)
 _CLUSTERS = {"cluster_time_limit": "1000", "flush_packets": "1"}
 
 
@@ -89,7 +90,7 @@ class FileSink:
         self._fragmented = self._muxer in ("mp4", "mov")
         try:
             self._container = self._open()
-        except (OSError, ValueError) as error:
+        except _FAILURES as error:
             raise faults.write_failed(error, path) from error
 
         flags = self._container.format.flags
@@ -103,7 +104,7 @@ class FileSink:
         )
         try:
             self._stream = self._add_video(settings)
-        except (OSError, ValueError) as error:
+        except _FAILURES as error:
             self._abandon()
             raise faults.write_failed(error, path) from error
 
@@ -145,7 +146,7 @@ class FileSink:
         except DeepClarityError:
             self._abandon()
             raise
-        except OSError as failure:
+        except _FAILURES as failure:
             self._abandon()
             raise faults.write_failed(failure, self.path) from failure
 
@@ -160,7 +161,7 @@ class FileSink:
                 self._mux(itertools.islice(self._old_packets, 1))
             else:
                 self._mux(self._encoder.packets(self._dressed(frame)))
-        except (av.error.FFmpegError, OSError) as error:
+        except _FAILURES as error:
             raise faults.write_failed(error, self.path) from error
         self.frames += 1
         self.busy_s += time.perf_counter() - began
@@ -211,16 +212,16 @@ class FileSink:
 
     def _salvage(self) -> None:
         """After an error elsewhere: keep what was done, readable, under the partial name."""
-        with contextlib.suppress(OSError, ValueError):  # the error that brought us here matters more
+        with contextlib.suppress(*_FAILURES):  # the error that brought us here matters more
             self._mux(self._encoder.finish())
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(*_FAILURES):
             self._container.close()
         if self.frames <= self._resumed:
             self.partial.unlink(missing_ok=True)
             resume.put_back(self.partial)
 
     def _abandon(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # already failing; nothing here may hide why
+        with contextlib.suppress(*_FAILURES):  # already failing; nothing here may hide why
             self._container.close()
         self.partial.unlink(missing_ok=True)
 

@@ -1,0 +1,69 @@
+"""Clips that the tests make for themselves, and a guard against threads that outlive a test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from deepclarity.pipelines.scene import paint, pan, pixelate
+from deepclarity.stream.clip import write_clip
+
+Rgb = NDArray[np.uint8]
+MakeClip = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _no_hand_over_outlives_its_test() -> Iterator[None]:
+    yield
+    deadline = time.monotonic() + 5
+    while (left := [t.name for t in threading.enumerate() if t.name == "handover"]) and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert not left
+
+
+@pytest.fixture(scope="session")
+def painting() -> Rgb:
+    """The harbour, (540, 1280, 3) RGB."""
+    return paint(1280, 540)
+
+
+@pytest.fixture
+def make_clip(tmp_path: Path, painting: Rgb) -> MakeClip:
+    """`make_clip(count=…, size=(w, h), pixelated=range(…), block_px=…)`: a clip in the test's own folder."""
+
+    def make(
+        name: str = "clip.mp4",
+        *,
+        count: int = 20,
+        size: tuple[int, int] = (640, 360),
+        pixelated: range = range(0),
+        block_px: float = 4,
+        rate: int = 25,
+        tone_hz: float | None = None,
+        crf: int = 20,
+    ) -> Path:
+        frames = pan(painting, count=count, width=size[0], height=size[1])
+        pictures = (
+            pixelate(frame, block_px=block_px) if number in pixelated else frame
+            for number, frame in enumerate(frames)
+        )
+        path = tmp_path / name
+        write_clip(path, pictures, rate=rate, crf=crf, tone_hz=tone_hz)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared_clips() -> Path:
+    """Real clips beside the project, where a checkout has them."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "clips"
+    if not folder.is_dir():
+        pytest.skip("the shared clips are not beside this checkout: real containers and codecs go untested")
+    return folder

@@ -1,0 +1,124 @@
+"""Repair: blocks undone exactly, nothing moved, 8 and 10 bits, any chroma."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from deepclarity.models.load import load_enhancer
+from deepclarity.models.verdict import Blocks, Plane
+from deepclarity.pipelines.restore import axis_of, network_factor, resample, restore, undo_blocks
+
+
+def nearest(small: Plane, size: tuple[int, int], factor: float, shift: float) -> tuple[Plane, float]:
+    """`small` enlarged by nearest neighbour, and where its blocks begin on average."""
+    columns = np.floor((np.arange(size[0]) + shift) / factor + 1e-9).astype(int)
+    rows = np.floor((np.arange(size[1]) + shift) / factor + 1e-9).astype(int)
+    starts = np.flatnonzero(np.diff(columns, prepend=-1))
+    return small[rows][:, columns], float(np.mean(starts - factor * np.arange(len(starts))))
+
+
+@pytest.mark.parametrize("factor", [1.5, 2, 2.25, 2.5, 3, 3.75, 4, 7.11])
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_undoing_nearest_blocks_gives_the_small_picture_back(factor: float, shift: float, dtype: type) -> None:
+    rng = np.random.default_rng(4)
+    small = rng.integers(0, 256 if dtype is np.uint8 else 1024, (140, 220)).astype(dtype)
+    picture, phase = nearest(small, (320, 200), factor, shift)
+    found = undo_blocks(picture, axis_of(320, factor, phase), axis_of(200, factor, phase))
+    rows, columns = (int((length - 1 + shift) / factor + 1e-9) + 1 for length in (200, 320))
+    assert np.array_equal(found, small[:rows, :columns])
+    assert found.dtype == dtype
+
+
+def test_part_blocks_at_the_edges_become_samples_of_their_own() -> None:
+    small = np.random.default_rng(5).integers(0, 256, (9, 12), np.uint8)
+    picture = np.kron(small, np.ones((8, 8), np.uint8))[5:, 3:]
+    found = undo_blocks(picture, axis_of(picture.shape[1], 8, 5), axis_of(picture.shape[0], 8, 3))
+    assert np.array_equal(found, small)
+
+
+def wave(width: int, height: int, *, left: float = 0.0) -> NDArray[np.float32]:
+    """A smooth picture; `left`: how far its samples sit left of their centres, as 4:2:0 chroma does."""
+    x = (np.arange(width) + 0.5 - left) / width
+    y = (np.arange(height) + 0.5) / height
+    return (100 + 80 * np.sin(6 * x[None, :]) * np.cos(5 * y[:, None])).astype(np.float32)
+
+
+def in_blocks(width: int, height: int, blocks: Blocks) -> Plane:
+    """The same picture, every block showing what lies at its centre."""
+    x = (np.floor((np.arange(width) + 0.5 - blocks.phase_x_px) / blocks.width_px) + 0.5) * blocks.width_px
+    y = (np.floor((np.arange(height) + 0.5 - blocks.phase_y_px) / blocks.height_px) + 0.5) * blocks.height_px
+    x, y = (x + blocks.phase_x_px) / width, (y + blocks.phase_y_px) / height
+    return np.round(100 + 80 * np.sin(6 * x)[None, :] * np.cos(5 * y)[:, None]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [Blocks(4, 4), Blocks(4, 4, 1, 3), Blocks(2.5, 2.5, 1, 2), Blocks(6, 4.5, 2, 1), Blocks(8, 8), Blocks(1.5, 1.5)],
+)
+def test_a_smooth_picture_comes_out_of_its_blocks_where_it_was(blocks: Blocks) -> None:
+    luma = in_blocks(480, 270, blocks)
+    grey = np.full((135, 240), 128, np.uint8)
+    lanczos = load_enhancer("lanczos")
+    size = (480, 270)
+    repaired = restore((luma, grey, grey), enhancer=lanczos, blocks=blocks, size=size, max_value=255)
+    inside = np.s_[16:-16, 16:-16]
+    assert np.abs(repaired[0].astype(np.float32) - wave(480, 270))[inside].max() < 4
+    assert set(np.unique(repaired[1])) == {128}
+
+
+@pytest.mark.parametrize(("ratios", "left"), [((2, 2), 0.25), ((2, 1), 0.25), ((1, 1), 0.0)])
+def test_chroma_stays_where_its_samples_sit(ratios: tuple[int, int], left: float) -> None:
+    width, height = 240, 136
+    luma = np.round(wave(width, height)).astype(np.uint8)
+    chroma = np.round(wave(width // ratios[0], height // ratios[1], left=left)).astype(np.uint8)
+    grown = restore((luma, chroma, chroma), enhancer=load_enhancer("lanczos"), blocks=None, size=(960, 544), max_value=255)
+    wanted = wave(960 // ratios[0], 544 // ratios[1], left=left)
+    assert grown[1].shape == wanted.shape
+    assert np.abs(grown[1] - wanted)[8:-8, 8:-8].max() < 2
+
+
+def test_ten_bits_stay_ten_bits() -> None:
+    luma = np.random.default_rng(7).integers(0, 1024, (40, 64)).astype(np.uint16)
+    chroma = np.full((20, 32), 512, np.uint16)
+    enhancer = load_enhancer("turbo", device="cpu")
+    out = restore((luma, chroma, chroma), enhancer=enhancer, blocks=None, size=(192, 120), max_value=1023)
+    assert out[0].dtype == np.uint16
+    assert out[0].max() <= 1023
+    assert out[0].shape == (120, 192)
+    assert np.abs(out[1].astype(int) - 512).max() <= 1
+    enhancer.close()
+
+
+def test_a_window_of_whole_samples_is_a_slice_and_no_copy() -> None:
+    plane = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    part = resample(plane, (10, 5), step=(1.0, 1.0), start=(3.0, 2.0), max_value=255)
+    assert np.array_equal(part, plane[2:7, 3:13])
+    assert np.shares_memory(part, plane)
+
+
+def test_shrinking_averages() -> None:
+    fine = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (64, 64))
+    coarse = resample(fine, (37, 37), step=(128 / 37, 128 / 37), start=(0.0, 0.0), max_value=255)
+    assert np.abs(coarse.astype(int) - 128).max() < 40
+
+
+def test_the_nearest_network_factor_is_taken() -> None:
+    assert [network_factor((2, 3, 4), needed) for needed in (1.5, 2.0, 2.05, 2.5, 4.0, 8.0)] == [2, 2, 2, 3, 4, 4]
+
+
+def test_the_repair_is_closer_to_the_truth_than_leaving_the_blocks() -> None:
+    from deepclarity.pipelines.scene import paint, pixelate
+
+    truth = cv2.cvtColor(paint(640, 360), cv2.COLOR_RGB2GRAY)
+    broken = cv2.cvtColor(pixelate(paint(640, 360), block_px=4), cv2.COLOR_RGB2GRAY)
+    grey = np.full((180, 320), 128, np.uint8)
+    enhancer = load_enhancer("turbo", device="cpu")
+    repaired = restore(
+        (broken, grey, grey), enhancer=enhancer, blocks=Blocks(4, 4), size=(640, 360), max_value=255
+    )[0]
+    enhancer.close()
+    assert cv2.PSNR(truth, np.ascontiguousarray(repaired)) > cv2.PSNR(truth, broken) + 0.5

@@ -1,0 +1,108 @@
+"""Routing: hysteresis, rest, scene cuts, and never a clean frame repaired."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from deepclarity.models.verdict import Blocks, Kind, Verdict
+from deepclarity.pipelines.detect import Judged, detect
+from deepclarity.pipelines.records import Lane, Summary
+from deepclarity.pipelines.route import Routing, Which, route
+from deepclarity.stream.frame import Frame
+
+BLOCKS = Blocks(4, 4)
+
+
+def frame(index: int, luma: np.ndarray | None = None) -> Frame:
+    plane = np.zeros((36, 64), np.uint8) if luma is None else luma
+    grey = np.full((18, 32), 128, np.uint8)
+    return Frame((plane, grey, grey), index, index, Fraction(1, 25))
+
+
+def judged(scores: list[float], *, cuts: tuple[int, ...] = ()) -> list[Judged]:
+    def verdict(score: float) -> Verdict:
+        kind = Kind.PIXELATED if score >= 0.5 else Kind.CLEAN
+        return Verdict(score, kind, BLOCKS if score >= 0.5 else None)
+
+    return [Judged(frame(i), verdict(score), i == 0 or i in cuts) for i, score in enumerate(scores)]
+
+
+def lanes(scores: list[float], *, cuts: tuple[int, ...] = (), **routing: object) -> str:
+    chosen = Routing(**routing)  # type: ignore[arg-type]
+    routed = route(judged(scores, cuts=cuts), chosen, resize=False, summary=Summary())
+    return "".join("E" if item.lane is Lane.ENHANCE else "." for item in routed)
+
+
+def test_a_pixelated_stretch_is_repaired_from_its_first_frame_to_its_last() -> None:
+    assert lanes([0.0] * 20 + [1.0] * 20 + [0.0] * 20) == "." * 20 + "E" * 20 + "." * 20
+
+
+def test_one_odd_frame_turns_nothing_over() -> None:
+    assert lanes([0.0] * 10 + [0.9] + [0.0] * 10) == "." * 21
+
+
+def test_between_the_two_scores_everything_stays_as_it_was() -> None:
+    assert lanes([0.0] * 5 + [0.55] * 20) == "." * 25
+    assert lanes([1.0] * 20 + [0.45] * 20) == "E" * 40
+
+
+def test_noise_around_the_thresholds_switches_at_most_twice_a_second() -> None:
+    scores = np.random.default_rng(5).uniform(0.2, 0.8, 500).tolist()
+    switches = sum(a != b for a, b in zip(lanes(scores), lanes(scores)[1:], strict=False))
+    assert switches <= 500 / 25 * 2
+
+
+def test_the_lane_rests_after_a_switch_but_not_across_a_cut() -> None:
+    scores = [1.0] * 5 + [0.3] * 5 + [1.0] * 10
+    assert lanes(scores) == "E" * 20
+    assert lanes(scores, cuts=(5, 10)) == "E" * 5 + "." * 5 + "E" * 10
+
+
+def test_a_surely_clean_frame_is_never_repaired_even_while_the_lane_rests() -> None:
+    assert lanes([1.0] * 5 + [0.0] * 3 + [1.0] * 5)[5:8] == "..."
+
+
+def test_a_burst_that_ends_at_a_cut_needs_no_later_frame_to_confirm_it() -> None:
+    assert lanes([0.0] * 30 + [1.0, 1.0] + [0.0] * 10, cuts=(30, 32)) == "." * 30 + "EE" + "." * 10
+
+
+def test_all_and_none_ask_nobody() -> None:
+    scores = [0.0, 1.0, 0.0, 1.0]
+    assert lanes(scores, which=Which.NONE) == "...."
+    routed = list(route(judged(scores), Routing(which=Which.ALL), resize=True, summary=Summary()))
+    assert [item.lane for item in routed] == [Lane.ENHANCE] * 4
+    assert [item.blocks for item in routed] == [None, BLOCKS, None, BLOCKS]
+
+
+def test_clean_frames_of_another_size_are_resized() -> None:
+    routed = list(route(judged([0.0] * 3), Routing(), resize=True, summary=Summary()))
+    assert {item.lane for item in routed} == {Lane.RESIZE}
+
+
+def test_a_lattice_that_trembles_within_measuring_error_is_held_still() -> None:
+    wobble = [Blocks(4, 4, 0.1 * (i % 2), 0) for i in range(10)]
+    seen = [Judged(frame(i), Verdict(1.0, Kind.PIXELATED, b), i == 0) for i, b in enumerate(wobble)]
+    routed = list(route(seen, Routing(), resize=False, summary=Summary()))
+    assert {item.blocks for item in routed} == {wobble[0]}
+
+
+def test_every_frame_leaves_in_order_whatever_the_look_ahead() -> None:
+    for confirm in (0, 1, 7, 50):
+        routed = route(judged([0.5] * 20), Routing(confirm_frames=confirm), resize=False, summary=Summary())
+        assert [item.frame.index for item in routed] == list(range(20))
+
+
+def test_a_new_scene_is_a_cut_and_pixelation_is_none() -> None:
+    rng = np.random.default_rng(6)
+    scene = np.kron(rng.integers(0, 256, (9, 16), np.uint8), np.ones((40, 40), np.uint8))
+    other = np.kron(rng.integers(0, 256, (9, 16), np.uint8), np.ones((40, 40), np.uint8))
+    frames = [frame(i, luma) for i, luma in enumerate([scene, scene, other, other])]
+    assert [j.cut for j in detect(frames, None, Summary())] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_empty_or_single_frame_stream_is_no_special_case(count: int) -> None:
+    assert lanes([1.0] * count) == "E" * count

@@ -1,0 +1,96 @@
+"""The hand-over: ordered, bounded, failing loudly, and never leaving a thread behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from deepclarity.stream.handover import Handover, WhenFull
+
+
+def failing(after: int) -> Iterator[int]:
+    yield from range(after)
+    raise OSError("decoder died")
+
+
+def counting(made: list[int], enough: threading.Event) -> Iterator[int]:
+    for number in range(1000):
+        made.append(number)
+        if number >= 5:
+            enough.set()
+        yield number
+
+
+def test_keeps_the_order_and_ends() -> None:
+    with Handover(range(500), size=4) as items:
+        assert list(items) == list(range(500))
+
+
+def test_an_upstream_error_arrives_behind_the_items_that_came_before_it() -> None:
+    seen: list[int] = []
+    with pytest.raises(OSError, match="decoder died"), Handover(failing(10), size=4) as items:
+        for item in items:
+            seen.append(item)  # noqa: PERF402  what came before the error must have arrived
+    assert seen == list(range(10))
+
+
+def test_a_consumer_may_fail_while_the_buffer_is_full() -> None:
+    made: list[int] = []
+    enough = threading.Event()
+    with pytest.raises(ValueError, match="model failed"), Handover(counting(made, enough), size=4) as items:
+        next(items)
+        assert enough.wait(5)
+        raise ValueError("model failed")
+    assert len(made) < 1000
+
+
+def test_waiting_holds_the_producer_back() -> None:
+    made: list[int] = []
+    enough = threading.Event()
+    with Handover(counting(made, enough), size=4) as items:
+        next(items)
+        assert enough.wait(5)
+        assert len(made) <= 1 + 4 + 1
+
+
+def test_drop_oldest_keeps_the_newest_and_counts() -> None:
+    finished = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield from range(100)
+        finished.set()
+
+    with Handover(source(), size=4, when_full=WhenFull.DROP_OLDEST) as items:
+        assert finished.wait(5)
+        assert list(items) == [96, 97, 98, 99]
+        assert items.dropped == 96
+
+
+def test_two_in_a_row_pass_an_error_on_and_both_stop() -> None:
+    with (
+        pytest.raises(OSError, match="decoder died"),
+        Handover(failing(50), size=2) as first,
+        Handover((x * 2 for x in first), size=2) as second,
+    ):
+        assert list(second) is None
+
+
+def test_an_abandoned_generator_is_closed_in_its_own_thread() -> None:
+    closed_in: list[str] = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(10**9)
+        finally:
+            closed_in.append(threading.current_thread().name)
+
+    with Handover(source(), size=2) as items:
+        next(items)
+    assert closed_in == ["handover"]
+
+
+def test_a_buffer_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Handover([], size=0)
