@@ -1,0 +1,126 @@
+"""Enhancers by name: which weights, on which device, computed by what."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepclarity.errors import DeviceError, UsageError, WeightsError, did_you_mean
+
+from .backends.lanczos import Lanczos
+from .enhancer import Enhancer
+from .generator import Tensors, Turbo
+from .weights import Record, load_weights, read_manifest
+
+DEFAULT_ENHANCER = "turbo"
+"""What `auto` means."""
+
+_BACKENDS = ("auto", "openvino", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One line of the list of models."""
+
+    name: str
+    kind: str
+    """`enhancer` or `detector`."""
+    scales: tuple[int, ...]
+    parameters: int
+    bytes: int
+    licence: str
+    trained_on: str
+    note: str
+
+
+def available_models() -> list[ModelInfo]:
+    """Every model that can be loaded by name, those without weights first."""
+    lanczos = ModelInfo("lanczos", "enhancer", Lanczos.scales, 0, 0, "-", "-", "interpolation: fallback and baseline")
+    return [lanczos, *(_info(record) for record in read_manifest().values())]
+
+
+def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> Enhancer:
+    """The enhancer called `name` (`auto`, `lanczos`, `turbo`, …), ready to run.
+
+    `device` is `auto`, `cpu`, `cuda` or `cuda:N`; `backend` is `auto`, `openvino` or `torch`. `auto` takes
+    the first NVIDIA GPU that torch can use, else OpenVINO on the CPU, else torch on the CPU; torch is
+    imported only if needed.
+    """
+    name = DEFAULT_ENHANCER if name == "auto" else name
+    _check_options(device, backend)
+    if name == "lanczos":
+        return Lanczos()
+    enhancers = {key for key, record in read_manifest().items() if record.kind == "enhancer"}
+    if name not in enhancers:
+        raise UsageError(f"no model called '{name}'; {did_you_mean(name, {'auto', 'lanczos', *enhancers})}")
+    record, tensors = load_weights(name)
+    return _on_device(record.name, _turbo(record), tensors, device=device, backend=backend)
+
+
+def _on_device(name: str, net: Turbo, tensors: Tensors, *, device: str, backend: str) -> Enhancer:
+    if device == "auto":
+        device = "cuda" if backend != "openvino" and _cuda_usable() else "cpu"
+    if backend == "auto":
+        openvino_fits = device == "cpu" and importlib.util.find_spec("openvino") is not None
+        backend = "openvino" if openvino_fits else "torch"
+    if backend == "openvino":
+        try:
+            from .backends.openvino_cpu import OpenVinoTurbo
+        except ImportError as error:
+            raise DeviceError(f"OpenVINO cannot be used here ({error}); use the torch back end") from error
+        return OpenVinoTurbo(net, tensors, name=name)
+    from .backends.torch_device import TorchTurbo  # 1.2 s of imports that the usual path does without
+
+    return TorchTurbo(net, tensors, name=name, device=device)
+
+
+def _check_options(device: str, backend: str) -> None:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"no device called '{device}'; {did_you_mean(device, ('auto', 'cpu', 'cuda', 'cuda:0'))}")
+    if backend not in _BACKENDS:
+        raise UsageError(f"no back end called '{backend}'; {did_you_mean(backend, _BACKENDS)}")
+    if backend == "openvino" and device.startswith("cuda"):
+        raise UsageError(f"the openvino back end runs on the CPU, not on '{device}'; use torch there")
+
+
+def _cuda_usable() -> bool:
+    """Whether torch can use an NVIDIA GPU; torch is not even imported where no driver is found."""
+    if not _nvidia_driver_found():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _nvidia_driver_found() -> bool:
+    if sys.platform == "win32":
+        try:
+            ctypes.CDLL("nvcuda.dll")
+        except OSError:
+            return False
+        return True
+    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))  # bare Linux; Windows' own Linux
+
+
+def _turbo(record: Record) -> Turbo:
+    numbers = record.architecture
+    if record.family != "turbo" or set(numbers) != {"layers", "channels"}:
+        raise WeightsError(f"{record.name}: this version does not know the architecture '{record.family}'")
+    return Turbo(layers=numbers["layers"], channels=numbers["channels"], scales=record.scales)
+
+
+def _info(record: Record) -> ModelInfo:
+    return ModelInfo(
+        name=record.name,
+        kind=record.kind,
+        scales=record.scales,
+        parameters=record.parameters,
+        bytes=record.bytes,
+        licence=record.licence,
+        trained_on=record.trained_on,
+        note=record.note,
+    )

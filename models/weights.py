@@ -1,0 +1,83 @@
+"""Weights by name: recorded in `manifest.toml`, checked before use, never unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from deepclarity.errors import UsageError, WeightsError, did_you_mean
+
+from .generator import Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the manifest says of one set of weights."""
+
+    name: str
+    kind: str
+    """`enhancer` or `detector`."""
+    family: str
+    """Which architecture the numbers below describe: `turbo`, …"""
+    architecture: Mapping[str, Any]
+    file: str
+    bytes: int
+    sha256: str
+    parameters: int
+    licence: str
+    trained_on: str
+    measured: str
+    note: str
+    scales: tuple[int, ...] = field(default=())
+    """The factors an enhancer was trained for; empty for a detector."""
+
+
+def read_manifest(folder: Traversable | None = None) -> dict[str, Record]:
+    """Every record of `manifest.toml` by name; `folder` is the installed weights unless given."""
+    folder = folder or files("deepclarity.weights")
+    try:
+        table = tomllib.loads(folder.joinpath("manifest.toml").read_text(encoding="utf-8"))
+        return {name: _record(name, entry) for name, entry in table.items()}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise WeightsError(f"weights/manifest.toml cannot be used ({error}); reinstall deepclarity") from error
+
+
+def load_weights(name: str, *, folder: Traversable | None = None) -> tuple[Record, Tensors]:
+    """The record and the float32 tensors called `name`, after size and SHA-256 were checked."""
+    records = read_manifest(folder)
+    if name not in records:
+        raise UsageError(f"no weights called '{name}'; {did_you_mean(name, records)}")
+    record = records[name]
+    content = _checked_bytes(record, folder or files("deepclarity.weights"))
+    try:
+        tensors = safetensors.numpy.load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"{record.file} is not a usable safetensors file ({error})") from error
+    return record, {key: np.asarray(value, dtype=np.float32) for key, value in tensors.items()}
+
+
+def _record(name: str, entry: dict[str, Any]) -> Record:
+    return Record(name=name, **{**entry, "scales": tuple(entry.get("scales", ()))})
+
+
+def _checked_bytes(record: Record, folder: Traversable) -> bytes:
+    if not record.file.endswith(".safetensors"):
+        raise WeightsError(f"{record.file}: only .safetensors files are loaded; pickled weights can run code")
+    try:
+        content = folder.joinpath(record.file).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{record.file} is missing or unreadable ({error}); reinstall deepclarity") from error
+    if len(content) != record.bytes:
+        raise WeightsError(f"{record.file} has {len(content)} bytes, not {record.bytes}; reinstall deepclarity")
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        raise WeightsError(f"{record.file} is not the file its manifest describes (SHA-256); reinstall deepclarity")
+    return content

@@ -1,0 +1,226 @@
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deepclarity.errors import DeviceError, InputError, UsageError
+from deepclarity.models.backends.lanczos import Lanczos
+from deepclarity.models.backends.openvino_cpu import OpenVinoTurbo
+from deepclarity.models.backends.parts import enlarge_in_parts
+from deepclarity.models.backends.torch_device import TorchTurbo
+from deepclarity.models.compat import import_torchvision
+from deepclarity.models.generator import Tensors, Turbo, untrained
+from deepclarity.models.load import load_enhancer
+from deepclarity.models.verdict import Plane
+
+NET = Turbo(layers=2, channels=16, scales=(2, 3, 4))
+SIZES = [(24, 32), (23, 31), (1, 1), (2, 5)]
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+
+
+def trained() -> Tensors:
+    """Weights whose residual is large enough to be seen."""
+    rng = np.random.default_rng(5)
+    tensors = untrained(NET)
+    for key, value in tensors.items():
+        if key.startswith("tail") or key.endswith("bias"):
+            tensors[key] = value + rng.normal(0, 0.05, value.shape).astype(np.float32)
+    return tensors
+
+
+def picture(size: tuple[int, int], max_value: int = 255) -> Plane:
+    dtype = np.uint8 if max_value == 255 else np.uint16
+    return np.random.default_rng(1).integers(0, max_value + 1, size).astype(dtype)
+
+
+def largest_difference(first: Plane, second: Plane) -> int:
+    assert (first.shape, first.dtype) == (second.shape, second.dtype)
+    return int(np.abs(first.astype(np.int32) - second).max())
+
+
+@pytest.mark.parametrize("max_value", [255, 1023, 65535])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scale", NET.scales)
+def test_openvino_in_float32_and_torch_agree_within_one_level(scale, size, max_value):
+    luma = picture(size, max_value)
+    by_torch = TorchTurbo(NET, trained())(luma, scale=scale, max_value=max_value)
+    by_openvino = OpenVinoTurbo(NET, trained(), precision="f32")(luma, scale=scale, max_value=max_value)
+    assert by_torch.shape == (size[0] * scale, size[1] * scale)
+    assert largest_difference(by_torch, by_openvino) <= 1
+
+
+@pytest.mark.parametrize("scale", NET.scales)
+def test_bfloat16_stays_within_three_levels_of_float32(scale):
+    luma = cv2.GaussianBlur(picture((46, 63)), (0, 0), 1.5)
+    exact = OpenVinoTurbo(NET, trained(), precision="f32")(luma, scale=scale)
+    assert largest_difference(OpenVinoTurbo(NET, trained(), precision="bf16")(luma, scale=scale), exact) <= 3
+
+
+@pytest.mark.parametrize("max_value", [255, 1023])
+@pytest.mark.parametrize("backend", [TorchTurbo, OpenVinoTurbo])
+@pytest.mark.parametrize("scale", NET.scales)
+def test_an_untrained_network_is_bilinear(scale, backend, max_value):
+    luma = picture((19, 33), max_value)
+    bilinear = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    assert largest_difference(backend(NET, untrained(NET))(luma, scale=scale, max_value=max_value), bilinear) <= 1
+
+
+@pytest.mark.parametrize("backend", [TorchTurbo, OpenVinoTurbo])
+def test_ten_bits_never_leave_their_range(backend):
+    luma = np.full((8, 8), 1023, np.uint16)
+    luma[:, ::2] = 0
+    large = backend(NET, trained())(luma, scale=4, max_value=1023)
+    assert large.dtype == np.uint16
+    assert large.max() <= 1023
+
+
+def test_a_view_with_strides_is_as_good_as_a_copy():
+    enhancer = OpenVinoTurbo(NET, trained())
+    padded = picture((20, 64))
+    view = padded[::-1, 3:40]
+    np.testing.assert_array_equal(enhancer(view, scale=2), enhancer(view.copy(), scale=2))
+
+
+@pytest.mark.parametrize("backend", [TorchTurbo, OpenVinoTurbo])
+def test_a_read_only_plane_is_taken_and_left_alone(backend):
+    luma = picture((12, 14))
+    kept = luma.copy()
+    luma.setflags(write=False)
+    large = backend(NET, trained())(luma, scale=2)
+    assert large.flags.writeable
+    np.testing.assert_array_equal(luma, kept)
+
+
+def test_results_survive_the_next_call_and_closing():
+    enhancer = OpenVinoTurbo(NET, trained())
+    first = enhancer(picture((16, 16)), scale=2)
+    kept = first.copy()
+    enhancer(255 - picture((16, 16)), scale=2)
+    enhancer.close()
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(enhancer(picture((16, 16)), scale=2), kept)
+
+
+def test_many_sizes_in_turn_give_what_each_gives_alone():
+    shared, sizes = OpenVinoTurbo(NET, trained()), [(8, 8 + 2 * i) for i in range(9)]
+    for size in [*sizes, *sizes]:
+        alone = OpenVinoTurbo(NET, trained())(picture(size), scale=2)
+        np.testing.assert_array_equal(shared(picture(size), scale=2), alone)
+
+
+def test_lanczos_takes_any_whole_scale_and_keeps_ten_bits_in_range():
+    luma = picture((9, 11), 1023)
+    large = Lanczos()(luma, scale=5, max_value=1023)
+    assert (large.shape, large.dtype) == ((45, 55), np.uint16)
+    assert large.max() <= 1023
+    with pytest.raises(UsageError):
+        Lanczos()(luma, scale=0, max_value=1023)
+
+
+@pytest.mark.parametrize(
+    "luma", [np.zeros((0, 4), np.uint8), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32)]
+)
+def test_what_is_no_plane_is_refused(luma):
+    for enhancer in (Lanczos(), OpenVinoTurbo(NET, untrained(NET)), TorchTurbo(NET, untrained(NET))):
+        with pytest.raises(InputError):
+            enhancer(luma, scale=2)
+
+
+def test_a_scale_that_was_not_trained_is_refused_with_those_that_were():
+    with pytest.raises(UsageError, match="2, 3, 4, not by 5"):
+        load_enhancer("turbo", device="cpu")(picture((8, 8)), scale=5)
+
+
+class TooBigError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("size", [(150, 101), (90, 203)])
+def test_parts_give_exactly_the_whole(size):
+    enhancer, luma = TorchTurbo(NET, trained()), picture(size)
+
+    def little_memory(part: Plane) -> Plane:
+        if part.size > 8000:
+            raise TooBigError
+        return enhancer(part, scale=3)
+
+    refusals: list[int] = []
+    parts = enlarge_in_parts(
+        little_memory, luma, scale=3, reach_px=NET.reach_px, too_big=TooBigError,
+        on_too_big=lambda: refusals.append(1),
+    )  # fmt: skip
+    assert len(refusals) >= 1
+    # Sums in another order may round otherwise.
+    assert largest_difference(parts, enhancer(luma, scale=3)) <= 1
+
+
+def test_a_device_without_any_memory_is_one_clear_error():
+    def no_memory(_: Plane) -> Plane:
+        raise TooBigError
+
+    with pytest.raises(DeviceError, match="out of device memory"):
+        enlarge_in_parts(
+            no_memory, picture((200, 200)), scale=2, reach_px=8, too_big=TooBigError, on_too_big=lambda: None
+        )
+
+
+def test_names_devices_and_back_ends_that_do_not_exist_say_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'turbo'"):
+        load_enhancer("trubo")
+    with pytest.raises(UsageError, match="cuda:0"):
+        load_enhancer("turbo", device="cuda:x")
+    with pytest.raises(UsageError, match="did you mean 'openvino'"):
+        load_enhancer("turbo", backend="openvine")
+    with pytest.raises(UsageError, match="runs on the CPU"):
+        load_enhancer("turbo", device="cuda", backend="openvino")
+
+
+def test_a_gpu_that_is_not_there_is_a_device_error():
+    with pytest.raises(DeviceError, match="--device cpu"):
+        load_enhancer("turbo", device="cuda:63")
+
+
+def test_the_fast_path_on_the_cpu_does_without_torch():
+    program = (
+        "import sys; from deepclarity.models.load import load_enhancer;"
+        "print(load_enhancer('auto', device='cpu').backend, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("openvino ")
+    assert done.stdout.split()[-1] == "False"
+
+
+def test_torchvision_imports_beside_any_torch():
+    torchvision = import_torchvision()
+    assert import_torchvision() is torchvision
+    network = torchvision.models.mobilenet_v3_small(weights=None).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+
+
+@pytest.mark.gpu
+@cuda
+@pytest.mark.parametrize("max_value", [255, 1023])
+@pytest.mark.parametrize("scale", NET.scales)
+def test_cuda_agrees_with_the_cpu(scale, max_value):
+    on_gpu = TorchTurbo(NET, trained(), device="cuda")
+    for size in SIZES:
+        luma = picture(size, max_value)
+        exact = TorchTurbo(NET, trained())(luma, scale=scale, max_value=max_value)
+        allowed = 2 * (max_value + 1) // 256
+        assert largest_difference(on_gpu(luma, scale=scale, max_value=max_value), exact) <= allowed
+    on_gpu.close()
+
+
+@pytest.mark.gpu
+@cuda
+def test_weights_that_overflow_float16_run_in_float32(caplog):
+    tensors = trained()
+    tensors["stem.weight"] *= 1e6
+    tensors["body.0.weight"] *= 1e-6
+    assert TorchTurbo(NET, tensors, device="cuda").backend == "torch cuda fp32"
+    assert "float16" in caplog.text
