@@ -20,10 +20,21 @@ from numpy.typing import NDArray
 
 from deepclarity.models.verdict import Blocks, Kind, Plane, Verdict
 
-from .lattice import CODEC_PX, FIT, FIT_EXPECTED, Floats, Lattice, best_lattice, lattice_at, sharpness, spread
+from .lattice import (
+    CODEC_PX,
+    FIT,
+    FIT_EXPECTED,
+    Floats,
+    Lattice,
+    best_lattice,
+    lattice_at,
+    lattice_of_whole_blocks,
+    sharpness,
+    spread,
+)
 
 _FEWEST_PX = 13
-_BANDS = 8
+_BANDS = 6
 _LINES = 32
 """Per band: a few hundred lines in all tell as much as the whole picture."""
 _CLIP_LEVELS = 16.0
@@ -31,6 +42,7 @@ _CLIP_LEVELS = 16.0
 _HIGH_PASS_PX = 65
 
 _HOPELESS = -2.0
+_SURE = 1.0
 _LONGEST_ASPECT = 2.1
 _LARGE_PART = 0.13
 _BLOCKY = 0.8
@@ -50,6 +62,9 @@ class Grid:
         if x is None or _hopeless(x):
             return Verdict(_score(x.margin) if x else 0.0)
         steps_y = _steps_along_columns(luma, max_value)
+        square = _square(steps_y, x)
+        if square is not None:
+            return _judge(replace(x, expected=True), square)
         y = _find(steps_y)
         # One axis alone is a fence, a staircase, line doubling or banding: blocks have both.
         if y is None:
@@ -108,16 +123,21 @@ class _Steps:
         """Measure the steps from each band to the same band moved on by a pixel."""
         raw = [cv2.absdiff(one, other) for one, other in pairs]
         clip = _CLIP_LEVELS * max_value / 255
-        clipped = np.stack([_averaged(cv2.threshold(steps, clip, clip, cv2.THRESH_TRUNC)[1], across) for steps in raw])
-        return cls(raw, across, 255 / max_value, clipped * np.float32(255 / max_value))
+        clipped = np.empty((len(raw), raw[0].shape[1 - across]), np.float32)
+        for row, steps in zip(clipped, raw, strict=True):
+            # A sum, as OpenCV's average of 8-bit values takes a slow path.
+            capped = cv2.threshold(steps, clip, clip, cv2.THRESH_TRUNC)[1]
+            total = cv2.reduce(capped, across, cv2.REDUCE_SUM, dtype=cv2.CV_32F)
+            np.multiply(total.ravel(), 255 / max_value / steps.shape[across], out=row)
+        return cls(raw, across, 255 / max_value, clipped)
 
     @cached_property
     def power(self) -> Floats:
         """Mean square of the unclipped steps, from a third of the lines: (bands, places), 8-bit levels."""
         lines = (min(steps.shape[self.across] for steps in self.raw) + 2) // 3
-        few = np.stack([s[:lines].T if self.across == 0 else s[:, :lines] for s in self.raw])
-        levels = few.astype(np.float32)
-        return np.asarray(np.einsum("bpl,bpl->bp", levels, levels) * (self.to_levels**2 / lines), np.float32)
+        few = [steps[:lines] if self.across == 0 else cv2.transpose(steps[:, :lines]) for steps in self.raw]
+        sums = [cv2.reduce(cv2.multiply(f, f, dtype=cv2.CV_32F), 0, cv2.REDUCE_SUM) for f in few]
+        return np.concatenate(sums) * np.float32(self.to_levels**2 / lines)
 
     @cached_property
     def profile(self) -> Floats:
@@ -125,12 +145,6 @@ class _Steps:
         window = min(_HIGH_PASS_PX, self.clipped.shape[1] // 2 * 2 - 1)
         relief: Floats = (self.clipped - cv2.blur(self.clipped, (window, 1))).mean(axis=0)
         return relief
-
-
-def _averaged(steps: NDArray[Any], across: int) -> Floats:
-    # A sum, as OpenCV's average of 8-bit values takes a slow path.
-    total = cv2.reduce(steps, across, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel()
-    return np.asarray(total / np.float32(steps.shape[across]), np.float32)
 
 
 def _steps_along_rows(luma: Plane, max_value: int) -> _Steps:
@@ -146,7 +160,7 @@ def _steps_along_columns(luma: Plane, max_value: int) -> _Steps:
 
 
 def _bands(length: int) -> list[tuple[int, int]]:
-    """Up to 8 equal parts of 0..length."""
+    """Up to 6 equal parts of 0..length."""
     count = max(1, min(_BANDS, length // 16))
     bounds = [length * i // count for i in range(count + 1)]
     return list(pairwise(bounds))
@@ -161,6 +175,15 @@ def _find(steps: _Steps) -> Lattice | None:
     quiet = _without_rhythm(profile)
     second = _measured(best_lattice(quiet), steps)
     return second if second and not second.in_codec_rhythm and second.margin > first.margin else first
+
+
+def _square(steps: _Steps, other: Lattice) -> Lattice | None:
+    """The lattice of square whole blocks, where both axes are sure of it: the commonest case, and no search."""
+    if other.margin < _SURE or not other.period_px.is_integer():
+        return None
+    found = _measured(lattice_of_whole_blocks(steps.profile, round(other.period_px)), steps)
+    found = replace(found, expected=True) if found else None
+    return found if found and found.margin >= _SURE else None
 
 
 def _find_again(steps: _Steps, found: Lattice, other: Lattice) -> Lattice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import floor, sqrt
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ SMALLEST_BLOCK_PX = 1.45
 LARGEST_BLOCK_PX = 64.0
 CODEC_PX = 16
 
-_PEAKS = 6
-_TRIED = 5
+_PEAKS = 4
+_TRIED = 3
 _HARMONICS = np.arange(1, 9)
 _TURNS = 64
 _WAVES = np.exp(2j * np.pi * np.outer(_HARMONICS, np.arange(_TURNS) / _TURNS)).astype(np.complex64)
@@ -86,6 +86,23 @@ def lattice_at(profile: Floats, period_px: float) -> Lattice | None:
     freq = 1 / period_px
     turn = float(_folded(np.array([freq]), *_spectrum(profile))[1][0])
     return _best(profile, [(freq, turn)])
+
+
+def lattice_of_whole_blocks(profile: Floats, period: int) -> Lattice | None:
+    """The lattice of this whole period, if one place in the period stands out of `profile`, (places,)."""
+    rounds = profile.size // period
+    if rounds < 4:
+        return None
+    folded = profile[: rounds * period].reshape(rounds, period).sum(axis=0)
+    second, first = np.sort(folded)[-2:].tolist()
+    if first <= 0 or second > 0.5 * first:  # finer blocks have edges between these as well
+        return None
+    place = int(folded.argmax())
+    edges = profile[place::period]
+    if any(min(sums) < 0.5 * max(sums) for sums in ([float(edges[k::m].mean()) for k in range(m)] for m in (2, 3))):
+        return None  # coarser blocks leave every second or third place empty
+    phase = place + 1
+    return _best(profile, [(1 / period, (phase - profile.size // 2 - 1) / period)])
 
 
 def _proposals(profile: Floats) -> list[tuple[float, float]]:
@@ -166,7 +183,19 @@ def _fitted(profile: Floats, period: float, phase: float) -> Lattice:
     if denominator:
         # Between these phases the rounded edges do not change: the middle stands for all of them.
         phase = (round((phase + 0.5) * denominator - 0.5) + 0.5) / denominator - 0.5
-    return Lattice(period, phase % period, _correlation(profile, period, phase), places=profile.size)
+    phase %= period
+    if denominator:
+        # The edges repeat after `stride` pixels: each of the few in one round is a plain slice.
+        stride = round(period * denominator)
+        firsts = {floor(phase + period * k - 0.5) % stride for k in range(denominator)}
+        parts = [profile[first::stride] for first in firsts]
+        on, count = sum(float(part.sum()) for part in parts), sum(part.size for part in parts)
+    else:
+        edges = _edges(profile.size, period, phase)
+        on, count = float(profile[edges].sum()), edges.size
+    free = profile.size - count
+    fit = on * sqrt(profile.size / (count * free)) if count and free > 0 else 0.0
+    return Lattice(period, phase, fit, places=profile.size)
 
 
 def _snapped(period: float, length: int) -> tuple[float, int]:
@@ -184,12 +213,6 @@ def _edges(length: int, period: float, phase: float) -> NDArray[np.intp]:
     edges: NDArray[np.intp] = np.floor(places).astype(np.intp)
     inside: NDArray[np.intp] = edges[(edges >= 0) & (edges < length)]
     return inside
-
-
-def _correlation(profile: Floats, period: float, phase: float) -> float:
-    edges = _edges(profile.size, period, phase)
-    free = profile.size - edges.size
-    return float(profile[edges].sum()) * sqrt(profile.size / (edges.size * free)) if edges.size and free else 0.0
 
 
 def sharpness(power: Floats, lattice: Lattice) -> float:
