@@ -181,9 +181,12 @@ def _square(steps: _Steps, other: Lattice) -> Lattice | None:
     """The lattice of square whole blocks, where both axes are sure of it: the commonest case, and no search."""
     if other.margin < _SURE or not other.period_px.is_integer():
         return None
-    found = _measured(lattice_of_whole_blocks(steps.profile, round(other.period_px)), steps)
-    found = replace(found, expected=True) if found else None
-    return found if found and found.margin >= _SURE else None
+    found = lattice_of_whole_blocks(steps.profile, round(other.period_px))
+    if found is None or found.fit < FIT_EXPECTED:
+        return None
+    # Both axes see the same cells of the picture: one spread tells for both.
+    found = replace(found, sharpness=sharpness(steps.power, found), spread=other.spread, expected=True)
+    return found if found.margin >= _SURE else None
 
 
 def _find_again(steps: _Steps, found: Lattice, other: Lattice) -> Lattice:
