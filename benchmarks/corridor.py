@@ -3,7 +3,7 @@
 Each lane is timed against what PyAV alone does with the same file, the same encoder and the same settings:
 decode, Lanczos to Full HD by swscale where the size differs, encode. Both in this run, turn about; medians.
 
-    python benchmarks/corridor.py [--clips FILE…] [--rounds 3] [--out benchmarks/results/corridor.json]
+    python benchmarks/corridor.py [--rounds 5] [--out benchmarks/results/corridor.json]
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.clip import write_clip
 from deepclarity.stream.source import FileSource
 
-FRAMES = 300
+FRAMES = 200
 CRF = 18
 SPEED = "superfast"
 
@@ -137,7 +137,7 @@ def detector_ms(repeats: int = 200) -> dict[str, object]:
 def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "corridor.json")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -43,6 +43,13 @@ def available_models() -> list[ModelInfo]:
     return [lanczos, *(_info(record) for record in read_manifest().values())]
 
 
+def check_enhancer(name: str) -> None:
+    """Raise UsageError where `load_enhancer` would not know `name`."""
+    known = {"auto", "lanczos", *(key for key, record in read_manifest().items() if record.kind == "enhancer")}
+    if name not in known:
+        raise UsageError(f"no model called '{name}'; {did_you_mean(name, known)}")
+
+
 def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> Enhancer:
     """The enhancer called `name` (`auto`, `lanczos`, `turbo`, …), ready to run.
 
@@ -50,13 +57,11 @@ def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> 
     the first NVIDIA GPU that torch can use, else OpenVINO on the CPU, else torch on the CPU; torch is
     imported only if needed.
     """
+    check_enhancer(name)
     name = DEFAULT_ENHANCER if name == "auto" else name
     _check_options(device, backend)
     if name == "lanczos":
         return Lanczos()
-    enhancers = {key for key, record in read_manifest().items() if record.kind == "enhancer"}
-    if name not in enhancers:
-        raise UsageError(f"no model called '{name}'; {did_you_mean(name, {'auto', 'lanczos', *enhancers})}")
     record, tensors = load_weights(name)
     return _on_device(record.name, _turbo(record), tensors, device=device, backend=backend)
 

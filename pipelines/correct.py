@@ -43,6 +43,7 @@ def correct(
         blocks=verdict.blocks if verdict.pixelated else None,
         size=size,
         max_value=picture.max_value,
+        subsampling=(1, 1),
     )
     return Corrected(picture.with_planes(repaired), verdict, repaired=True)
 

@@ -79,32 +79,38 @@ def _count(lane: Lane, summary: Summary) -> None:
 
 
 def _repaired(frame: Frame, enhancer: Enhancer, blocks: Blocks | None, fit: Fit) -> Frame:
-    planes = restore(frame.planes, enhancer=enhancer, blocks=blocks, size=fit.size, max_value=frame.max_value)
+    planes = restore(
+        frame.planes,
+        enhancer=enhancer,
+        blocks=blocks,
+        size=fit.size,
+        max_value=frame.max_value,
+        subsampling=frame.subsampling,
+    )
     return replace(frame, planes=planes, picture=None)
 
 
 def _resized(frame: Frame, fit: Fit) -> Frame:
-    """Lanczos to the output's size; a picture of another shape than the first keeps its own, with bars."""
+    """Lanczos to the output's size; a picture whose shape changes on the way keeps it, with bars."""
+    if frame.size == fit.source:
+        return resized(frame, fit.size)
     width, height = frame.size
     scale = min(fit.size[0] / width, fit.size[1] / height)
     inside = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
-    if frame.index == 0 or all(abs(a - b) <= 0.02 * b for a, b in zip(inside, fit.size, strict=True)):
-        return resized(frame, fit.size)
-    return _on_canvas(resized(frame, inside), Fit(inside, fit.size, fit.sample_aspect))
+    smaller = resized(frame, inside)
+    return smaller if inside == fit.size else _on_canvas(smaller, replace(fit, size=inside, canvas=fit.size))
 
 
 def _on_canvas(frame: Frame, fit: Fit) -> Frame:
     """`frame` in the middle of a black frame of `fit.canvas`."""
     grey = (frame.max_value + 1) // 2
-    luma, cb, cr = (
-        _framed(plane, frame, fit, black=black)
-        for plane, black in zip(frame.planes, (16 << (frame.depth - 8), grey, grey), strict=True)
-    )
-    return replace(frame, planes=(luma, cb, cr), picture=None)
+    luma = _framed(frame.planes[0], fit, (1, 1), black=16 << (frame.depth - 8))
+    blue, red = (_framed(plane, fit, frame.subsampling, black=grey) for plane in frame.planes[1:])
+    return replace(frame, planes=(luma, blue, red), picture=None)
 
 
-def _framed(plane: Plane, frame: Frame, fit: Fit, *, black: int) -> Plane:
-    across, down = round(frame.size[0] / plane.shape[1]), round(frame.size[1] / plane.shape[0])
+def _framed(plane: Plane, fit: Fit, subsampling: tuple[int, int], *, black: int) -> Plane:
+    across, down = subsampling
     canvas = np.full((-(-fit.canvas[1] // down), -(-fit.canvas[0] // across)), black, plane.dtype)
     x, y = fit.offset[0] // across, fit.offset[1] // down
     canvas[y : y + plane.shape[0], x : x + plane.shape[1]] = plane

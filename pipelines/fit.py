@@ -48,7 +48,9 @@ class Fit:
     """(width, height) of the picture itself, even."""
     canvas: tuple[int, int]
     """(width, height) of the frame: larger than `size` where bars were asked for."""
-    sample_aspect: Fraction
+    source: tuple[int, int]
+    """(width, height) of the source as stored."""
+    sample_aspect: Fraction = Fraction(1)
     """1 where the picture is resized, else the source's."""
 
     @property
@@ -70,7 +72,7 @@ def fit(info: VideoInfo, wish: SizeWish) -> Fit:
         if size == stored:
             aspect = info.sample_aspect
     canvas = (max(size[0], _even(box[0])), max(size[1], _even(box[1]))) if wish.pad else size
-    return Fit(size, canvas, aspect)
+    return Fit(size, canvas, stored, aspect)
 
 
 def _even(length: float | Fraction, most: int = _LARGEST_PX) -> int:

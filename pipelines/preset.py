@@ -87,6 +87,8 @@ def _read(name: str) -> dict[str, Any]:
     if name.endswith(".toml"):
         try:
             return _parse(Path(name).read_text(encoding="utf-8"), name)
+        except UnicodeDecodeError as error:
+            raise UsageError(f"preset {name}: not a text file in UTF-8. Check the path.") from error
         except OSError as error:
             raise UsageError(f"preset {name}: cannot be read ({error.strerror}). Check the path.") from error
     if name not in preset_names():
@@ -114,6 +116,9 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+_BOUNDS = {"on_score": (0.0, 1.0), "off_score": (0.0, 1.0), "hold_s": (0.0, 3600.0)}
+
+
 def _converted(key: str, value: object, where: str) -> object:
     wanted = _TYPES.get(key, str)
     names = " or ".join(t.__name__ for t in (wanted if isinstance(wanted, tuple) else (wanted,)))
@@ -123,6 +128,8 @@ def _converted(key: str, value: object, where: str) -> object:
         if value not in set(Which):
             raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(str(value), list(Which))}")
         return Which(str(value))
+    if key in _BOUNDS and isinstance(value, int | float) and not _BOUNDS[key][0] <= value <= _BOUNDS[key][1]:
+        raise UsageError(f"preset {where}: {key} = {value}: between {_BOUNDS[key][0]:g} and {_BOUNDS[key][1]:g}.")
     if isinstance(value, int) and not isinstance(value, bool) and key.endswith("frames"):
         least = 0 if key == "confirm_frames" else 1
         if value < least:

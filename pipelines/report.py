@@ -66,6 +66,19 @@ class _Kept:
     """`before`, `after` and `thumb` as data URLs; `focus`, where the page looks first."""
 
 
+def check_ending(path: Path) -> None:
+    """Raise UsageError where the ending of `path` names no form of report."""
+    if path.suffix.lower() not in {".html", ".htm", ".json"}:
+        raise UsageError(f"{path}: a report is written as .html or .json; give it one of these endings")
+
+
+def check_report(path: Path) -> None:
+    """Raise UsageError, before any work is done, where no report can be written to `path`."""
+    check_ending(path)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such folder for the report. Create it, or choose another place.")
+
+
 class Report:
     """Collects a line a frame and the worst frames' pictures; 26 bytes a frame, six pairs of JPEG."""
 
@@ -125,13 +138,11 @@ class Report:
 
     def write(self, path: Path | str, summary: Summary) -> None:
         """Write the page (`.html`, `.htm`) or the data (`.json`), as the name of `path` says."""
-        suffix = Path(path).suffix.lower()
-        if suffix == ".json":
+        check_ending(Path(path))
+        if Path(path).suffix.lower() == ".json":
             self.write_json(path, summary)
-        elif suffix in {".html", ".htm"}:
-            self.write_html(path, summary)
         else:
-            raise UsageError(f"{path}: a report is written as .html or .json; give it one of these endings")
+            self.write_html(path, summary)
 
     def write_json(self, path: Path | str, summary: Summary) -> None:
         """Write `frames`, `ranges` and `summary`, a frame a line, without holding them all as text."""

@@ -98,12 +98,19 @@ def _add_up(plane: NDArray[np.generic], axis: Axis) -> tuple[NDArray[np.float32]
 
 
 def restore(
-    planes: Planes, *, enhancer: Enhancer, blocks: Blocks | None, size: tuple[int, int], max_value: int
+    planes: Planes,
+    *,
+    enhancer: Enhancer,
+    blocks: Blocks | None,
+    size: tuple[int, int],
+    max_value: int,
+    subsampling: tuple[int, int] = (2, 2),
 ) -> Planes:
     """Repair Y'CbCr `planes` and fit them to `size` (width, height of luma).
 
-    `blocks`: the lattice to undo first, in luma samples; None where the picture is only small.
-    Chroma is reduced to its own lattice and interpolated: the eye resolves no more of it.
+    `blocks`: the lattice to undo first, in luma samples; None where the picture is only small. `subsampling`: luma
+    samples a chroma sample, across and down. Chroma is reduced to its own lattice and interpolated: the eye
+    resolves no more of it.
     """
     luma = planes[0]
     height, width = luma.shape
@@ -122,8 +129,11 @@ def restore(
         start=(-across.origin * scale / across.pitch, -down.origin * scale / down.pitch),
         max_value=max_value,
     )
-    chroma = [_restore_chroma(plane, (width, height), found, size, max_value) for plane in planes[1:]]
-    return new_luma, chroma[0], chroma[1]
+    blue, red = (
+        _restore_chroma(plane, (width, height), found, size=size, max_value=max_value, ratios=subsampling)
+        for plane in planes[1:]
+    )
+    return new_luma, blue, red
 
 
 def network_factor(scales: tuple[int, ...], needed: float) -> int:
@@ -132,9 +142,14 @@ def network_factor(scales: tuple[int, ...], needed: float) -> int:
 
 
 def _restore_chroma(
-    plane: Plane, luma_size: tuple[int, int], blocks: Blocks, size: tuple[int, int], max_value: int
+    plane: Plane,
+    luma_size: tuple[int, int],
+    blocks: Blocks,
+    *,
+    size: tuple[int, int],
+    max_value: int,
+    ratios: tuple[int, int],
 ) -> Plane:
-    ratios = [round(whole / part) for whole, part in zip(luma_size, plane.shape[::-1], strict=True)]
     across = axis_of(plane.shape[1], blocks.width_px / ratios[0], blocks.phase_x_px / ratios[0])
     down = axis_of(plane.shape[0], blocks.height_px / ratios[1], blocks.phase_y_px / ratios[1])
     native = undo_blocks(plane, across, down)

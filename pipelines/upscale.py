@@ -13,15 +13,16 @@ from deepclarity import __version__
 from deepclarity.errors import DamagedInputError, UsageError
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.enhancer import Enhancer
-from deepclarity.models.load import load_enhancer
+from deepclarity.models.load import check_enhancer, load_enhancer
 from deepclarity.models.verdict import Detector
 from deepclarity.models.weights import read_manifest
 from deepclarity.stream.encode import EncodeSettings, nvenc_works
+from deepclarity.stream.faults import check_readable
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.passthrough import Passthrough
-from deepclarity.stream.resume import Unfinished, find_unfinished, forget, save_ticket
+from deepclarity.stream.resume import Ticket, Unfinished, find_unfinished, forget
 from deepclarity.stream.sink import FileSink, Sink, check_writable, container_of, partial_path
 from deepclarity.stream.source import FileSource, Source
 
@@ -30,6 +31,7 @@ from .enhance import enhance
 from .fit import Fit, SizeWish, fit
 from .preset import Preset
 from .records import Summary
+from .report import check_report
 from .route import Which, route
 from .tell import Notes
 
@@ -93,10 +95,14 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     Everything that can be refused is refused before any work is done.
     """
     preset, began = job.preset, time.perf_counter()
+    check_readable(job.source)
     check_writable(job.output, source=job.source, overwrite=job.overwrite)
+    if job.report is not None:
+        check_report(job.report)
     container_of(job.output, "av1" if preset.codec == "auto" else preset.codec)
     wish = SizeWish.parse(preset.size, pad=preset.pad)
-    detector = None if preset.which is Which.NONE else load_detector(preset.method)
+    check_enhancer(preset.model)
+    detector = load_detector(preset.method) if preset.which is not Which.NONE else None
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(FileSource(job.source))
         enhancer = None
@@ -109,7 +115,8 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         _warn(source.info, fitted)
         summary = _summary(job, detector, enhancer, fitted)
         notes = Notes(summary, source, want_pictures=_is_page(job.report))
-        unfinished = _unfinished(job, settings, summary)
+        ticket = _ticket(job, settings, summary)
+        unfinished = _unfinished(job, settings, ticket)
         sink = opened.enter_context(
             FileSink(
                 job.output,
@@ -119,6 +126,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
                 settings=settings,
                 passthrough=others,
                 unfinished=unfinished,
+                ticket=ticket,
             )
         )
         for warning in sink.warnings:
@@ -173,12 +181,11 @@ def _summary(job: Job, detector: Detector | None, enhancer: Enhancer | None, fit
     )
 
 
-def _unfinished(job: Job, settings: EncodeSettings, summary: Summary) -> Unfinished | None:
-    """The part of this job that an earlier run has done, if it is to be used; leaves word for a later one."""
-    partial = partial_path(job.output)
+def _ticket(job: Job, settings: EncodeSettings, summary: Summary) -> Ticket:
+    """All that decides which packets this job writes."""
     stat = job.source.stat()
     weights = read_manifest().get(summary.model)
-    ticket = {
+    return {
         "input": f"{job.source.resolve()} {stat.st_size} {stat.st_mtime_ns}",
         "preset": repr(job.preset),
         "encoding": repr(settings),
@@ -186,12 +193,16 @@ def _unfinished(job: Job, settings: EncodeSettings, summary: Summary) -> Unfinis
         "size": summary.size,
         "version": __version__,
     }
-    found = find_unfinished(partial, ticket, restart_every=settings.restart_every) if job.resume else None
-    if job.resume:
-        log.info("resuming after %d frames", found.frames if found else 0)
-    else:
+
+
+def _unfinished(job: Job, settings: EncodeSettings, ticket: Ticket) -> Unfinished | None:
+    """The part of this job that an earlier run has done, if it is to be used."""
+    partial = partial_path(job.output)
+    if not job.resume:
         forget(partial)
-    save_ticket(partial, ticket)
+        return None
+    found = find_unfinished(partial, ticket, restart_every=settings.restart_every)
+    log.info("resuming after %d frames", found.frames if found else 0)
     return found
 
 
@@ -202,5 +213,7 @@ def _is_page(report: Path | None) -> bool:
 def _warn(info: VideoInfo, fitted: Fit) -> None:
     if info.interlaced and fitted.size != (info.width_px, info.height_px):
         log.warning("the video is interlaced: resizing mixes its two fields. Deinterlace it first for best results.")
+    elif info.interlaced and info.height_px % 4:
+        log.warning("the video is interlaced, but fields of this height cannot be encoded: kept as whole frames.")
     elif info.interlaced:
         log.warning("the video is interlaced: its field order is kept, frames are not deinterlaced.")

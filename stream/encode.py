@@ -128,7 +128,7 @@ class Encoder:
         context.flags |= Flags.frame_duration
         if self._global_header:
             context.flags |= Flags.global_header
-        if info.interlaced:
+        if info.interlaced and self._size == (info.width_px, info.height_px) and self._size[1] % 4 == 0:
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         context.options = _options(settings, info)
         os.environ.setdefault("SVT_LOG", "0")  # or SVT-AV1 prints its life story on stderr

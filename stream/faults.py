@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 import av
 
 from deepclarity.errors import DeepClarityError, OutputError, SourceError, StageError
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 
 _DISK = {
     errno.ENOSPC: "no space left on the disk; free some, or choose another place with -o",
@@ -22,17 +25,24 @@ _DISK = {
 
 def check_readable(path: Path) -> None:
     """Raise SourceError for what need not even be opened: missing, a directory, empty, no permission."""
+    if _URL.match(str(path)):
+        raise SourceError(f"{path}: an address, not a file. Save the stream to a file first.")
     try:
         if path.is_dir():
             raise SourceError(f"{path}: a directory, not a video. Name a file in it.")
         if not path.exists():
             raise SourceError(f"{path}: no such file. Check the name.")
-        if path.is_file() and path.stat().st_size == 0:
+        if not path.is_file():
+            raise SourceError(f"{path}: a pipe or device: it cannot be read twice. Save it to a file first.")
+        if path.stat().st_size == 0:
             raise SourceError(f"{path}: the file is empty (0 bytes). Copy or record it again.")
-        if path.is_file():
-            path.open("rb").close()
+        path.open("rb").close()
     except PermissionError as error:
         raise SourceError(f"{path}: no permission to read it. Check its access rights.") from error
+    except OSError as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"{path}: cannot be read ({error.strerror}). Check the name.") from error
 
 
 def open_failed(error: Exception, name: str) -> SourceError:

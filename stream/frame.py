@@ -31,6 +31,8 @@ class Frame:
     """Ticks on screen; 0 where the source does not say."""
     depth: int = 8
     """Bits a sample: 8 or 10."""
+    subsampling: tuple[int, int] = (2, 2)
+    """Luma samples a chroma sample, across and down: (2, 2) is 4:2:0, (1, 1) is 4:4:4."""
     picture: object | None = None
     """The decoder's own picture while nobody has changed it: handed to the encoder as it is."""
 

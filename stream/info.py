@@ -49,7 +49,6 @@ class VideoInfo:
     light_level: bytes | None = None
     """CTA-861.3 side data as FFmpeg's AVContentLightMetadata."""
     interlaced: bool = False
-    top_field_first: bool = True
 
     @property
     def expected_frames(self) -> int | None:

@@ -16,6 +16,7 @@ from . import faults
 from .packets import AnyPacket
 
 _NOT_OURS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate"}
+_COVERS = {"mjpeg": "jpeg", "png": "png"}
 _ABOUT_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
 
@@ -39,6 +40,7 @@ class Passthrough:
         self._main = self._container.streams[but]
         self._streams = [s for s in self._container.streams if s.index != but]
         self._outputs: dict[int, Stream] = {}
+        self._covers: list[Stream] = []
         self._packets: Iterator[AnyPacket] = iter(())
         self._next: AnyPacket | None = None
         self.left_out: list[str] = []
@@ -60,7 +62,9 @@ class Passthrough:
         for stream in self._streams:
             if isinstance(stream, AttachmentStream):
                 self._attach_file(output, stream)
-            elif _is_chapter_track(stream, chapters=bool(self._container.chapters())):
+            elif stream.disposition & Disposition.attached_pic:
+                self._attach_cover(output, stream)
+            elif is_chapter_track(stream, chapters=self.has_chapters):
                 continue
             elif _can_hold(output.format.name, stream):
                 copy = output.add_stream_from_template(stream, opaque=True)
@@ -81,6 +85,11 @@ class Passthrough:
         chapters = self._container.chapters()
         if chapters:
             output.set_chapters(chapters)
+
+    @property
+    def has_chapters(self) -> bool:
+        """Whether the source has chapters."""
+        return bool(self._container.chapters())
 
     @property
     def starts_below_zero(self) -> bool:
@@ -110,6 +119,34 @@ class Passthrough:
         name = stream.metadata.get("filename", f"attachment-{stream.index}")
         output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
 
+    def _attach_cover(self, output: OutputContainer, stream: Stream) -> None:
+        """Matroska keeps a cover as an attachment; ISO files get it when they are finished."""
+        kind = _COVERS.get(stream.codec_context.name if stream.codec_context is not None else "")
+        if kind is None or output.format.name == "webm":
+            self._leave_out(output, stream)
+        elif "matroska" in output.format.name:
+            name = stream.metadata.get("filename", f"cover.{kind}")
+            output.add_attachment(name, f"image/{kind}", bytes(self._cover_packet(stream)))
+        else:
+            self._covers.append(stream)
+
+    def add_covers(self, output: OutputContainer) -> list[AnyPacket]:
+        """Add the tracks of cover pictures to a finished ISO file; their packets."""
+        packets = []
+        for stream in self._covers:
+            packet = self._cover_packet(stream)
+            packet.stream = output.add_stream_from_template(stream, opaque=True)
+            copy_tags(stream, packet.stream)
+            packets.append(packet)
+        return packets
+
+    def _cover_packet(self, stream: Stream) -> AnyPacket:
+        with av.open(self._container.name, "r", metadata_errors="replace") as container:
+            for packet in container.demux(container.streams[stream.index]):
+                if packet.size:
+                    return packet
+        raise av.error.InvalidDataError(0, "a cover track without a picture", self._container.name)
+
     def _leave_out(self, output: OutputContainer, stream: Stream) -> None:
         what = stream.codec_context.name if stream.codec_context is not None else stream.type
         language = f" [{stream.language}]" if stream.language else ""
@@ -133,7 +170,7 @@ def _time_of(packet: AnyPacket) -> Fraction:
     return moment * packet.time_base
 
 
-def _is_chapter_track(stream: Stream, *, chapters: bool) -> bool:
+def is_chapter_track(stream: Stream, *, chapters: bool) -> bool:
     """ISO files keep their chapters in a text track as well; the muxer writes its own."""
     return chapters and stream.type == "data" and stream.metadata.get("handler_name") == "SubtitleHandler"
 

@@ -64,10 +64,10 @@ def depth_of(name: str) -> int:
     return 10 if name.endswith("10le") else 8
 
 
-def chroma_size(name: str, size: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) of the chroma planes of a `size` picture in one of our planar formats."""
-    form = VideoFormat(name, *size)
-    return form.chroma_width(size[0]), form.chroma_height(size[1])
+def subsampling_of(name: str) -> tuple[int, int]:
+    """Luma samples a chroma sample, across and down, in one of our planar formats."""
+    form = VideoFormat(name, 64, 64)
+    return 64 // form.chroma_width(64), 64 // form.chroma_height(64)
 
 
 def is_full_range(picture: VideoFrame) -> bool:

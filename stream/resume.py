@@ -55,14 +55,30 @@ def forget(partial: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def forget_unless_kept(partial: Path) -> None:
+    """Remove the ticket of a run that left nothing to resume."""
+    if not partial.exists() and not _set_aside(partial).exists():
+        _ticket_path(partial).unlink(missing_ok=True)
+
+
+def files_beside(partial: Path) -> tuple[Path, ...]:
+    """The names that an unfinished run uses beside `partial` itself."""
+    return _ticket_path(partial), _set_aside(partial), partial.with_name(f"{partial.stem}.whole{partial.suffix}")
+
+
+def is_ours(partial: Path) -> bool:
+    """Whether an interrupted run left `partial`: a ticket stands beside it."""
+    return _ticket_path(partial).exists()
+
+
 def find_unfinished(partial: Path, ticket: Ticket, *, restart_every: int) -> Unfinished | None:
     """What an interrupted run left at `partial`, set aside for reading; None where there is nothing to go on from.
 
     Raises UsageError where it was made from another input or with other settings.
     """
     aside = _set_aside(partial)
-    with contextlib.suppress(OSError):
-        known = json.loads(_ticket_path(partial).read_text(encoding="utf-8"))
+    known = _known_ticket(partial)
+    if known is not None:
         changed = sorted(key for key in {*known, *ticket} if known.get(key) != ticket.get(key))
         if changed:
             raise UsageError(
@@ -76,6 +92,15 @@ def find_unfinished(partial: Path, ticket: Ticket, *, restart_every: int) -> Unf
                 partial.replace(aside)
             return Unfinished(aside, frames[best])
     return None
+
+
+def _known_ticket(partial: Path) -> dict[str, str] | None:
+    """What the interrupted run left word of; None where that is missing or spoilt."""
+    try:
+        known = json.loads(_ticket_path(partial).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, dict) else None
 
 
 def put_back(partial: Path) -> None:
@@ -104,7 +129,7 @@ def _video_packets(container: InputContainer) -> Iterator[AnyPacket]:
 
 
 def _ticket_path(partial: Path) -> Path:
-    return partial.with_suffix(".json")
+    return partial.with_name(f"{partial.name}.json")
 
 
 def _set_aside(partial: Path) -> Path:

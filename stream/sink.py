@@ -22,8 +22,9 @@ from . import faults, planes, resume
 from .encode import Encoder, EncodeSettings
 from .frame import Frame
 from .info import VideoInfo
+from .interrupts import interrupts_deferred
 from .packets import AnyPacket
-from .passthrough import Passthrough, copy_tags
+from .passthrough import Passthrough, copy_tags, is_chapter_track
 from .resume import Unfinished
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -34,6 +35,7 @@ _FRAGMENTS = {
     "frag_duration": "1000000",  # µs: a kill costs at most the last second
     "use_editlist": "1",
     "avoid_negative_ts": "disabled",
+    "flush_packets": "1",
 }
 _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
 _FAILURES = (av.error.FFmpegError, OSError, ValueError)
@@ -67,10 +69,12 @@ class FileSink:
         settings: EncodeSettings,
         passthrough: Passthrough | None = None,
         unfinished: Unfinished | None = None,
+        ticket: resume.Ticket | None = None,
     ) -> None:
         """Open `path`'s temporary file. `info` describes the output: the source's, with what a resize changed.
 
         `unfinished`: the part that an earlier run left; its frames are taken from there when they are written.
+        `ticket`: what a later run must match to resume this one.
 
         Raises OutputError where it cannot be written, UsageError for a container or codec that does not fit.
         """
@@ -81,6 +85,8 @@ class FileSink:
         self.frames = 0
         self.bytes = 0
         self.warnings: list[str] = []
+        self._writing = False
+        self._whole = False
         self._info = info
         self._planar = planar
         self._passthrough = passthrough
@@ -104,6 +110,8 @@ class FileSink:
         )
         try:
             self._stream = self._add_video(settings)
+            if ticket is not None:
+                resume.save_ticket(self.partial, ticket)
         except _FAILURES as error:
             self._abandon()
             raise faults.write_failed(error, path) from error
@@ -139,20 +147,26 @@ class FileSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._salvage()
+            self._salvage(flush=not self._writing)
             return
         try:
             self._finish()
-        except DeepClarityError:
-            self._abandon()
-            raise
         except _FAILURES as failure:
-            self._abandon()
+            if not self._whole:
+                self._salvage(flush=False)
             raise faults.write_failed(failure, self.path) from failure
 
     def write(self, frame: Frame) -> None:
-        """Encode one frame and write what is ready, the other tracks up to its time with it."""
+        """Encode one frame and write what is ready, the other tracks up to its time with it.
+
+        A signal that arrives meanwhile is raised when the frame is written.
+        """
+        with interrupts_deferred():
+            self._write(frame)
+
+    def _write(self, frame: Frame) -> None:
         began = time.perf_counter()
+        self._writing = True
         try:
             if self._passthrough is not None:
                 self._container.mux(list(self._passthrough.until(frame.pts * frame.time_base)))
@@ -163,6 +177,7 @@ class FileSink:
                 self._mux(self._encoder.packets(self._dressed(frame)))
         except _FAILURES as error:
             raise faults.write_failed(error, self.path) from error
+        self._writing = False
         self.frames += 1
         self.busy_s += time.perf_counter() - began
 
@@ -196,6 +211,7 @@ class FileSink:
             if self._passthrough.broken:
                 self.warnings.append(self._passthrough.broken)
         self._container.close()
+        self._whole = True
         if self._fragmented:
             whole = self.partial.with_name(f"{self.partial.stem}.whole{self.path.suffix}")
             try:
@@ -210,20 +226,28 @@ class FileSink:
         resume.forget(self.partial)
         self.busy_s += time.perf_counter() - began
 
-    def _salvage(self) -> None:
-        """After an error elsewhere: keep what was done, readable, under the partial name."""
+    def _salvage(self, *, flush: bool) -> None:
+        """After an error: keep what was done, readable, under the partial name.
+
+        `flush`: write what the encoder still holds. Not after a write has failed: the packets it had in hand are
+        lost, and those behind them would follow a hole.
+        """
         with contextlib.suppress(*_FAILURES):  # the error that brought us here matters more
-            self._mux(self._encoder.finish())
+            if flush:
+                self._mux(self._encoder.finish())
         with contextlib.suppress(*_FAILURES):
             self._container.close()
         if self.frames <= self._resumed:
             self.partial.unlink(missing_ok=True)
             resume.put_back(self.partial)
+            resume.forget_unless_kept(self.partial)
 
     def _abandon(self) -> None:
         with contextlib.suppress(*_FAILURES):  # already failing; nothing here may hide why
             self._container.close()
         self.partial.unlink(missing_ok=True)
+        resume.put_back(self.partial)
+        resume.forget_unless_kept(self.partial)
 
 
 def partial_path(path: Path) -> Path:
@@ -243,22 +267,33 @@ def container_of(path: Path, codec: str) -> str:
 
 def check_writable(path: Path, *, source: Path | None, overwrite: bool) -> None:
     """Raise UsageError or OutputError before any work is done, where `path` must not or cannot be written."""
-    if source is not None and path.exists() and source.exists() and path.samefile(source):
-        raise UsageError(f"{path}: the output is the input. Choose another name with -o.")
-    if path.is_dir():
-        raise UsageError(f"{path}: a directory. Name a file with -o.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already. Add -y to replace it, or choose another name with -o.")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such folder. Create it, or choose another place with -o.")
-    trial = partial_path(path)
     try:
+        _check_names(path, source=source, overwrite=overwrite)
+        trial = partial_path(path)
         existed = trial.exists()
         trial.open("ab").close()
         if not existed:
             trial.unlink()
     except OSError as error:
-        raise UsageError(f"{path.parent}: cannot be written to ({error.strerror}). Choose another place.") from error
+        if isinstance(error, DeepClarityError):
+            raise
+        raise UsageError(f"{path}: cannot be written there ({error.strerror}). Choose another place.") from error
+
+
+def _check_names(path: Path, *, source: Path | None, overwrite: bool) -> None:
+    partial = partial_path(path)
+    if path.is_dir():
+        raise UsageError(f"{path}: a directory. Name a file with -o.")
+    for ours in (path, partial, *resume.files_beside(partial)):
+        if source is not None and ours.exists() and source.exists() and ours.samefile(source):
+            what = "the output is the input" if ours == path else "its unfinished form would overwrite the input"
+            raise UsageError(f"{path}: {what}. Choose another name with -o.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: exists already. Add -y to replace it, or choose another name with -o.")
+    if partial.exists() and not overwrite and not resume.is_ours(partial):
+        raise UsageError(f"{partial}: exists and was not made by an interrupted run. Move it, or add -y.")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such folder. Create it, or choose another place with -o.")
 
 
 def _fast_start(partial: Path, whole: Path, *, muxer: str, tags: Passthrough | None, info: VideoInfo) -> None:
@@ -269,7 +304,10 @@ def _fast_start(partial: Path, whole: Path, *, muxer: str, tags: Passthrough | N
         av.open(str(whole), "w", format=muxer, container_options=options) as write,
     ):
         copies = {}
+        chapters = tags is not None and tags.has_chapters
         for stream in read.streams:
+            if is_chapter_track(stream, chapters=chapters):
+                continue
             copy = write.add_stream_from_template(stream, opaque=True)
             copy_tags(stream, copy)
             if isinstance(stream, VideoStream) and isinstance(copy, VideoStream):
@@ -280,7 +318,8 @@ def _fast_start(partial: Path, whole: Path, *, muxer: str, tags: Passthrough | N
         write.metadata.update(read.metadata)
         if tags is not None:
             tags.describe(write)
-        for packet in read.demux():
+            write.mux(tags.add_covers(write))
+        for packet in read.demux([stream for stream in read.streams if stream.index in copies]):
             if packet.size:
                 packet.stream = copies[packet.stream.index]
                 write.mux_one(packet)

@@ -103,6 +103,7 @@ class FileSource:
                 time_base=self.info.time_base,
                 duration=picture.duration or 0,
                 depth=planes.depth_of(self.planar),
+                subsampling=planes.subsampling_of(self.planar),
                 picture=picture,
             )
             self.busy_s += time.perf_counter() - began

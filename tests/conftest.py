@@ -50,8 +50,7 @@ def make_clip(tmp_path: Path, painting: Rgb) -> MakeClip:
     ) -> Path:
         frames = pan(painting, count=count, width=size[0], height=size[1])
         pictures = (
-            pixelate(frame, block_px=block_px) if number in pixelated else frame
-            for number, frame in enumerate(frames)
+            pixelate(frame, block_px=block_px) if number in pixelated else frame for number, frame in enumerate(frames)
         )
         path = tmp_path / name
         write_clip(path, pictures, rate=rate, crf=crf, tone_hz=tone_hz)

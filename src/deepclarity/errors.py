@@ -85,7 +85,7 @@ class StageError(DeepClarityError, RuntimeError):
     """A step of our own failed in a way that no input should cause."""
 
 
-_USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)\S*@")
+_USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*:/{1,2})\S*@")
 _SECRET_QUERY = re.compile(
     r"(?P<key>[?&](?:password|passwd|pwd|pass|token|key|secret|auth|signature|user)=)[^\s&]*", re.IGNORECASE
 )

@@ -166,9 +166,7 @@ def test_failed_repairs_are_not_called_clean(tmp_path: Path) -> None:
     assert "none of" not in page
 
 
-@pytest.mark.parametrize(
-    "name", ["</script><script>alert(1)</script>.mp4", '"><img src=x>&.mp4', "<!--@@DATA@@.mp4"]
-)
+@pytest.mark.parametrize("name", ["</script><script>alert(1)</script>.mp4", '"><img src=x>&.mp4', "<!--@@DATA@@.mp4"])
 def test_a_hostile_file_name_stays_a_name(name: str, tmp_path: Path) -> None:
     name = name.replace("/", "\\")
     page, data = page_of(*run([0.9], source=name), tmp_path)
@@ -207,9 +205,7 @@ def test_many_frames_make_a_light_page_that_hides_no_peak(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["run.json", "run.html"])
 def test_an_unwritable_place_is_one_clear_line(name: str, tmp_path: Path) -> None:
     report, summary = run([0.9])
-    with pytest.raises(
-        OutputError, match=rf"missing.{re.escape(name)}: cannot write the report: No such file"
-    ):
+    with pytest.raises(OutputError, match=rf"missing.{re.escape(name)}: cannot write the report: No such file"):
         report.write(tmp_path / "missing" / name, summary)
     (tmp_path / name).mkdir()
     with pytest.raises(OutputError, match="cannot write the report"):

@@ -75,7 +75,14 @@ def test_chroma_stays_where_its_samples_sit(ratios: tuple[int, int], left: float
     width, height = 240, 136
     luma = np.round(wave(width, height)).astype(np.uint8)
     chroma = np.round(wave(width // ratios[0], height // ratios[1], left=left)).astype(np.uint8)
-    grown = restore((luma, chroma, chroma), enhancer=load_enhancer("lanczos"), blocks=None, size=(960, 544), max_value=255)
+    grown = restore(
+        (luma, chroma, chroma),
+        enhancer=load_enhancer("lanczos"),
+        blocks=None,
+        size=(960, 544),
+        max_value=255,
+        subsampling=ratios,
+    )
     wanted = wave(960 // ratios[0], 544 // ratios[1], left=left)
     assert grown[1].shape == wanted.shape
     assert np.abs(grown[1] - wanted)[8:-8, 8:-8].max() < 2
@@ -117,8 +124,6 @@ def test_the_repair_is_closer_to_the_truth_than_leaving_the_blocks() -> None:
     broken = cv2.cvtColor(pixelate(paint(640, 360), block_px=4), cv2.COLOR_RGB2GRAY)
     grey = np.full((180, 320), 128, np.uint8)
     enhancer = load_enhancer("turbo", device="cpu")
-    repaired = restore(
-        (broken, grey, grey), enhancer=enhancer, blocks=Blocks(4, 4), size=(640, 360), max_value=255
-    )[0]
+    repaired = restore((broken, grey, grey), enhancer=enhancer, blocks=Blocks(4, 4), size=(640, 360), max_value=255)[0]
     enhancer.close()
     assert cv2.PSNR(truth, np.ascontiguousarray(repaired)) > cv2.PSNR(truth, broken) + 0.5

@@ -25,9 +25,7 @@ def copy(source: Path, target: Path, **settings: object) -> list[str]:
         frames.suit(chosen.encoder)
         info = frames.info
         size = info.width_px // 2 * 2, info.height_px // 2 * 2
-        with FileSink(
-            target, info=info, size=size, planar=frames.planar, settings=chosen, passthrough=others
-        ) as sink:
+        with FileSink(target, info=info, size=size, planar=frames.planar, settings=chosen, passthrough=others) as sink:
             for frame in frames:
                 sink.write(frame)
         return sink.warnings
@@ -120,7 +118,12 @@ def test_damaged_packets_cost_only_themselves(make_clip: MakeClip, tmp_path: Pat
 def test_what_cannot_be_read_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("not a video\n" * 100)
-    for name, words in (("none.mp4", "no such file"), ("empty.mp4", "empty"), ("text.mp4", "not a video"), (".", "dir")):
+    for name, words in (
+        ("none.mp4", "no such file"),
+        ("empty.mp4", "empty"),
+        ("text.mp4", "not a video"),
+        (".", "dir"),
+    ):
         with pytest.raises(SourceError, match=words):
             FileSource(tmp_path / name)
 

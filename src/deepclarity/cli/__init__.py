@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -62,40 +63,56 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code. A failure is one line on stderr, a traceback only with `--debug`."""
-    debug = "--debug" in arguments
     before = _catch_sigterm()
     try:
-        result = cli.main(arguments, prog_name="deepclarity", standalone_mode=False)
-        sys.stdout.flush()
-    except DeepClarityError as error:
-        return _failed(str(error), error.exit_code, debug=debug)
+        with cli.make_context("deepclarity", list(arguments)) as context:
+            result = cli.invoke(context)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        return _refused(error)
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "deepclarity"
-        return _failed(f"{error.format_message()} See '{where} --help'.", 2, debug=debug)
-    except (KeyboardInterrupt, click.Abort):
-        return _failed("stopped.", 130, debug=debug)
-    except Terminated:
-        return _failed("terminated.", 143, debug=debug)
     except BrokenPipeError:  # whoever read our output has gone: nobody is left to tell
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except MemoryError:
-        return _failed("out of memory. Close other programs, or try a smaller --size.", 5, debug=debug)
-    except Exception as error:  # the last resort: a bug, told in one line unless asked for more
-        text = f"internal error: {type(error).__name__}: {error}. Run again with --debug and report it."
-        return _failed(hide_secrets(text), 1, debug=debug)
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # the last resort, so that every failure is told
+        if "--debug" in arguments:
+            sys.excepthook(type(error), error, error.__traceback__)
+        return _failed(*_told(error))
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
-    return result if isinstance(result, int) else 0
 
 
-def _failed(message: str, code: int, *, debug: bool) -> int:
-    if debug:
-        sys.excepthook(*sys.exc_info())
+def _refused(error: click.ClickException) -> int:
+    """What click itself refuses."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "deepclarity"
+    return _failed(f"{error.format_message()} See '{where} --help'.", 2)
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """What is said of an error, and the exit code."""
+    if isinstance(error, DeepClarityError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return "stopped.", 130
+    if isinstance(error, Terminated):
+        return "terminated.", 143
+    if isinstance(error, MemoryError):
+        return "out of memory. Close other programs, or try a smaller --size.", 5
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "no space left where the output goes; free some.", 4
+    text = f"internal error: {type(error).__name__}: {error}. Run again with --debug and report it."
+    return hide_secrets(text), 1
+
+
+def _failed(message: str, code: int) -> int:
     click.echo(f"deepclarity: {' '.join(message.split())}", err=True)
     return code
 
