@@ -70,9 +70,9 @@ def corridor(
     """Source, detect, route, enhance, sink: every frame of the source leaves, in order."""
     summary = notes.summary
     small = (source.info.width_px, source.info.height_px) != fit.size
-    with Handover(source, size=preset.source_buffer_frames, when_full=source.when_full) as arriving:
-        judged = detect(_counted(arriving, summary), detector, summary)
-        routed = route(judged, preset.routing, resize=small, summary=summary)
+    judged = detect(_counted(source, summary), detector, summary)
+    with Handover(judged, size=preset.source_buffer_frames, when_full=source.when_full) as arriving:
+        routed = route(arriving, preset.routing, resize=small, summary=summary)
         done = enhance(routed, enhancer, fit, summary, skip=skip)
         with Handover(notes.taken(done), size=preset.sink_buffer_frames) as leaving:
             for frame in leaving:

@@ -144,10 +144,17 @@ def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
 def wait_until_grown(path: Path, least_bytes: int, process: subprocess.Popen[bytes], *, limit_s: float = 60) -> None:
     """Wait for `path` to hold `least_bytes` while `process` is still at work on it."""
     deadline = time.monotonic() + limit_s
-    while not (path.exists() and path.stat().st_size >= least_bytes):
+    while _size(path) < least_bytes:
         assert process.poll() is None, f"ended too soon: {process.communicate()}"
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 # Making ---------------------------------------------------------------------------------------------------------------
