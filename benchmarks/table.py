@@ -37,9 +37,8 @@ def corridor() -> str:
 def main() -> None:
     """Replace what stands between the markers."""
     text = README.read_text()
-    new = re.sub(
-        r"(<!-- corridor -->\n).*?(\n<!-- /corridor -->)", lambda m: m[1] + corridor() + m[2], text, flags=re.DOTALL
-    )
+    pattern = re.compile(r"(<!-- corridor -->).*?(<!-- /corridor -->)", re.DOTALL)
+    new = pattern.sub(lambda found: f"{found[1]}\n{corridor()}\n{found[2]}", text)
     if "--check" in sys.argv:
         sys.exit("README.md does not show the results: run benchmarks/table.py" if new != text else 0)
     README.write_text(new)

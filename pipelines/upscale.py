@@ -23,8 +23,9 @@ from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.passthrough import Passthrough
 from deepclarity.stream.resume import Ticket, Unfinished, find_unfinished, forget
-from deepclarity.stream.sink import FileSink, Sink, check_writable, container_of, partial_path
+from deepclarity.stream.sink import FileSink, Sink
 from deepclarity.stream.source import FileSource, Source
+from deepclarity.stream.target import check_writable, container_of, partial_path
 
 from .detect import detect
 from .enhance import enhance

@@ -16,19 +16,16 @@ from av.format import Flags as FormatFlags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from deepclarity.errors import DeepClarityError, UsageError
-
 from . import faults, planes, resume
 from .encode import Encoder, EncodeSettings
+from .fast_start import fast_start
 from .frame import Frame
 from .info import VideoInfo
 from .interrupts import interrupts_deferred
 from .packets import AnyPacket
-from .passthrough import Passthrough, copy_tags, is_chapter_track
+from .passthrough import Passthrough
 from .resume import Unfinished
-
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""File ending → FFmpeg's muxer."""
+from .target import container_of, partial_path
 
 _FRAGMENTS = {
     "movflags": "+delay_moov+empty_moov+default_base_moof",
@@ -215,7 +212,7 @@ class FileSink:
         if self._fragmented:
             whole = self.partial.with_name(f"{self.partial.stem}.whole{self.path.suffix}")
             try:
-                _fast_start(self.partial, whole, muxer=self._muxer, tags=self._passthrough, info=self._info)
+                fast_start(self.partial, whole, muxer=self._muxer, tags=self._passthrough, info=self._info)
                 whole.replace(self.path)
             except BaseException:
                 whole.unlink(missing_ok=True)
@@ -248,78 +245,3 @@ class FileSink:
         self.partial.unlink(missing_ok=True)
         resume.put_back(self.partial)
         resume.forget_unless_kept(self.partial)
-
-
-def partial_path(path: Path) -> Path:
-    """Where an output stands while it is not whole: `film.mp4` → `film.partial.mp4`."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
-
-
-def container_of(path: Path, codec: str) -> str:
-    """FFmpeg's muxer for a file ending; UsageError where it is unknown or does not hold `codec`."""
-    muxer = CONTAINERS.get(path.suffix.lower())
-    if muxer is None:
-        raise UsageError(f"{path}: cannot write '{path.suffix}' files. Use one of {', '.join(CONTAINERS)}.")
-    if muxer == "webm" and codec != "av1":
-        raise UsageError(f"{path}: webm does not hold {codec}. Add --codec av1, or choose an .mkv output.")
-    return muxer
-
-
-def check_writable(path: Path, *, source: Path | None, overwrite: bool) -> None:
-    """Raise UsageError or OutputError before any work is done, where `path` must not or cannot be written."""
-    try:
-        _check_names(path, source=source, overwrite=overwrite)
-        trial = partial_path(path)
-        existed = trial.exists()
-        trial.open("ab").close()
-        if not existed:
-            trial.unlink()
-    except OSError as error:
-        if isinstance(error, DeepClarityError):
-            raise
-        raise UsageError(f"{path}: cannot be written there ({error.strerror}). Choose another place.") from error
-
-
-def _check_names(path: Path, *, source: Path | None, overwrite: bool) -> None:
-    partial = partial_path(path)
-    if path.is_dir():
-        raise UsageError(f"{path}: a directory. Name a file with -o.")
-    for ours in (path, partial, *resume.files_beside(partial)):
-        if source is not None and ours.exists() and source.exists() and ours.samefile(source):
-            what = "the output is the input" if ours == path else "its unfinished form would overwrite the input"
-            raise UsageError(f"{path}: {what}. Choose another name with -o.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already. Add -y to replace it, or choose another name with -o.")
-    if partial.exists() and not overwrite and not resume.is_ours(partial):
-        raise UsageError(f"{partial}: exists and was not made by an interrupted run. Move it, or add -y.")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such folder. Create it, or choose another place with -o.")
-
-
-def _fast_start(partial: Path, whole: Path, *, muxer: str, tags: Passthrough | None, info: VideoInfo) -> None:
-    """Copy the fragments into one file with its index in front. Times and packets stay as they are."""
-    options = {"movflags": "+faststart", "use_editlist": "1", "avoid_negative_ts": "disabled"}
-    with (
-        av.open(str(partial)) as read,
-        av.open(str(whole), "w", format=muxer, container_options=options) as write,
-    ):
-        copies = {}
-        chapters = tags is not None and tags.has_chapters
-        for stream in read.streams:
-            if is_chapter_track(stream, chapters=chapters):
-                continue
-            copy = write.add_stream_from_template(stream, opaque=True)
-            copy_tags(stream, copy)
-            if isinstance(stream, VideoStream) and isinstance(copy, VideoStream):
-                copy.codec_tag = stream.codec_tag
-                if info.display_matrix is not None and stream.index == 0:
-                    copy.set_display_matrix(info.display_matrix)
-            copies[stream.index] = copy
-        write.metadata.update(read.metadata)
-        if tags is not None:
-            tags.describe(write)
-            write.mux(tags.add_covers(write))
-        for packet in read.demux([stream for stream in read.streams if stream.index in copies]):
-            if packet.size:
-                packet.stream = copies[packet.stream.index]
-                write.mux_one(packet)

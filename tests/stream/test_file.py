@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import pytest
 
 from deepclarity.errors import OutputError, SourceError, UsageError
 from deepclarity.stream.encode import EncodeSettings
+from deepclarity.stream.info import Colour
 from deepclarity.stream.passthrough import Passthrough
-from deepclarity.stream.sink import FileSink, check_writable, container_of, partial_path
+from deepclarity.stream.sink import FileSink
 from deepclarity.stream.source import FileSource
+from deepclarity.stream.target import check_writable, container_of, partial_path
 from tests.conftest import MakeClip
 
 
@@ -164,3 +168,26 @@ def test_codecs_by_name(make_clip: MakeClip, tmp_path: Path, codec: str, name: s
 def test_an_unknown_codec_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'hevc'"):
         EncodeSettings(codec="hevv")
+
+
+def test_hdr10_metadata_reaches_the_stream(make_clip: MakeClip, tmp_path: Path) -> None:
+    # BT.2020 primaries in a 1000-nit master: AVMasteringDisplayMetadata and AVContentLightMetadata
+    points = [(35_400, 50_000), (14_600, 50_000), (8_500, 50_000), (39_850, 50_000), (6_550, 50_000), (2_300, 50_000)]
+    rest = [(15_635, 50_000), (16_450, 50_000), (50, 10_000), (1_000, 1)]
+    mastering = struct.pack("20i2i", *(n for pair in points + rest for n in pair), 1, 1)
+    target = tmp_path / "hdr.mp4"
+    colour = Colour(primaries=9, transfer=16, matrix=9, range=1)
+    with FileSource(make_clip(count=3, size=(160, 96))) as source:
+        info = replace(source.info, colour=colour, mastering=mastering, light_level=struct.pack("2I", 1000, 400))
+        settings = EncodeSettings(codec="hevc", speed="ultrafast")
+        with FileSink(target, info=info, size=(160, 96), planar="yuv420p", settings=settings) as sink:
+            for frame in source:
+                sink.write(frame)
+    with FileSource(target) as again:
+        assert again.info.colour == colour
+        assert again.info.light_level is not None
+        assert struct.unpack("2I", again.info.light_level[:8]) == (1000, 400)
+        assert again.info.mastering is not None
+        found = struct.unpack("20i2i", again.info.mastering[:88])
+    values = [Fraction(n, d) for n, d in zip(found[:20:2], found[1:20:2], strict=True)]
+    assert values == [Fraction(n, d) for n, d in points + rest]

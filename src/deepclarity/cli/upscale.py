@@ -83,7 +83,7 @@ def _typed(given: dict[str, Any]) -> dict[str, Any]:
 
 def default_output(source: Path) -> Path:
     """`film.mp4` → `film.clear.mp4`; what we cannot write becomes Matroska, which holds every track."""
-    from deepclarity.stream.sink import CONTAINERS
+    from deepclarity.stream.target import CONTAINERS
 
     known = source.suffix.lower() in CONTAINERS
     return source.with_name(f"{source.stem}.clear{source.suffix if known else '.mkv'}")
