@@ -72,7 +72,7 @@ class Progress:
 
 def summary_lines(summary: Summary, *, which: Which) -> Iterator[str]:
     """The last lines of a run, for people."""
-    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.stage_s.items() if seconds >= 0.05)
+    stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in summary.stage_s.items())
     yield f"{summary.output}: {summary.size}, {summary.frames_per_s:.1f} frames/s ({summary.elapsed_s:.1f} s)"
     yield (
         f"  frames    {summary.frames_in} in, {summary.frames_out} out: {summary.repaired} repaired, "
