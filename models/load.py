@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import logging
 import re
 import sys
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from .weights import Record, load_weights, read_manifest
 
 DEFAULT_ENHANCER = "turbo"
 """What `auto` means."""
+
+_log = logging.getLogger(__name__)
 
 _BACKENDS = ("auto", "openvino", "torch")
 
@@ -63,12 +66,12 @@ def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> 
     if name == "lanczos":
         return Lanczos()
     record, tensors = load_weights(name)
+    if device == "auto":
+        return _on_any_device(record.name, _turbo(record), tensors, backend=backend)
     return _on_device(record.name, _turbo(record), tensors, device=device, backend=backend)
 
 
 def _on_device(name: str, net: Turbo, tensors: Tensors, *, device: str, backend: str) -> Enhancer:
-    if device == "auto":
-        device = "cuda" if backend != "openvino" and _cuda_usable() else "cpu"
     if backend == "auto":
         openvino_fits = device == "cpu" and importlib.util.find_spec("openvino") is not None
         backend = "openvino" if openvino_fits else "torch"
@@ -81,6 +84,16 @@ def _on_device(name: str, net: Turbo, tensors: Tensors, *, device: str, backend:
     from .backends.torch_device import TorchTurbo  # 1.2 s of imports that the usual path does without
 
     return TorchTurbo(net, tensors, name=name, device=device)
+
+
+def _on_any_device(name: str, net: Turbo, tensors: Tensors, *, backend: str) -> Enhancer:
+    """The GPU if there is one that works, else the CPU: a card may be seen and yet be too old, or full."""
+    if backend != "openvino" and _cuda_usable():
+        try:
+            return _on_device(name, net, tensors, device="cuda", backend=backend)
+        except DeviceError as error:
+            _log.warning("%s; going on with the CPU", error)
+    return _on_device(name, net, tensors, device="cpu", backend=backend)
 
 
 def _check_options(device: str, backend: str) -> None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepclarity.errors import UsageError
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Detector, Verdict
 from deepclarity.stream.picture import Picture
 
 from .restore import restore
+
+_LARGEST_PX = 400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ def correct(
         return Corrected(picture, verdict, repaired=False)
     height, width = planes[0].shape
     size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size[0] * size[1] > _LARGEST_PX:
+        raise UsageError(f"a picture of {size[0]}x{size[1]} pixels is too large. Choose a smaller --scale.")
     repaired = restore(
         planes,
         enhancer=enhancer,

@@ -64,10 +64,11 @@ def enhance(
                 summary.fallback += 1
                 lane = Lane.RESIZE
         if frame is item.frame and frame.size != fit.size:
-            frame, lane = _resized(frame, fit), Lane.RESIZE
-        if fit.canvas != fit.size:
+            frame, lane = resized(frame, inside(frame, fit)), Lane.RESIZE
+        if frame.size != fit.canvas:
             frame = _on_canvas(frame, fit)
-        summary.spent("enhance" if lane is Lane.ENHANCE else "resize", time.perf_counter() - began)
+        if lane is not Lane.PASS:
+            summary.spent(lane.value, time.perf_counter() - began)
         _count(lane, summary)
         yield Done(frame, replace(item, lane=lane))
 
@@ -78,40 +79,41 @@ def _count(lane: Lane, summary: Summary) -> None:
     summary.passed += lane is Lane.PASS
 
 
+def inside(frame: Frame, fit: Fit) -> tuple[int, int]:
+    """The size that `frame` gets: the output's, or where pictures change their shape on the way, what fits into it."""
+    if frame.size == fit.source:
+        return fit.size
+    width, height = frame.size
+    scale = min(fit.size[0] / width, fit.size[1] / height)
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
 def _repaired(frame: Frame, enhancer: Enhancer, blocks: Blocks | None, fit: Fit) -> Frame:
     planes = restore(
         frame.planes,
         enhancer=enhancer,
         blocks=blocks,
-        size=fit.size,
+        size=inside(frame, fit),
         max_value=frame.max_value,
         subsampling=frame.subsampling,
     )
     return replace(frame, planes=planes, picture=None)
 
 
-def _resized(frame: Frame, fit: Fit) -> Frame:
-    """Lanczos to the output's size; a picture whose shape changes on the way keeps it, with bars."""
-    if frame.size == fit.source:
-        return resized(frame, fit.size)
-    width, height = frame.size
-    scale = min(fit.size[0] / width, fit.size[1] / height)
-    inside = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
-    smaller = resized(frame, inside)
-    return smaller if inside == fit.size else _on_canvas(smaller, replace(fit, size=inside, canvas=fit.size))
-
-
 def _on_canvas(frame: Frame, fit: Fit) -> Frame:
     """`frame` in the middle of a black frame of `fit.canvas`."""
-    grey = (frame.max_value + 1) // 2
-    luma = _framed(frame.planes[0], fit, (1, 1), black=16 << (frame.depth - 8))
-    blue, red = (_framed(plane, fit, frame.subsampling, black=grey) for plane in frame.planes[1:])
+    grey, black = (frame.max_value + 1) // 2, 0 if frame.full_range else 16 << (frame.depth - 8)
+    left, top = ((whole - part) // 4 * 2 for whole, part in zip(fit.canvas, frame.size, strict=True))
+    luma = _framed(frame.planes[0], fit.canvas, (left, top), (1, 1), fill=black)
+    blue, red = (_framed(p, fit.canvas, (left, top), frame.subsampling, fill=grey) for p in frame.planes[1:])
     return replace(frame, planes=(luma, blue, red), picture=None)
 
 
-def _framed(plane: Plane, fit: Fit, subsampling: tuple[int, int], *, black: int) -> Plane:
+def _framed(
+    plane: Plane, canvas: tuple[int, int], corner: tuple[int, int], subsampling: tuple[int, int], *, fill: int
+) -> Plane:
     across, down = subsampling
-    canvas = np.full((-(-fit.canvas[1] // down), -(-fit.canvas[0] // across)), black, plane.dtype)
-    x, y = fit.offset[0] // across, fit.offset[1] // down
-    canvas[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
-    return canvas
+    framed = np.full((-(-canvas[1] // down), -(-canvas[0] // across)), fill, plane.dtype)
+    x, y = corner[0] // across, corner[1] // down
+    framed[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
+    return framed

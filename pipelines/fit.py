@@ -54,9 +54,9 @@ class Fit:
     """1 where the picture is resized, else the source's."""
 
     @property
-    def offset(self) -> tuple[int, int]:
-        """(x, y) of the picture in the frame, even so that chroma fits."""
-        return tuple((c - s) // 4 * 2 for c, s in zip(self.canvas, self.size, strict=True))  # type: ignore[return-value]
+    def enlarges(self) -> bool:
+        """Whether there is anything for a network to do where there are no blocks."""
+        return self.size[0] > self.source[0] or self.size[1] > self.source[1]
 
 
 def fit(info: VideoInfo, wish: SizeWish) -> Fit:

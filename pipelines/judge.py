@@ -15,9 +15,10 @@ from deepclarity.stream.picture import PICTURES, read_picture
 from deepclarity.stream.source import FileSource
 
 from .detect import Judged, detect
-from .records import FrameRecord, Lane, Summary
+from .records import Summary
 from .report import Report
-from .route import Routed, Routing, route
+from .route import Routing, route
+from .tell import record_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Judgement:
     """Of a video."""
     ranges: list[dict[str, Any]] = field(default_factory=list)
     """Pixelated time ranges of a video, as in a report."""
+    damaged: int = 0
+    """Packets of a video that could not be decoded."""
 
 
 def files_in(path: Path) -> Iterator[Path]:
@@ -74,8 +77,8 @@ def _judge_video(path: Path, detector: Detector) -> Judgement:
     worst: Judged | None = None
     with FileSource(path) as source, Handover(source, size=4) as frames:
         judged = detect(frames, detector, summary)
-        for routed in route(judged, Routing(), resize=False, summary=summary):
-            report.add(_record(routed))
+        for routed in route(judged, Routing(), resize=False, enlarge=False, summary=summary):
+            report.add(record_of(routed))
             if worst is None or routed.judged.verdict.score > worst.verdict.score:
                 worst = routed.judged
             summary.frames_in += 1
@@ -84,7 +87,9 @@ def _judge_video(path: Path, detector: Detector) -> Judgement:
     took_ms = summary.stage_s["detect"] * 1000 / summary.frames_in
     kind = Kind.PIXELATED if ranges else Kind.CLEAN if worst.verdict.pixelated else worst.verdict.kind
     verdict = Verdict(worst.verdict.score, kind, worst.verdict.blocks if ranges else None)
-    return replace(_judgement(path, detector, verdict, took_ms), frames=summary.frames_in, ranges=ranges)
+    return replace(
+        _judgement(path, detector, verdict, took_ms), frames=summary.frames_in, ranges=ranges, damaged=source.damaged
+    )
 
 
 def _judgement(path: Path, detector: Detector, verdict: Verdict, took_ms: float) -> Judgement:
@@ -98,16 +103,4 @@ def _judgement(path: Path, detector: Detector, verdict: Verdict, took_ms: float)
         block_height_px=round(blocks.height_px, 4) if blocks else None,
         method=detector.name,
         ms=round(took_ms, 3),
-    )
-
-
-def _record(routed: Routed) -> FrameRecord:
-    verdict = routed.judged.verdict
-    return FrameRecord(
-        index=routed.frame.index,
-        time_s=routed.frame.time_s,
-        score=verdict.score,
-        kind=verdict.kind,
-        block_px=verdict.blocks.width_px if verdict.blocks else None,
-        lane=routed.lane if routed.lane is Lane.ENHANCE else Lane.PASS,
     )

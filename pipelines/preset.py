@@ -70,7 +70,10 @@ def preset_from(values: dict[str, Any], *, where: str) -> Preset:
         if key not in known:
             raise UsageError(f"preset {where}: unknown key '{key}'; {did_you_mean(key, known)}")
         changes[key] = _converted(key, value, where)
-    return replace(Preset(), **changes)
+    preset = replace(Preset(), **changes)
+    if preset.off_score > preset.on_score:
+        raise UsageError(f"preset {where}: off_score {preset.off_score} lies above on_score {preset.on_score}.")
+    return preset
 
 
 def preset_names() -> list[str]:
@@ -116,7 +119,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-_BOUNDS = {"on_score": (0.0, 1.0), "off_score": (0.0, 1.0), "hold_s": (0.0, 3600.0)}
+_BOUNDS = {"on_score": (0.0, 1.0), "off_score": (0.0, 1.0), "hold_s": (0.0, 3600.0), "confirm_frames": (0, 50)}
 
 
 def _converted(key: str, value: object, where: str) -> object:

@@ -19,6 +19,12 @@ from deepclarity.stream.frame import Planes
 _ENOUGH = 0.95
 """A network factor this close below what is needed still serves: the rest is a mild resize."""
 
+Starts = NDArray[np.intp]
+"""First sample of each block along an axis, ascending from 0."""
+
+_CHROMA_BLOCK = 2.0
+"""Chroma samples that a block must have for chroma to be reduced: mixed samples do harm in smaller ones."""
+
 _ALIGNED = 0.02
 """Samples by which a window may miss whole ones and still be cut out whole."""
 
@@ -34,10 +40,11 @@ class Axis:
     lag: float = 0.0
     """How much later than its place a cell's first sample comes: enlargers round up or down."""
 
-    def starts(self) -> NDArray[np.intp]:
+    def starts(self) -> Starts:
         """First sample of each cell, (count,) strictly ascending from 0."""
         count = int(np.ceil((self.length - self.origin) / self.pitch)) + 1
         starts = np.floor(self.origin + self.lag + self.pitch * np.arange(count) + 0.5).astype(np.intp)
+        starts[0] = 0  # a lattice that lags by half a sample would leave the first sample to nobody
         starts = np.unique(np.clip(starts, 0, None))
         return starts[starts < self.length]
 
@@ -56,40 +63,44 @@ def axis_of(length: int, block_px: float, phase_px: float) -> Axis:
     return Axis(length, phase - block_px, block_px)
 
 
-def undo_blocks(plane: Plane, across: Axis, down: Axis) -> Plane:
-    """Average each block of `plane` (height, width) to one sample: (cells down, cells across), same dtype.
+def undo_blocks(plane: Plane, columns: Starts, rows: Starts) -> Plane:
+    """Average each block of `plane` (height, width) to one sample, (len(rows), len(columns)), same dtype.
 
-    In a lattice of fractional pitch the smaller blocks count their last sample twice.
+    `columns`, `rows`: first sample of each block, ascending from 0. In a lattice of fractional pitch the smaller
+    blocks count their last sample twice.
     """
-    if across.pitch == 1 and down.pitch == 1:
+    height, width = plane.shape
+    if len(columns) == width and len(rows) == height:
         return plane
-    if _whole(across) and _whole(down):
-        return _average_whole(plane, across, down)
-    sums, high = _add_up(plane, down)
-    turned, wide = _add_up(cv2.transpose(sums), across)
+    across, down = _even(columns, width), _even(rows, height)
+    if across and down:
+        return _average_even(plane, across, down)
+    sums, high = _add_up(plane, rows)
+    turned, wide = _add_up(cv2.transpose(sums), columns)
     kind = cv2.CV_8U if plane.dtype == np.uint8 else cv2.CV_16U
     return cv2.multiply(cv2.transpose(turned), 1 / (high * wide), dtype=kind)  # type: ignore[no-any-return,call-overload]
 
 
-def _whole(axis: Axis) -> bool:
-    return float(axis.pitch).is_integer() and float(axis.origin).is_integer()
+def _even(starts: Starts, length: int) -> tuple[int, int, int] | None:
+    """(size, missing before, missing behind) where all blocks have one size, but for part blocks at both ends."""
+    sizes = np.diff(starts, append=length)
+    size = int(sizes[1:-1].max(initial=0)) or int(sizes.max())
+    if (sizes[1:-1] != size).any() or sizes.max() > size:
+        return None
+    return size, size - int(sizes[0]), size - int(sizes[-1]) if len(sizes) > 1 else 0
 
 
-def _average_whole(plane: Plane, across: Axis, down: Axis) -> Plane:
-    """Whole blocks: area averaging to an exact fraction, part cells at the edges filled up with their edge."""
-    left, top = -int(across.origin), -int(down.origin)
-    right = -(left + across.length) % int(across.pitch)
-    bottom = -(top + down.length) % int(down.pitch)
-    if left or top or right or bottom:
-        plane = cv2.copyMakeBorder(plane, top, bottom, left, right, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    size = plane.shape[1] // int(across.pitch), plane.shape[0] // int(down.pitch)
+def _average_even(plane: Plane, across: tuple[int, int, int], down: tuple[int, int, int]) -> Plane:
+    """Area averaging by a whole factor, part blocks filled up with their edge."""
+    if any(across[1:]) or any(down[1:]):
+        plane = cv2.copyMakeBorder(plane, *down[1:], *across[1:], cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    size = plane.shape[1] // across[0], plane.shape[0] // down[0]
     return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _add_up(plane: NDArray[np.generic], axis: Axis) -> tuple[NDArray[np.float32], int]:
-    """Add up the rows of each cell: (cells, width) float32, and how many rows each sum holds."""
-    starts = axis.starts()
-    last = np.append(starts[1:], axis.length) - 1
+def _add_up(plane: NDArray[np.generic], starts: Starts) -> tuple[NDArray[np.float32], int]:
+    """Add up the rows of each block: (blocks, width) float32, and how many rows each sum holds."""
+    last = np.append(starts[1:], plane.shape[0]) - 1
     count = int((last - starts).max()) + 1
     sums = np.zeros((len(starts), plane.shape[1]), np.float32)
     for offset in range(count):
@@ -117,20 +128,20 @@ def restore(
     found = blocks or Blocks(1, 1)
     across = axis_of(width, found.width_px, found.phase_x_px)
     down = axis_of(height, found.height_px, found.phase_y_px)
-    native = undo_blocks(luma, across, down)
+    native = undo_blocks(luma, across.starts(), down.starts())
     needed = max(across.pitch * size[0] / width, down.pitch * size[1] / height)
     scale = network_factor(enhancer.scales, needed)
     large = enhancer(native, scale=scale, max_value=max_value)
-    shrunk = size[0] / width, size[1] / height
+    grown = size[0] / width, size[1] / height
     new_luma = resample(
         large,
         size,
-        step=(scale / across.pitch / shrunk[0], scale / down.pitch / shrunk[1]),
+        step=(scale / across.pitch / grown[0], scale / down.pitch / grown[1]),
         start=(-across.origin * scale / across.pitch, -down.origin * scale / down.pitch),
         max_value=max_value,
     )
     blue, red = (
-        _restore_chroma(plane, (width, height), found, size=size, max_value=max_value, ratios=subsampling)
+        _restore_chroma(plane, (across, down), size=size, grown=grown, max_value=max_value, ratios=subsampling)
         for plane in planes[1:]
     )
     return new_luma, blue, red
@@ -143,30 +154,44 @@ def network_factor(scales: tuple[int, ...], needed: float) -> int:
 
 def _restore_chroma(
     plane: Plane,
-    luma_size: tuple[int, int],
-    blocks: Blocks,
+    axes: tuple[Axis, Axis],
     *,
     size: tuple[int, int],
+    grown: tuple[float, float],
     max_value: int,
     ratios: tuple[int, int],
 ) -> Plane:
-    across = axis_of(plane.shape[1], blocks.width_px / ratios[0], blocks.phase_x_px / ratios[0])
-    down = axis_of(plane.shape[0], blocks.height_px / ratios[1], blocks.phase_y_px / ratios[1])
-    native = undo_blocks(plane, across, down)
+    """Reduce chroma to the luma's lattice `axes` where that is coarser than chroma itself, and interpolate."""
+    # 4:2:0 and 4:2:2 chroma sits on the left of its two luma columns (MPEG-2, H.264 and HEVC default) and between
+    # its two luma rows. Of a picture that keeps its size the siting does not matter.
+    sited = 0.5, ratios[1] / 2
+    starts, step, begin = [], [], []
+    for axis, ratio, place, grow, length in zip(axes, ratios, sited, grown, plane.shape[::-1], strict=True):
+        edges, pitch, origin = _on_chroma(axis, ratio, length)
+        starts.append(edges)
+        step.append(1 / grow / pitch)
+        # Sample i of the result has its centre at luma place (i * ratio + place) / grow of the source.
+        centre = (place / grow - place) / ratio + 0.5
+        begin.append((centre - origin) / pitch - step[-1] / 2)
     out = -(-size[0] // ratios[0]), -(-size[1] // ratios[1])
-    grown = size[0] / luma_size[0], size[1] / luma_size[1]
-    # 4:2:0 and 4:2:2 chroma sits on the left luma column (MPEG-2, H.264, HEVC default): a quarter of a chroma
-    # sample left of its own centre. On the block lattice it lies in the middle of its block.
-    sited = 0.25 if ratios[0] == 2 else 0.0
-    lies = sited if across.pitch == 1 else 0.0
-    start_x = -sited / grown[0] + lies
-    return resample(
-        native,
-        out,
-        step=(1 / across.pitch / grown[0], 1 / down.pitch / grown[1]),
-        start=((start_x - across.origin) / across.pitch, -down.origin / down.pitch),
-        max_value=max_value,
-    )
+    native = undo_blocks(plane, starts[0], starts[1])
+    return resample(native, out, step=(step[0], step[1]), start=(begin[0], begin[1]), max_value=max_value)
+
+
+def _on_chroma(axis: Axis, ratio: int, length: int) -> tuple[Starts, float, float]:
+    """The luma's blocks on the chroma plane: first samples, pitch, and where the first block begins.
+
+    A chroma sample that two blocks share belongs to the earlier; where the mean of a block's samples lies is
+    measured, not assumed. Blocks of less than two chroma samples are left as they are.
+    """
+    pitch = axis.pitch / ratio
+    edges = -(-axis.starts() // ratio)
+    edges = np.unique(edges[edges < length])
+    if pitch < _CHROMA_BLOCK or len(edges) < 3:
+        return np.arange(length), 1.0, 0.0
+    centres = (edges + np.append(edges[1:], length)) / 2
+    inner = np.arange(1, len(edges) - 1)  # part blocks at the edges lie off the lattice
+    return edges, pitch, float(np.mean(centres[inner] - pitch * (inner + 0.5)))
 
 
 def resample(

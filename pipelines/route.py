@@ -2,8 +2,8 @@
 
 A Schmitt trigger: on above one score, off below a lower one, nothing between. A switch is confirmed by the
 frames that follow it, so that one odd frame does not turn the picture over, and is made at the frame where the
-evidence begins. After a switch the lane rests for a while, except at a scene cut; but a frame that is surely clean
-is never repaired, whatever the rest says.
+evidence begins. Once repairing has ended, it rests for a while before it may begin again, except at a scene cut. It
+may end at any time: to go on repairing clean pictures would do harm.
 """
 
 from __future__ import annotations
@@ -38,10 +38,8 @@ class Routing:
     """Score from which a frame is repaired."""
     off: float = 0.4
     """Score below which repairing ends."""
-    surely_clean: float = 0.15
-    """Score below which a frame is not repaired even while the lane rests."""
     hold_s: float = 0.5
-    """The lane rests that long after a switch."""
+    """Repairing begins no sooner than that after a switch."""
     confirm_frames: int = 2
     """Frames that must agree with a switch before it is made; that many are looked ahead."""
 
@@ -61,12 +59,16 @@ class Routed:
         return self.judged.frame
 
 
-def route(judged: Iterable[Judged], routing: Routing, *, resize: bool, summary: Summary) -> Iterator[Routed]:
-    """Send every frame down a lane. `resize`: clean frames are not of the output's size."""
+def route(
+    judged: Iterable[Judged], routing: Routing, *, resize: bool, enlarge: bool, summary: Summary
+) -> Iterator[Routed]:
+    """Send every frame down a lane. `resize`: clean frames are not of the output's size; `enlarge`: smaller."""
     trigger = Trigger(routing)
     clean = Lane.RESIZE if resize else Lane.PASS
     for now, ahead in _looking_ahead(judged, routing.confirm_frames):
         blocks = None
+        if now.cut:
+            trigger.forget_lattice()
         if routing.which is Which.ALL:
             repair = True
             blocks = trigger.lattice(now) if now.verdict.pixelated else None
@@ -75,7 +77,7 @@ def route(judged: Iterable[Judged], routing: Routing, *, resize: bool, summary: 
             blocks = trigger.lattice(now)
         else:
             repair = False
-        lane = Lane.ENHANCE if repair and (resize or blocks) else clean
+        lane = Lane.ENHANCE if repair and (enlarge or blocks) else clean
         summary.lane_switches = trigger.switches
         yield Routed(now, lane, blocks)
 
@@ -83,12 +85,18 @@ def route(judged: Iterable[Judged], routing: Routing, *, resize: bool, summary: 
 def _looking_ahead(judged: Iterable[Judged], count: int) -> Iterator[tuple[Judged, list[Judged]]]:
     """Each frame with up to `count` that follow it."""
     waiting: deque[Judged] = deque()
-    for item in judged:
-        waiting.append(item)
-        if len(waiting) > count:
-            yield waiting.popleft(), list(waiting)
+    failure: Exception | None = None
+    try:
+        for item in judged:
+            waiting.append(item)
+            if len(waiting) > count:
+                yield waiting.popleft(), list(waiting)
+    except Exception as error:  # goes on behind the frames that came before it
+        failure = error
     while waiting:
         yield waiting.popleft(), list(waiting)
+    if failure is not None:
+        raise failure
 
 
 class Trigger:
@@ -104,17 +112,17 @@ class Trigger:
     def decide(self, now: Judged, ahead: list[Judged]) -> bool:
         """Whether to repair this frame, knowing the next ones."""
         wanted = self._wants(now)
-        if wanted != self.repairing and self._confirmed(wanted, ahead) and (now.cut or self._may_switch(now)):
+        if wanted != self.repairing and self._confirmed(wanted, ahead) and self._may_switch(now):
             self._switch(now)
-        if self.repairing and now.verdict.score < self._routing.surely_clean:
-            return False  # the rest must not repaint a clean frame
         return self.repairing
+
+    def forget_lattice(self) -> None:
+        """A new scene: what the last one's blocks were like tells nothing of this one's."""
+        self._lattice = None
 
     def lattice(self, now: Judged) -> Blocks | None:
         """The blocks to undo: this frame's, or the scene's where it shows none or almost the same."""
-        if now.cut:
-            self._lattice = None
-        seen = now.verdict.blocks
+        seen = now.verdict.blocks if now.verdict.pixelated else None
         if seen is not None and (self._lattice is None or not _alike(seen, self._lattice)):
             self._lattice = seen
         return self._lattice
@@ -136,7 +144,7 @@ class Trigger:
         return True
 
     def _may_switch(self, now: Judged) -> bool:
-        if self._since is None:
+        if self.repairing or self._since is None or now.cut:
             return True
         rested = now.frame.pts * now.frame.time_base - self._since
         return rested >= self._routing.hold_s

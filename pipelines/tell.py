@@ -10,29 +10,33 @@ from numpy.typing import NDArray
 
 from deepclarity.models.verdict import Kind
 from deepclarity.stream.frame import Frame, Planes
+from deepclarity.stream.info import Colour
 from deepclarity.stream.planes import rgb_of
-from deepclarity.stream.source import FileSource
 
 from .enhance import Done
 from .records import FrameRecord, Lane, Summary
 from .report import Comparison, Report
+from .route import Routed
 
 
 class Notes:
     """Takes down a line for every frame, and before/after pictures of the worst ones where they are wanted."""
 
-    def __init__(self, summary: Summary, source: FileSource, *, want_pictures: bool) -> None:
+    def __init__(self, summary: Summary, planar: str, colour: Colour, *, want_pictures: bool) -> None:
+        """`planar`, `colour`: the pixel format and colour tags of the frames, for the pictures."""
         self.summary = summary
         self.report = Report()
-        self._source = source
+        self._planar = planar
+        self._colour = colour
         self._want_pictures = want_pictures
 
     def taken(self, done: Iterable[Done]) -> Iterator[Frame]:
         """Pass every frame on, noted."""
         for item in done:
-            record = record_of(item)
+            record = record_of(item.routed)
             self.report.add(record)
-            if self._want_pictures and record.lane is Lane.ENHANCE and self.report.wants(record):
+            worked_on = item.frame is not item.routed.frame  # not by an earlier run that is resumed
+            if self._want_pictures and worked_on and record.lane is Lane.ENHANCE and self.report.wants(record):
                 self.report.compare(self._comparison(item, record))
             yield item.frame
 
@@ -49,17 +53,17 @@ class Notes:
         )
 
     def _rgb(self, planes: Planes) -> NDArray[np.uint8]:
-        return rgb_of(planes, self._source.planar, self._source.info.colour)
+        return rgb_of(planes, self._planar, self._colour)
 
 
-def record_of(item: Done) -> FrameRecord:
+def record_of(routed: Routed) -> FrameRecord:
     """One frame's line."""
-    verdict, frame = item.routed.judged.verdict, item.routed.frame
+    verdict, frame = routed.judged.verdict, routed.frame
     return FrameRecord(
         index=frame.index,
         time_s=frame.time_s,
         score=verdict.score,
         kind=verdict.kind,
         block_px=verdict.blocks.width_px if verdict.blocks and verdict.kind is not Kind.CLEAN else None,
-        lane=item.routed.lane,
+        lane=routed.lane,
     )

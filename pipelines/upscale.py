@@ -22,7 +22,8 @@ from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.passthrough import Passthrough
-from deepclarity.stream.resume import Ticket, Unfinished, find_unfinished, forget
+from deepclarity.stream.planes import depth_of
+from deepclarity.stream.resume import Ticket, Unfinished, find_unfinished, forget, is_ours
 from deepclarity.stream.sink import FileSink, Sink
 from deepclarity.stream.source import FileSource, Source
 from deepclarity.stream.target import check_writable, container_of, partial_path
@@ -73,7 +74,7 @@ def corridor(
     small = (source.info.width_px, source.info.height_px) != fit.size
     judged = detect(_counted(source, summary), detector, summary)
     with Handover(judged, size=preset.source_buffer_frames, when_full=source.when_full) as arriving:
-        routed = route(arriving, preset.routing, resize=small, summary=summary)
+        routed = route(arriving, preset.routing, resize=small, enlarge=fit.enlarges, summary=summary)
         done = enhance(routed, enhancer, fit, summary, skip=skip)
         with Handover(notes.taken(done), size=preset.sink_buffer_frames) as leaving:
             for frame in leaving:
@@ -91,7 +92,7 @@ def _counted(frames: Iterable[Frame], summary: Summary) -> Iterator[Frame]:
 
 
 def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Summary:
-    """Repair one file. Raises DamagedInputError, its `summary` told, when the output is whole but the input was not.
+    """Repair one file. `Summary.damaged` tells of damage in the input; `raise_if_damaged` makes an error of it.
 
     Everything that can be refused is refused before any work is done.
     """
@@ -109,13 +110,13 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         enhancer = None
         if preset.which is not Which.NONE:
             enhancer = opened.enter_context(contextlib.closing(load_enhancer(preset.model, device=preset.device)))
-        settings = encode_settings(preset, source.info, job.output, enhancer)
+        settings = encode_settings(preset, source.planar, job.output, enhancer)
         source.suit(settings.encoder)
         fitted = fit(source.info, wish)
         others = opened.enter_context(Passthrough(job.source, but=source.stream_index))
         _warn(source.info, fitted)
         summary = _summary(job, detector, enhancer, fitted)
-        notes = Notes(summary, source, want_pictures=_is_page(job.report))
+        notes = Notes(summary, source.planar, source.info.colour, want_pictures=_is_page(job.report))
         ticket = _ticket(job, settings, summary)
         unfinished = _unfinished(job, settings, ticket)
         sink = opened.enter_context(
@@ -136,7 +137,8 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
             source, sink, detector=detector, enhancer=enhancer, preset=preset, fit=fitted, notes=notes,
             progress=progress, skip=unfinished.frames if unfinished else 0,
         )  # fmt: skip
-    summary.damaged, summary.retimed = source.damaged, source.retimed
+    summary.damaged = source.damaged + others.damaged
+    summary.retimed = source.retimed + others.retimed
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
     summary.elapsed_s = time.perf_counter() - began
     if job.report is not None:
@@ -144,21 +146,22 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     return summary
 
 
-def encode_settings(preset: Preset, info: VideoInfo, output: Path, enhancer: Enhancer | None) -> EncodeSettings:
-    """What the preset leaves open, decided by the video, the container and the machine."""
+def encode_settings(preset: Preset, planar: str, output: Path, enhancer: Enhancer | None) -> EncodeSettings:
+    """What the preset leaves open, decided by the video's planar format, the container and the machine."""
     codec = preset.codec
     if codec == "auto":
-        deep = "10" in info.pixel_format or "12" in info.pixel_format or info.colour.hdr
+        deep = depth_of(planar) > 8  # hardly a player takes ten bits in H.264
         codec = "av1" if output.suffix.lower() == ".webm" else "hevc" if deep else "h264"
     if preset.encoder not in ("auto", "software", "nvenc"):
         raise UsageError(f"encoder {preset.encoder}: use auto, software or nvenc.")
     settings = EncodeSettings(codec, preset.crf, preset.speed, restart_every=preset.restart_every_frames)
     on_gpu = enhancer is not None and "cuda" in enhancer.backend
     if preset.encoder == "nvenc" or (preset.encoder == "auto" and on_gpu):
-        if nvenc_works(codec):
+        # NVENC keeps more than 8 bits 4:2:0 in semi-planar formats only, which the corridor does not use.
+        if planar in ("yuv420p", "yuvj420p") and nvenc_works(codec):
             return replace(settings, hardware=True)
         if preset.encoder == "nvenc":
-            raise UsageError(f"encoder nvenc: no NVIDIA encoder for {codec} works here. Use --encoder software.")
+            raise UsageError(f"encoder nvenc: cannot encode {planar} as {codec} here. Use --encoder software.")
     return settings
 
 
@@ -200,10 +203,15 @@ def _unfinished(job: Job, settings: EncodeSettings, ticket: Ticket) -> Unfinishe
     """The part of this job that an earlier run has done, if it is to be used."""
     partial = partial_path(job.output)
     if not job.resume:
+        if is_ours(partial):
+            log.warning("%s: an unfinished run is begun again; --resume would have gone on from it", partial)
         forget(partial)
         return None
     found = find_unfinished(partial, ticket, restart_every=settings.restart_every)
-    log.info("resuming after %d frames", found.frames if found else 0)
+    if found is None:
+        log.warning("%s: nothing there to resume; beginning at the first frame", partial)
+    else:
+        log.info("resuming after %d frames", found.frames)
     return found
 
 

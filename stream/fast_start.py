@@ -15,8 +15,8 @@ def fast_start(partial: Path, whole: Path, *, muxer: str, tags: Passthrough | No
     """Copy the fragments into one file with its index in front. Times and packets stay as they are."""
     options = {"movflags": "+faststart", "use_editlist": "1", "avoid_negative_ts": "disabled"}
     with (
-        av.open(str(partial)) as read,
-        av.open(str(whole), "w", format=muxer, container_options=options) as write,
+        av.open(str(partial.absolute())) as read,
+        av.open(str(whole.absolute()), "w", format=muxer, container_options=options) as write,
     ):
         copies = {}
         chapters = tags is not None and tags.has_chapters

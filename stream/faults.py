@@ -83,7 +83,8 @@ def _index_missing(name: str) -> bool:
 def write_failed(error: Exception, path: Path) -> DeepClarityError:
     """Why the output could not be written: the disk's fault, or the encoder's."""
     number = getattr(error, "errno", None)
-    if number in _DISK:
+    # A muxer's bare -1 reads like EPERM, but has nothing to do with permissions.
+    if number in _DISK and not (number == errno.EPERM and isinstance(error, av.error.FFmpegError)):
         return OutputError(f"{path}: {_DISK[number]}.")
     if isinstance(error, OSError) and not isinstance(error, av.error.FFmpegError):
         return OutputError(f"{path}: cannot be written: {error.strerror or error}.")

@@ -33,6 +33,8 @@ class Frame:
     """Bits a sample: 8 or 10."""
     subsampling: tuple[int, int] = (2, 2)
     """Luma samples a chroma sample, across and down: (2, 2) is 4:2:0, (1, 1) is 4:4:4."""
+    full_range: bool = False
+    """Whether samples use all values (0..255) or leave room at both ends (16..235)."""
     picture: object | None = None
     """The decoder's own picture while nobody has changed it: handed to the encoder as it is."""
 

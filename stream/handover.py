@@ -5,9 +5,10 @@ The only file of the project that knows threads and locks.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from enum import Enum
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -58,6 +59,9 @@ class Handover(Generic[T]):
             self._items.clear()
             self._changed.notify_all()
         self._thread.join()
+        if error is None and self._error is not None:  # nobody has been told of it yet
+            failure, self._error = self._error, None
+            raise failure
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -75,22 +79,20 @@ class Handover(Generic[T]):
         raise StopIteration
 
     def _pump(self) -> None:
-        items = iter(self._upstream)
         try:
-            for item in items:
-                if not self._put(item):
-                    break
+            items = iter(self._upstream)
+            with contextlib.ExitStack() as opened:
+                if isinstance(items, Generator):
+                    opened.callback(items.close)
+                for item in items:
+                    if not self._put(item):
+                        break
         except BaseException as error:  # carried to the consumer, never swallowed
             self._error = error
-        try:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
-        except BaseException as error:  # an upstream that fails while it is closed
-            self._error = self._error or error
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
 
     def _put(self, item: T) -> bool:
         """Store `item`; False when nobody wants any more."""

@@ -21,12 +21,12 @@ def interrupts_deferred() -> Iterator[None]:
         yield
         return
     caught: list[int] = []
-    before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in _SIGNALS}
+    ours = [number for number in _SIGNALS if signal.getsignal(number) is not None]  # None: set outside Python
+    before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in ours}
     try:
         yield
     finally:
         for number, handler in before.items():
-            if handler is not None:  # None: set outside Python, not ours to restore
-                signal.signal(number, handler)
-    if caught:
-        signal.raise_signal(caught[0])
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])

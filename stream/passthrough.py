@@ -9,11 +9,13 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.stream import AttachmentStream, Disposition, Stream
 
-from . import faults
+from .demux import open_input, packets_of
 from .packets import AnyPacket
+from .rising import Rising
 
 _NOT_OURS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate"}
 _COVERS = {"mjpeg": "jpeg", "png": "png"}
@@ -28,25 +30,22 @@ class Passthrough:
 
     def __init__(self, path: Path, *, but: int) -> None:
         """`but`: index of the stream that is repaired and so not copied."""
-        try:
-            self._container = av.open(
-                str(path),
-                "r",
-                container_options={"protocol_whitelist": "file,pipe"},
-                metadata_errors="replace",
-            )
-        except (OSError, ValueError) as error:
-            raise faults.open_failed(error, str(path)) from error
+        self._path = path
+        self._container = open_input(path)
         self._main = self._container.streams[but]
         self._streams = [s for s in self._container.streams if s.index != but]
         self._outputs: dict[int, Stream] = {}
+        self._filters: dict[int, BitStreamFilterContext] = {}
         self._covers: list[Stream] = []
         self._packets: Iterator[AnyPacket] = iter(())
         self._next: AnyPacket | None = None
         self.left_out: list[str] = []
         """One line for every track that the output's container cannot hold."""
-        self.broken: str | None = None
-        """Why copying ended before the tracks did, where it did."""
+        self.damaged = 0
+        """Pieces that could not be read."""
+        self.retimed = 0
+        """Packets whose time ran backwards and was moved."""
+        self._clocks: dict[int, Rising] = {}
 
     def __enter__(self) -> Passthrough:
         return self
@@ -70,12 +69,14 @@ class Passthrough:
                 copy = output.add_stream_from_template(stream, opaque=True)
                 copy_tags(stream, copy)
                 self._outputs[stream.index] = copy
+                if _is_adts(stream) and output.format.name in ("mp4", "mov"):
+                    self._filters[stream.index] = BitStreamFilterContext("aac_adtstoasc", stream)
             else:
                 self._leave_out(output, stream)
         copy_tags(self._main, video)
         self.describe(output)
         copied = [s for s in self._streams if s.index in self._outputs]
-        self._packets = self._container.demux(copied) if copied else iter(())
+        self._packets = packets_of(self._container, copied, damaged=self._count_damage) if copied else iter(())
         self._next = self._read()
 
     def describe(self, output: OutputContainer) -> None:
@@ -100,17 +101,29 @@ class Passthrough:
         """Packets, addressed to the output, whose time is not after `time_s`; None: all that are left."""
         while self._next is not None and (time_s is None or _time_of(self._next) <= time_s):
             packet, self._next = self._next, self._read()
-            packet.stream = self._outputs[packet.stream.index]
-            yield packet
+            self._keep_rising(packet)
+            output, undo = self._outputs[packet.stream.index], self._filters.get(packet.stream.index)
+            for ready in undo.filter(packet) if undo else [packet]:
+                ready.stream = output
+                yield ready
 
     def _read(self) -> AnyPacket | None:
-        try:
-            for packet in self._packets:
-                if packet.size and (packet.dts is not None or packet.pts is not None):
-                    return packet
-        except av.error.FFmpegError as error:
-            self.broken = f"copying the other tracks ended early: {error.strerror}"
-        return None
+        return next((packet for packet in self._packets if packet.dts is not None or packet.pts is not None), None)
+
+    def _keep_rising(self, packet: AnyPacket) -> None:
+        """Muxers refuse decoding times that fall; a file joined from parts has them."""
+        if packet.dts is None:
+            return
+        clock = self._clocks.setdefault(packet.stream.index, Rising(step=packet.duration or 1))
+        same = clock.last == packet.dts and packet.stream.type == "subtitle"  # two lines shown at once
+        placed = packet.dts if same else clock.place(packet.dts)
+        if placed != packet.dts:
+            self.retimed += 1
+            packet.pts = placed if packet.pts is None else packet.pts + placed - packet.dts
+            packet.dts = placed
+
+    def _count_damage(self) -> None:
+        self.damaged += 1
 
     def _attach_file(self, output: OutputContainer, stream: AttachmentStream) -> None:
         if "matroska" not in output.format.name:
@@ -141,7 +154,7 @@ class Passthrough:
         return packets
 
     def _cover_packet(self, stream: Stream) -> AnyPacket:
-        with av.open(self._container.name, "r", metadata_errors="replace") as container:
+        with open_input(self._path) as container:
             for packet in container.demux(container.streams[stream.index]):
                 if packet.size:
                     return packet
@@ -168,6 +181,12 @@ def _time_of(packet: AnyPacket) -> Fraction:
     moment = packet.dts if packet.dts is not None else packet.pts
     assert moment is not None
     return moment * packet.time_base
+
+
+def _is_adts(stream: Stream) -> bool:
+    """AAC with a header in every packet, as broadcasts have it: ISO files want one for the whole track."""
+    context = stream.codec_context
+    return context is not None and context.name == "aac" and not context.extradata
 
 
 def is_chapter_track(stream: Stream, *, chapters: bool) -> bool:

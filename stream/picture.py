@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from deepclarity.errors import OutputError, SourceError, UsageError
 
 from . import faults
 from .frame import Plane, Planes
+
+log = logging.getLogger(__name__)
 
 PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """File endings of pictures that we read and write."""
@@ -30,6 +33,8 @@ class Picture:
     """(height, width, 3) BGR, uint8 or uint16 in their full range."""
     alpha: Plane | None = None
     """Opacity, (height, width), where the file has any."""
+    profile: NDArray[np.uint8] | None = None
+    """ICC colour profile (ISO 15076-1), kept as it is."""
 
     @property
     def max_value(self) -> int:
@@ -50,7 +55,7 @@ class Picture:
         alpha = self.alpha
         if alpha is not None and alpha.shape != luma.shape:
             alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        return Picture(pixels, alpha)  # type: ignore[arg-type]
+        return Picture(pixels, alpha, self.profile)  # type: ignore[arg-type]
 
 
 def read_picture(path: Path) -> Picture:
@@ -58,7 +63,7 @@ def read_picture(path: Path) -> Picture:
     faults.check_readable(path)
     data = np.fromfile(path, np.uint8)
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # turns by EXIF
+        pixels, kinds, chunks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # turns by EXIF
         whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if pixels is not None else None
     except cv2.error as error:
         raise SourceError(f"{path}: too large or damaged to be decoded.") from error
@@ -69,7 +74,11 @@ def read_picture(path: Path) -> Picture:
     alpha = None
     if whole is not None and whole.ndim == 3 and whole.shape[2] == 4 and whole.shape[:2] == pixels.shape[:2]:
         alpha = whole[:, :, 3].astype(pixels.dtype)
-    return Picture(pixels, alpha)  # type: ignore[arg-type]
+    if cv2.imcount(str(path)) > 1:
+        log.warning("%s: holds several pictures; only the first is used", path)
+    profiles = [chunk for kind, chunk in zip(kinds, chunks, strict=True) if kind == cv2.IMAGE_METADATA_ICCP]
+    profile = np.asarray(profiles[0], np.uint8).ravel() if profiles else None
+    return Picture(pixels, alpha, profile)  # type: ignore[arg-type]
 
 
 def _to_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -89,7 +98,8 @@ def write_picture(path: Path, picture: Picture) -> None:
     if pixels.dtype == np.uint16 and path.suffix.lower() not in (".png", ".tif", ".tiff"):
         pixels = (pixels >> 8).astype(np.uint8)
     flags = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    done, data = cv2.imencode(path.suffix, pixels, flags)
+    kinds, chunks = ([cv2.IMAGE_METADATA_ICCP], [picture.profile]) if picture.profile is not None else ([], [])
+    done, data = cv2.imencodeWithMetadata(path.suffix, pixels, kinds, chunks, flags)
     if not done:
         raise OutputError(f"{path}: cannot be encoded. Choose another format with -o.")
     partial = path.with_name(f"{path.name}.partial")

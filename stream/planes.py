@@ -12,6 +12,8 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
+from deepclarity.errors import UsageError
+
 from .frame import Frame, Plane, Planes
 from .info import Colour
 
@@ -40,7 +42,7 @@ def planar_format(source: str, *, encoder: str | None = None) -> str:
     for name in (wanted, wanted.replace("yuvj", "yuv"), f"yuv422p{depth}", f"yuv420p{depth}"):
         if name in takes and _samples(name) <= _samples(wanted):
             return name
-    return "yuv420p"
+    raise UsageError(f"the encoder {encoder} takes no {wanted} pictures. Use --encoder software or another --codec.")
 
 
 def _nearest_planar(form: VideoFormat) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import av
@@ -34,9 +34,9 @@ class Unfinished:
         self.path = path
         self.frames = frames
 
-    def packets(self) -> Iterator[AnyPacket]:
+    def packets(self) -> Generator[AnyPacket, None, None]:
         """Exactly `frames` packets, in the form that encoders give them."""
-        with av.open(str(self.path)) as container:
+        with av.open(str(self.path.absolute())) as container:
             stream = container.streams.video[0]
             name = _AS_ENCODED.get(stream.codec_context.name)
             undo = BitStreamFilterContext(name, stream) if name else None
@@ -115,7 +115,7 @@ def _whole_chunks(path: Path, restart_every: int) -> int:
         return 0
     count = 0
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute())) as container:
             for _ in _video_packets(container):
                 count += 1
     except (av.error.FFmpegError, IndexError):  # cut off in the middle: what was read before counts

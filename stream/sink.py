@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -77,10 +77,8 @@ class FileSink:
         """
         self.path = path
         self.partial = partial_path(path)
-        self.size = size
         self.busy_s = 0.0
         self.frames = 0
-        self.bytes = 0
         self.warnings: list[str] = []
         self._writing = False
         self._whole = False
@@ -88,7 +86,7 @@ class FileSink:
         self._planar = planar
         self._passthrough = passthrough
         self._resumed = unfinished.frames if unfinished else 0
-        self._old_packets = unfinished.packets() if unfinished else iter(())
+        self._old_packets = unfinished.packets() if unfinished else _nothing()
         self._muxer = container_of(path, settings.codec)
         self._fragmented = self._muxer in ("mp4", "mov")
         try:
@@ -117,7 +115,7 @@ class FileSink:
         options = dict(_FRAGMENTS if self._fragmented else _CLUSTERS)
         if not self._fragmented and not self._starts_below_zero():
             options["avoid_negative_ts"] = "disabled"
-        return av.open(str(self.partial), "w", format=self._muxer, container_options=options)
+        return av.open(str(self.partial.absolute()), "w", format=self._muxer, container_options=options)
 
     def _starts_below_zero(self) -> bool:
         """Matroska has no times below zero: then all tracks are moved up together."""
@@ -163,6 +161,7 @@ class FileSink:
 
     def _write(self, frame: Frame) -> None:
         began = time.perf_counter()
+        picture = self._dressed(frame)
         self._writing = True
         try:
             if self._passthrough is not None:
@@ -171,7 +170,7 @@ class FileSink:
                 self._encoder.skip(frame.pts)
                 self._mux(itertools.islice(self._old_packets, 1))
             else:
-                self._mux(self._encoder.packets(self._dressed(frame)))
+                self._mux(self._encoder.packets(picture))
         except _FAILURES as error:
             raise faults.write_failed(error, self.path) from error
         self._writing = False
@@ -195,7 +194,6 @@ class FileSink:
     def _mux(self, packets: Iterable[AnyPacket]) -> None:
         for packet in packets:
             packet.stream = self._stream
-            self.bytes += packet.size
             self._container.mux_one(packet)
 
     def _finish(self) -> None:
@@ -205,8 +203,6 @@ class FileSink:
         if self._passthrough is not None:
             for packet in self._passthrough.until(None):
                 self._container.mux_one(packet)
-            if self._passthrough.broken:
-                self.warnings.append(self._passthrough.broken)
         self._container.close()
         self._whole = True
         if self._fragmented:
@@ -220,6 +216,7 @@ class FileSink:
             self.partial.unlink()
         else:
             self.partial.replace(self.path)
+        self._old_packets.close()  # the file that it reads is removed now
         resume.forget(self.partial)
         self.busy_s += time.perf_counter() - began
 
@@ -245,3 +242,7 @@ class FileSink:
         self.partial.unlink(missing_ok=True)
         resume.put_back(self.partial)
         resume.forget_unless_kept(self.partial)
+
+
+def _nothing() -> Generator[AnyPacket, None, None]:
+    yield from ()

@@ -19,11 +19,11 @@ from av.video.stream import VideoStream
 from deepclarity.errors import SourceError, hide_secrets
 
 from . import faults, planes
+from .demux import open_input, packets_of
 from .frame import Frame
 from .handover import WhenFull
 from .info import VideoInfo
-
-_PROTOCOLS = {"protocol_whitelist": "file,pipe"}  # a playlist inside a file must not reach for the network
+from .rising import Rising
 
 
 class Source(Protocol):
@@ -49,17 +49,17 @@ class FileSource:
 
     when_full = WhenFull.WAIT
 
-    def __init__(self, path: Path | str, *, start: int = 0) -> None:
-        """Open `path` and decode as far as its first picture. `start`: leave out that many frames (to resume)."""
+    def __init__(self, path: Path | str) -> None:
+        """Open `path` and decode as far as its first picture."""
         self.path = Path(path)
         self.damaged = 0
         self.retimed = 0
         self.busy_s = 0.0
-        self._start = start
         faults.check_readable(self.path)
-        self._container = _open(self.path)
+        self._container = open_input(self.path)
         try:
             self._stream = _video_stream(self._container, str(self.path))
+            self._promised = len(self._stream.index_entries)
             self._packets = 0
             self._pictures = self._decode()
             self._first = self._first_picture()
@@ -92,8 +92,6 @@ class FileSource:
         for index, picture in enumerate(self._all_pictures()):
             pts = clock.stamp(picture)
             self.retimed = clock.moved
-            if index < self._start:
-                continue
             began = time.perf_counter()
             picture = planes.to_planar(picture, self.planar)  # noqa: PLW2901
             frame = Frame(
@@ -104,6 +102,7 @@ class FileSource:
                 duration=picture.duration or 0,
                 depth=planes.depth_of(self.planar),
                 subsampling=planes.subsampling_of(self.planar),
+                full_range=self.info.colour.range == 2,
                 picture=picture,
             )
             self.busy_s += time.perf_counter() - began
@@ -117,22 +116,23 @@ class FileSource:
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         """Every picture that can be had; a packet that cannot be decoded is counted and passed over."""
-        packets = self._container.demux(self._stream)
+        packets = packets_of(self._container, [self._stream], damaged=self._count_damage)
         while True:
             began = time.perf_counter()
+            packet = next(packets, None)
+            self._packets += packet is not None
             try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                self._packets += packet.size > 0
-                pictures = packet.decode()
-            except av.error.EOFError:
-                return
+                pictures = self._stream.decode(packet)  # None at the end: what the decoder still holds
             except (av.error.FFmpegError, ValueError):
-                self.damaged += 1
+                self._count_damage()
                 pictures = []
             self.busy_s += time.perf_counter() - began
             yield from pictures
+            if packet is None:
+                return
+
+    def _count_damage(self) -> None:
+        self.damaged += 1
 
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
@@ -140,10 +140,8 @@ class FileSource:
         raise SourceError(f"{self.path}: not one picture of it can be decoded. Check that the file is whole.")
 
     def _missing(self) -> int:
-        """Pictures that an ISO file's index promises but that the file was cut before."""
-        if "mp4" not in self._container.format.name:
-            return 0
-        return max(0, self._stream.frames - self._packets)
+        """Packets that an ISO file's index promises but that the file was cut before."""
+        return max(0, self._promised - self._packets) if "mp4" in self._container.format.name else 0
 
 
 class _Clock:
@@ -151,26 +149,20 @@ class _Clock:
 
     def __init__(self, info: VideoInfo) -> None:
         rate = info.rate or Fraction(25)
-        self._step = max(1, round(1 / (rate * info.time_base)))
-        self._last: int | None = None
-        self.moved = 0
+        step = max(1, round(1 / (rate * info.time_base)))
+        self._step = step
+        self._rising = Rising(step=step)
+
+    @property
+    def moved(self) -> int:
+        return self._rising.moved
 
     def stamp(self, picture: VideoFrame) -> int:
         pts = picture.pts if picture.pts is not None else picture.dts
         if pts is None:  # raw streams carry no time: the nominal rate is all there is
-            pts = 0 if self._last is None else self._last + self._step
-        elif self._last is not None and pts <= self._last:
-            pts = self._last + 1
-            self.moved += 1
-        self._last = pts
-        return pts
-
-
-def _open(path: Path) -> InputContainer:
-    try:
-        return av.open(str(path), "r", container_options=_PROTOCOLS, metadata_errors="replace")
-    except (OSError, ValueError) as error:
-        raise faults.open_failed(error, str(path)) from error
+            last = self._rising.last
+            pts = 0 if last is None else last + self._step
+        return self._rising.place(pts)
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:
@@ -179,11 +171,10 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     if not moving:
         heard = f"{len(container.streams.audio)} audio" if container.streams.audio else "no"
         raise SourceError(f"{name}: no video in it ({heard} tracks). Name a file with pictures.")
-    for stream in moving:
-        if stream.codec_context is None:
-            raise SourceError(f"{name}: FFmpeg has no decoder for its video. Convert it first.")
     default = [s for s in moving if s.disposition & av.stream.Disposition.default]
     best = max(default or moving, key=lambda s: s.width * s.height)
+    if best.codec_context is None:
+        raise SourceError(f"{name}: FFmpeg has no decoder for its video. Convert it first.")
     best.thread_type = "AUTO"
     return best
 
@@ -199,7 +190,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
         pixel_format=first.format.name,
         time_base=stream.time_base or Fraction(1, 90_000),
         rate=stream.average_rate or stream.guessed_rate,
-        frames=stream.frames or None,
+        frames=len(stream.index_entries) or stream.frames or None,
         duration_s=duration,
         sample_aspect=stream.sample_aspect_ratio or Fraction(1),
         display_matrix=_matrix(matrix) if matrix else None,

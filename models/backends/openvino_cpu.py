@@ -147,4 +147,5 @@ def _shuffle(cells: Plane, side: int) -> Plane:
     """Pixel shuffle (y, x, side²) to (y * side, x * side), moving `side` pixels at a time."""
     y, x, _ = cells.shape
     runs = cells.reshape(y, x, side, side).view(f"V{side * cells.itemsize}")[..., 0]
-    return np.ascontiguousarray(runs.transpose(0, 2, 1)).view(cells.dtype).reshape(y * side, x * side)
+    # A copy also where nothing moves: the cells belong to the request and the next call overwrites them.
+    return runs.transpose(0, 2, 1).copy().view(cells.dtype).reshape(y * side, x * side)

@@ -40,12 +40,15 @@ class TorchTurbo:
         self.scales = net.scales
         self._net = net
         self._device = _usable_device(device)
-        self._cuda = _Cuda(self._device) if self._device.type == "cuda" else None
-        self._network = network_from(net, tensors, name=name).to(self._device)
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network.eval().requires_grad_(False)
-        if self._cuda:
-            self._network = self._half_if_safe(self._network)
+        try:
+            self._cuda = _Cuda(self._device) if self._device.type == "cuda" else None
+            self._network = network_from(net, tensors, name=name).to(self._device)
+            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._network.eval().requires_grad_(False)
+            if self._cuda:
+                self._network = self._half_if_safe(self._network)
+        except RuntimeError as error:  # seen, but too old for this torch, or full
+            raise DeviceError(f"torch cannot use '{self._device}' ({first_line(error)}); use --device cpu") from error
         dtype = "fp16" if self._network.stem.weight.dtype == torch.float16 else "fp32"
         self.backend = f"torch {self._device.type} {dtype}"
 

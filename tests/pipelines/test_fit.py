@@ -58,7 +58,7 @@ def test_a_picture_shown_on_its_side_fits_the_box_as_it_is_seen() -> None:
 def test_bars_only_when_asked_for() -> None:
     plain, padded = (fit(info(640, 480), SizeWish.parse("fhd", pad=pad)) for pad in (False, True))
     assert plain.canvas == plain.size == (1440, 1080)
-    assert (padded.canvas, padded.offset) == ((1920, 1080), (240, 0))
+    assert (padded.canvas, padded.size) == ((1920, 1080), (1440, 1080))
 
 
 @pytest.mark.parametrize("text", ["big", "1920", "0x0", "1x1", "99999x2", "-2x4", "19 20x1080"])

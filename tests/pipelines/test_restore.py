@@ -27,7 +27,7 @@ def test_undoing_nearest_blocks_gives_the_small_picture_back(factor: float, shif
     rng = np.random.default_rng(4)
     small = rng.integers(0, 256 if dtype is np.uint8 else 1024, (140, 220)).astype(dtype)
     picture, phase = nearest(small, (320, 200), factor, shift)
-    found = undo_blocks(picture, axis_of(320, factor, phase), axis_of(200, factor, phase))
+    found = undo_blocks(picture, axis_of(320, factor, phase).starts(), axis_of(200, factor, phase).starts())
     rows, columns = (int((length - 1 + shift) / factor + 1e-9) + 1 for length in (200, 320))
     assert np.array_equal(found, small[:rows, :columns])
     assert found.dtype == dtype
@@ -36,7 +36,7 @@ def test_undoing_nearest_blocks_gives_the_small_picture_back(factor: float, shif
 def test_part_blocks_at_the_edges_become_samples_of_their_own() -> None:
     small = np.random.default_rng(5).integers(0, 256, (9, 12), np.uint8)
     picture = np.kron(small, np.ones((8, 8), np.uint8))[5:, 3:]
-    found = undo_blocks(picture, axis_of(picture.shape[1], 8, 5), axis_of(picture.shape[0], 8, 3))
+    found = undo_blocks(picture, axis_of(picture.shape[1], 8, 5).starts(), axis_of(picture.shape[0], 8, 3).starts())
     assert np.array_equal(found, small)
 
 
@@ -86,6 +86,33 @@ def test_chroma_stays_where_its_samples_sit(ratios: tuple[int, int], left: float
     wanted = wave(960 // ratios[0], 544 // ratios[1], left=left)
     assert grown[1].shape == wanted.shape
     assert np.abs(grown[1] - wanted)[8:-8, 8:-8].max() < 2
+
+
+@pytest.mark.parametrize("block", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("phase", [0, 1, 2, 3])
+def test_chroma_of_blocks_stays_where_it_was(block: int, phase: int) -> None:
+    blocks = Blocks(block, block, phase % block, phase % block)
+    full = in_blocks(480, 270, blocks).astype(np.float32)
+    left = np.roll(full, 1, axis=1)  # 4:2:0 as encoders make it: filtered 1 2 1 about the left column
+    left[:, 0] = full[:, 0]
+    right = np.roll(full, -1, axis=1)
+    columns = ((left + 2 * full + right) / 4)[:, ::2]
+    chroma = np.round((columns[::2] + columns[1::2]) / 2).astype(np.uint8)
+    out = restore(
+        (full.astype(np.uint8), chroma, chroma),
+        enhancer=load_enhancer("lanczos"),
+        blocks=blocks,
+        size=(480, 270),
+        max_value=255,
+    )[1].astype(np.float32)
+    inside = np.s_[16:-16, 16:-16]
+    truth = wave(240, 135, left=0.25)
+    shifts = [np.abs(np.roll(truth, (down, across), (0, 1)) - out)[inside].mean() for down, across in SHIFTS]
+    assert int(np.argmin(shifts)) == 0
+    assert np.abs(truth - out)[inside].mean() < 1.5
+
+
+SHIFTS = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
 
 
 def test_ten_bits_stay_ten_bits() -> None:

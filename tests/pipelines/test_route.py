@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -32,7 +34,7 @@ def judged(scores: list[float], *, cuts: tuple[int, ...] = ()) -> list[Judged]:
 
 def lanes(scores: list[float], *, cuts: tuple[int, ...] = (), **routing: object) -> str:
     chosen = Routing(**routing)  # type: ignore[arg-type]
-    routed = route(judged(scores, cuts=cuts), chosen, resize=False, summary=Summary())
+    routed = route(judged(scores, cuts=cuts), chosen, resize=False, enlarge=False, summary=Summary())
     return "".join("E" if item.lane is Lane.ENHANCE else "." for item in routed)
 
 
@@ -55,14 +57,38 @@ def test_noise_around_the_thresholds_switches_at_most_twice_a_second() -> None:
     assert switches <= 500 / 25 * 2
 
 
-def test_the_lane_rests_after_a_switch_but_not_across_a_cut() -> None:
-    scores = [1.0] * 5 + [0.3] * 5 + [1.0] * 10
-    assert lanes(scores) == "E" * 20
-    assert lanes(scores, cuts=(5, 10)) == "E" * 5 + "." * 5 + "E" * 10
+def test_repairing_rests_before_it_begins_again_but_not_across_a_cut() -> None:
+    scores = [1.0] * 5 + [0.3] * 5 + [1.0] * 20
+    assert lanes(scores) == "E" * 5 + "." * 13 + "E" * 12  # half a second is 13 frames
+    assert lanes(scores, cuts=(10,)) == "E" * 5 + "." * 5 + "E" * 20
 
 
-def test_a_surely_clean_frame_is_never_repaired_even_while_the_lane_rests() -> None:
-    assert lanes([1.0] * 5 + [0.0] * 3 + [1.0] * 5)[5:8] == "..."
+def test_repairing_may_end_as_soon_as_the_pictures_are_clean() -> None:
+    assert lanes([1.0] * 5 + [0.3] * 20) == "E" * 5 + "." * 20
+
+
+def test_a_single_frame_that_the_detector_misses_stays_repaired() -> None:
+    assert lanes([1.0] * 5 + [0.0] + [1.0] * 5) == "E" * 11
+
+
+def test_a_lattice_is_taken_only_from_pixelated_frames_of_the_same_scene() -> None:
+    other = Blocks(16, 16)
+    seen = judged([1.0] * 5 + [0.45] * 5, cuts=(8,))
+    seen[5:] = [replace(j, verdict=replace(j.verdict, kind=Kind.BLOCKY, blocks=other)) for j in seen[5:]]
+    routed = list(route(seen, Routing(), resize=False, enlarge=False, summary=Summary()))
+    assert [item.blocks for item in routed] == [BLOCKS] * 8 + [None] * 2
+
+
+def test_a_detector_that_fails_is_told_behind_the_frames_that_came_before() -> None:
+    def failing() -> Iterator[Judged]:
+        yield from judged([0.0] * 5)
+        raise RuntimeError("detector died")
+
+    seen: list[int] = []
+    with pytest.raises(RuntimeError, match="detector died"):
+        for item in route(failing(), Routing(), resize=False, enlarge=False, summary=Summary()):
+            seen.append(item.frame.index)  # noqa: PERF401  the error comes behind them
+    assert seen == list(range(5))
 
 
 def test_a_burst_that_ends_at_a_cut_needs_no_later_frame_to_confirm_it() -> None:
@@ -72,26 +98,28 @@ def test_a_burst_that_ends_at_a_cut_needs_no_later_frame_to_confirm_it() -> None
 def test_all_and_none_ask_nobody() -> None:
     scores = [0.0, 1.0, 0.0, 1.0]
     assert lanes(scores, which=Which.NONE) == "...."
-    routed = list(route(judged(scores), Routing(which=Which.ALL), resize=True, summary=Summary()))
+    routed = list(route(judged(scores), Routing(which=Which.ALL), resize=True, enlarge=True, summary=Summary()))
     assert [item.lane for item in routed] == [Lane.ENHANCE] * 4
     assert [item.blocks for item in routed] == [None, BLOCKS, None, BLOCKS]
 
 
 def test_clean_frames_of_another_size_are_resized() -> None:
-    routed = list(route(judged([0.0] * 3), Routing(), resize=True, summary=Summary()))
+    routed = list(route(judged([0.0] * 3), Routing(), resize=True, enlarge=True, summary=Summary()))
     assert {item.lane for item in routed} == {Lane.RESIZE}
 
 
 def test_a_lattice_that_trembles_within_measuring_error_is_held_still() -> None:
     wobble = [Blocks(4, 4, 0.1 * (i % 2), 0) for i in range(10)]
     seen = [Judged(frame(i), Verdict(1.0, Kind.PIXELATED, b), i == 0) for i, b in enumerate(wobble)]
-    routed = list(route(seen, Routing(), resize=False, summary=Summary()))
+    routed = list(route(seen, Routing(), resize=False, enlarge=False, summary=Summary()))
     assert {item.blocks for item in routed} == {wobble[0]}
 
 
 def test_every_frame_leaves_in_order_whatever_the_look_ahead() -> None:
     for confirm in (0, 1, 7, 50):
-        routed = route(judged([0.5] * 20), Routing(confirm_frames=confirm), resize=False, summary=Summary())
+        routed = route(
+            judged([0.5] * 20), Routing(confirm_frames=confirm), resize=False, enlarge=False, summary=Summary()
+        )
         assert [item.frame.index for item in routed] == list(range(20))
 
 

@@ -123,7 +123,9 @@ def frames_through(enhancer: Failing, clip: Path) -> tuple[list[Lane], Summary]:
 
     summary = Summary()
     with FileSource(clip) as source:
-        routed = route(detect(source, None, summary), Routing(which=Which.ALL), resize=True, summary=summary)
+        routed = route(
+            detect(source, None, summary), Routing(which=Which.ALL), resize=True, enlarge=True, summary=summary
+        )
         done = list(enhance(routed, enhancer, Fit((320, 180), (320, 180), (160, 90)), summary))
     assert {item.frame.size for item in done} == {(320, 180)}
     return [item.routed.lane for item in done], summary
@@ -146,7 +148,7 @@ def test_bars_are_black_and_the_picture_between_them_whole() -> None:
     luma = np.full((36, 64), 200, np.uint8)
     item = judged([0.0])[0]
     bright = replace(item, frame=replace(item.frame, planes=(luma, *item.frame.planes[1:])))
-    routed = route([bright], Routing(), resize=False, summary=Summary())
+    routed = route([bright], Routing(), resize=False, enlarge=False, summary=Summary())
     (done,) = enhance(routed, None, Fit((64, 36), (64, 64), (64, 36)), Summary())
     assert done.frame.size == (64, 64)
     assert set(np.unique(done.frame.luma[:14])) == {16}
@@ -156,7 +158,7 @@ def test_bars_are_black_and_the_picture_between_them_whole() -> None:
 def test_a_frame_keeps_its_place_and_time_whatever_its_lane() -> None:
     from deepclarity.pipelines.route import Routing, route
 
-    routed = route(judged([0.0] * 3), Routing(), resize=False, summary=Summary())
+    routed = route(judged([0.0] * 3), Routing(), resize=False, enlarge=False, summary=Summary())
     done = list(enhance(routed, None, Fit((64, 36), (64, 36), (64, 36)), Summary()))
     kept: list[Frame] = [item.frame for item in done]
     assert [(frame.index, frame.pts) for frame in kept] == [(0, 0), (1, 1), (2, 2)]

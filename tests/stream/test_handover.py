@@ -94,3 +94,19 @@ def test_an_abandoned_generator_is_closed_in_its_own_thread() -> None:
 def test_a_buffer_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Handover([], size=0)
+
+
+class Unstartable:
+    def __iter__(self) -> Iterator[int]:
+        raise OSError("no such camera")
+
+
+def test_an_upstream_that_cannot_even_begin_is_told() -> None:
+    with pytest.raises(OSError, match="no such camera"), Handover(Unstartable(), size=2) as items:
+        next(items)
+
+
+def test_an_error_that_nobody_waited_for_is_raised_at_the_end() -> None:
+    with pytest.raises(OSError, match="decoder died"), Handover(failing(3), size=8) as items:
+        while items._error is None:
+            threading.Event().wait(0.001)

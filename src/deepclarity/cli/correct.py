@@ -19,7 +19,7 @@ from . import options
 @click.option("--method", default="grid", metavar="DETECTOR", help="See 'deepclarity models'. Default: grid.")
 @click.option("--scale", type=click.FloatRange(0.1, 16), default=1.0, help="Enlarge the picture, whatever the verdict.")
 @click.option("--force", is_flag=True, help="Repair it even if it is not pixelated.")
-@click.option("--compare", is_flag=True, help="Write before and after side by side, too: NAME.compare.png.")
+@click.option("--compare", is_flag=True, help="Write before and after side by side, too: OUTPUT.compare.png.")
 @click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
 @click.option("-y", "--yes", is_flag=True, help="Replace outputs that exist.")
 @options.quiet
@@ -49,18 +49,24 @@ def correct(
 
     if output is not None and len(images) > 1 and not output.is_dir():
         raise UsageError(f"{output}: not a folder. For several images, -o names a folder that exists.")
+    targets = [target_of(image, output) for image in images]
+    if len(set(targets)) < len(targets):
+        twice = next(target for target in targets if targets.count(target) > 1)
+        raise UsageError(f"{twice}: two of the images would be written there. Repair them one by one.")
     detector, code = load_detector(method), 0
+    options.hush_opencv()
     with contextlib.closing(load_enhancer(model, device=device)) as enhancer:
-        for image in images:
-            target = target_of(image, output)
+        for image, target in zip(images, targets, strict=True):
             try:
-                check_target(target, image, overwrite=yes)
+                beside = target.with_suffix(".compare.png")
+                for file in (target, beside) if compare else (target,):
+                    check_target(file, image, overwrite=yes)
                 before = read_picture(image)
                 done = repair(before, detector=detector, enhancer=enhancer, scale=scale, force=force)
                 if done.repaired:
                     write_picture(target, done.picture)
                 if compare and done.repaired:
-                    write_picture(target.with_suffix(".compare.png"), side_by_side(before, done.picture))
+                    write_picture(beside, side_by_side(before, done.picture))
             except DeepClarityError as error:
                 click.echo(f"deepclarity: {error}", err=True)
                 code = error.exit_code

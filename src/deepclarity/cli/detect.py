@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepclarity.errors import DeepClarityError
+from deepclarity.errors import DamagedInputError, DeepClarityError
 
 from . import options
 
@@ -31,6 +31,7 @@ def detect(paths: tuple[Path, ...], method: str, as_json: bool) -> int:
     from deepclarity.pipelines.judge import files_in, judge
 
     detector = load_detector(method)
+    options.hush_opencv()
     code = 0
     for path in paths:
         try:
@@ -41,6 +42,9 @@ def detect(paths: tuple[Path, ...], method: str, as_json: bool) -> int:
                     code = _complain(error)
                     continue
                 click.echo(_json(found) if as_json else _line(found))
+                if found.damaged:
+                    told = f"{file}: {found.damaged} damaged or missing packets; the rest was judged."
+                    code = _complain(DamagedInputError(told))
         except DeepClarityError as error:
             code = _complain(error)
     return code
@@ -54,7 +58,7 @@ def _complain(error: DeepClarityError) -> int:
 def _json(found: Judgement) -> str:
     values = asdict(found)
     if found.frames is None:
-        del values["frames"], values["ranges"]
+        del values["frames"], values["ranges"], values["damaged"]
     return json.dumps(values)
 
 

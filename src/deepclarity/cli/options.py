@@ -47,6 +47,13 @@ def listen(level: int) -> None:
     log.handlers[:] = [_Stderr()]
 
 
+def hush_opencv() -> None:
+    """A damaged picture is told in our own words, once."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def changes(**options: object) -> dict[str, object]:
     """The options that were given, to lay over a preset."""
     return {key: value for key, value in options.items() if value is not None}

@@ -44,16 +44,18 @@ def upscale(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Repair the pixelated frames of IN; all others pass untouched, everything leaves at Full HD.
+    """Repair the pixelated frames of IN; all others pass untouched. Small pictures leave at Full HD.
 
     Sound, subtitles, chapters and timestamps are kept. Nothing half-written stands under the output's name.
     """
     from deepclarity.pipelines.preset import load_preset
     from deepclarity.pipelines.upscale import Job, raise_if_damaged
     from deepclarity.pipelines.upscale import upscale as run
+    from deepclarity.stream.faults import check_readable
 
     from .progress import Progress, summary_lines
 
+    check_readable(source)
     preset: Preset = replace(load_preset(preset_name), **_typed(given))
     job = Job(
         source=source,
