@@ -30,7 +30,7 @@ from .lattice import (
     lattice_at,
     lattice_of_whole_blocks,
     sharpness,
-    spread,
+    spread_and_cover,
 )
 
 _FEWEST_PX = 13
@@ -81,7 +81,7 @@ def _score(margin: float) -> float:
 def _hopeless(x: Lattice) -> bool:
     """Whether nothing that the other axis may show can change the verdict."""
     telling = x.fit > FIT and not x.in_codec_rhythm
-    return x.margin < _HOPELESS and x.spread < _BLOCKY and not telling
+    return x.margin < _HOPELESS and x.cover < _BLOCKY and not telling
 
 
 def _judge(x: Lattice, y: Lattice) -> Verdict:
@@ -100,7 +100,7 @@ def _judge(x: Lattice, y: Lattice) -> Verdict:
         return Verdict(min(score, 0.49), Kind.MOSAIC, blocks)
     if blocks is None or not alike:
         return Verdict(score)
-    if x.on_codec_grid and y.on_codec_grid and least > _BLOCKY:
+    if x.on_codec_grid and y.on_codec_grid and min(x.cover, y.cover) > _BLOCKY:
         return Verdict(score, Kind.BLOCKY, blocks)
     return Verdict(score, Kind.CLEAN if x.in_codec_rhythm else Kind.SOFT, blocks)
 
@@ -185,7 +185,9 @@ def _square(steps: _Steps, other: Lattice) -> Lattice | None:
     if found is None or found.fit < FIT_EXPECTED:
         return None
     # Both axes see the same cells of the picture: one spread tells for both.
-    found = replace(found, sharpness=sharpness(steps.power, found), spread=other.spread, expected=True)
+    found = replace(
+        found, sharpness=sharpness(steps.power, found), spread=other.spread, cover=other.cover, expected=True
+    )
     return found if found.margin >= _SURE else None
 
 
@@ -218,4 +220,5 @@ def _measured(lattice: Lattice | None, steps: _Steps) -> Lattice | None:
     lattice = replace(lattice, sharpness=sharpness(steps.power, lattice))
     if lattice.margin < _HOPELESS and not lattice.on_codec_grid:
         return lattice
-    return replace(lattice, spread=spread(steps.clipped, lattice))
+    spread, cover = spread_and_cover(steps.clipped, lattice)
+    return replace(lattice, spread=spread, cover=cover)

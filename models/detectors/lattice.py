@@ -47,7 +47,9 @@ class Lattice:
     sharpness: float = 0.0
     """Log ratio of squared steps on the edges to those between; smooth pictures stay below 1."""
     spread: float = 0.0
-    """Log ratio of clipped steps on the edges to those between, as three cells in ten reach it."""
+    """Log ratio of clipped steps on the edges to those between: what cells with three tenths of all steps reach."""
+    cover: float = 0.0
+    """The same, as three cells in ten reach it, whatever they hold."""
     places: int = 0
     """How many places the profile has."""
     expected: bool = False
@@ -229,14 +231,23 @@ def sharpness(power: Floats, lattice: Lattice) -> float:
     return float(np.log(ratio[on > 0.5 * on[0]].max(initial=1e-3)))
 
 
-def spread(steps: Floats, lattice: Lattice) -> float:
-    """Log ratio of `steps`, (bands, places), on to off the edges: what three cells in ten reach."""
+def spread_and_cover(steps: Floats, lattice: Lattice) -> tuple[float, float]:
+    """Log ratio of `steps`, (bands, places), on to off the edges, as part of the picture reaches it.
+
+    The first by the steps that the cells hold, so that an empty sky does not outvote what there is to see below it;
+    the second by cells.
+    """
     cut = max(1, min(8, int(steps.shape[1] / max(24, 4 * lattice.period_px))))
     sums, counts = _on_and_off(steps, lattice, cut)
     on, off = sums / counts
-    ratio = np.log((on + _FLOOR) / (off + _FLOOR))
-    busy = np.sort(ratio[np.maximum(on, off) > 3 * _FLOOR])
-    return float(busy[int(0.7 * busy.size)]) if busy.size > _BUSY * ratio.size else 0.0
+    held = np.maximum(on, off).ravel()
+    busy = held > 3 * _FLOOR
+    if busy.sum() <= _BUSY * busy.size:
+        return 0.0, 0.0
+    ratio = np.log((on + _FLOOR) / (off + _FLOOR)).ravel()[busy]
+    order = np.argsort(ratio)
+    ratio, share = ratio[order], np.cumsum(held[busy][order])
+    return float(ratio[int(np.searchsorted(share, 0.7 * share[-1]))]), float(ratio[int(0.7 * ratio.size)])
 
 
 def _on_and_off(values: Floats, lattice: Lattice, cut: int) -> tuple[Floats, NDArray[np.intp]]:
