@@ -20,6 +20,34 @@ from .report import Report
 from .route import Routing, route
 from .tell import record_of
 
+VIDEOS = frozenset(
+    [
+        ".264",
+        ".265",
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".h264",
+        ".hevc",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    ]
+)
+"""File endings that are taken for videos when a folder is searched."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -48,8 +76,7 @@ def files_in(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    videos = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm", ".wmv", ".y4m"}
-    found = sorted(item for item in path.rglob("*") if item.suffix.lower() in PICTURES | videos and item.is_file())
+    found = sorted(item for item in path.rglob("*") if item.suffix.lower() in PICTURES | VIDEOS and item.is_file())
     if not found:
         raise SourceError(f"{path}: no pictures or videos in it. Name another folder.")
     yield from found
