@@ -20,32 +20,12 @@ from .report import Report
 from .route import Routing, route
 from .tell import record_of
 
-VIDEOS = frozenset(
-    [
-        ".264",
-        ".265",
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".h264",
-        ".hevc",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    ]
-)
+# fmt: off
+VIDEOS = frozenset({
+    ".264", ".265", ".3gp", ".avi", ".flv", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+})
+# fmt: on
 """File endings that are taken for videos when a folder is searched."""
 
 
