@@ -14,7 +14,7 @@ from deepclarity.errors import DeviceError, UsageError, WeightsError, did_you_me
 
 from .backends.lanczos import Lanczos
 from .enhancer import Enhancer
-from .generator import Tensors, Turbo
+from .generator import FAMILIES, Generator, Tensors
 from .weights import Record, load_weights, read_manifest
 
 DEFAULT_ENHANCER = "turbo"
@@ -67,26 +67,26 @@ def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> 
         return Lanczos()
     record, tensors = load_weights(name)
     if device == "auto":
-        return _on_any_device(record.name, _turbo(record), tensors, backend=backend)
-    return _on_device(record.name, _turbo(record), tensors, device=device, backend=backend)
+        return _on_any_device(record.name, _generator(record), tensors, backend=backend)
+    return _on_device(record.name, _generator(record), tensors, device=device, backend=backend)
 
 
-def _on_device(name: str, net: Turbo, tensors: Tensors, *, device: str, backend: str) -> Enhancer:
+def _on_device(name: str, net: Generator, tensors: Tensors, *, device: str, backend: str) -> Enhancer:
     if backend == "auto":
         openvino_fits = device == "cpu" and importlib.util.find_spec("openvino") is not None
         backend = "openvino" if openvino_fits else "torch"
     if backend == "openvino":
         try:
-            from .backends.openvino_cpu import OpenVinoTurbo
+            from .backends.openvino_cpu import OpenVinoGenerator
         except ImportError as error:
             raise DeviceError(f"OpenVINO cannot be used here ({error}); use the torch back end") from error
-        return OpenVinoTurbo(net, tensors, name=name)
-    from .backends.torch_device import TorchTurbo  # 1.2 s of imports that the usual path does without
+        return OpenVinoGenerator(net, tensors, name=name)
+    from .backends.torch_device import TorchGenerator  # 1.2 s of imports that the usual path does without
 
-    return TorchTurbo(net, tensors, name=name, device=device)
+    return TorchGenerator(net, tensors, name=name, device=device)
 
 
-def _on_any_device(name: str, net: Turbo, tensors: Tensors, *, backend: str) -> Enhancer:
+def _on_any_device(name: str, net: Generator, tensors: Tensors, *, backend: str) -> Enhancer:
     """The GPU if there is one that works, else the CPU: a card may be seen and yet be too old, or full."""
     if backend != "openvino" and _cuda_usable():
         try:
@@ -124,11 +124,11 @@ def _nvidia_driver_found() -> bool:
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))  # bare Linux; Windows' own Linux
 
 
-def _turbo(record: Record) -> Turbo:
+def _generator(record: Record) -> Generator:
     numbers = record.architecture
-    if record.family != "turbo" or set(numbers) != {"layers", "channels"}:
+    if record.family not in FAMILIES or set(numbers) != {"blocks", "channels", "fold"}:
         raise WeightsError(f"{record.name}: this version does not know the architecture '{record.family}'")
-    return Turbo(layers=numbers["layers"], channels=numbers["channels"], scales=record.scales)
+    return Generator(record.family, scales=record.scales, **numbers)
 
 
 def _info(record: Record) -> ModelInfo:

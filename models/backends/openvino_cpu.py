@@ -1,9 +1,9 @@
-"""`turbo` on the CPU by OpenVINO: its graph is built here from the tensors, without ONNX or torch."""
+"""The generators on the CPU by OpenVINO: graphs are built here from the tensors, without ONNX or torch."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from deepclarity.errors import DeviceError
-from deepclarity.models.generator import CENTRE, FOLD, Turbo, bilinear_kernel, check_shapes
+from deepclarity.models.generator import CENTRE, Block, Generator, Layer, bilinear_kernel, check_shapes
 from deepclarity.models.verdict import Plane
 
 from .plane import as_plane, check_plane, check_scale, first_line
@@ -23,15 +23,15 @@ _KEPT_SIZES = 6
 _Key = tuple[int, int, str, int, int]
 
 
-class OpenVinoTurbo:
-    """Runs a `turbo` network on the CPU; one compiled graph per picture size and scale."""
+class OpenVinoGenerator:
+    """Runs a generator on the CPU; one compiled graph per picture size and scale."""
 
     def __init__(
         self,
-        net: Turbo,
+        net: Generator,
         tensors: Mapping[str, NDArray[np.float32]],
         *,
-        name: str = "turbo",
+        name: str = "generator",
         precision: str = "auto",
     ) -> None:
         """`precision` is `f32`, `bf16`, or `auto`: bf16 where the processor computes in it natively."""
@@ -49,14 +49,14 @@ class OpenVinoTurbo:
         check_scale(self.name, scale, self.scales)
         luma = check_plane(luma, max_value)
         height, width = luma.shape
-        small = _with_edges(luma)
+        small = _with_edges(luma, self._net.fold)
         try:
             request = self._request(small, scale, max_value)
             cells = request.infer([small[None, None]], share_inputs=True, share_outputs=True)[0]
         except RuntimeError as error:
             reason = first_line(error)
             raise DeviceError(f"OpenVINO could not enlarge {width}x{height} luma: {reason}") from error
-        return _shuffle(cells[0], FOLD * scale)[: height * scale, : width * scale]
+        return _shuffle(cells[0], self._net.fold * scale)[: height * scale, : width * scale]
 
     def close(self) -> None:
         """Forget the compiled graphs; a later call compiles again."""
@@ -94,7 +94,7 @@ def native_precision(core: openvino.Core) -> str:
 
 
 def build_graph(
-    net: Turbo,
+    net: Generator,
     tensors: Mapping[str, NDArray[np.float32]],
     *,
     size: tuple[int, ...],
@@ -102,30 +102,54 @@ def build_graph(
     scale: int,
     max_value: int,
 ) -> openvino.Model:
-    """The network for luma of one size, edges repeated: (1, 1, *size) in, cells (1, y, x, (2·scale)²) out.
+    """The network for luma of one size, edges repeated: (1, 1, *size) in, cells (1, y, x, (fold·scale)²) out.
 
     Works in 8-bit levels round 128, which bfloat16 holds exactly; the bilinear part is one more convolution.
     """
     luma = ops.parameter([1, 1, *size], dtype.type, name="luma")
     levels = ops.multiply(ops.convert(luma, "f32"), _number(255 / max_value))
     levels = ops.subtract(levels, _number(CENTRE * 255))
-    x = ops.relu(_conv(levels, tensors["stem.weight"] / 255, tensors["stem.bias"], stride=FOLD, pad=0))
-    for i in range(net.layers):
-        x = ops.relu(_conv(x, tensors[f"body.{i}.weight"], tensors[f"body.{i}.bias"], pad=1))
-    detail = _conv(x, tensors[f"tail.x{scale}.weight"] * 255, tensors[f"tail.x{scale}.bias"] * 255, pad=0)
-    smooth = ops.convolution(levels, _constant(bilinear_kernel(scale)), [FOLD] * 2, [0] * 2, [0] * 2, [1] * 2)
+    tail, stride = net.tail(scale), [net.fold] * 2
+    scaled: dict[str, NDArray[np.floating]] = dict(tensors)  # the network thinks in 0..1
+    scaled["stem.weight"] = tensors["stem.weight"] / 255
+    for name in tail.shapes:
+        scaled[name] = tensors[name] * 255
+    x = stem = _layer(net.stem, levels, scaled, stride=stride, pad=0)
+    for block in net.body:
+        x = _block(block, x, scaled)
+    if net.long_skip:
+        x = ops.add(x, stem)
+    detail = _layer(tail, x, scaled)
+    smooth = ops.convolution(levels, _constant(bilinear_kernel(scale, fold=net.fold)), stride, [0, 0], [0, 0], [1, 1])
     large = ops.multiply(ops.add(ops.add(detail, smooth), _number(CENTRE * 255)), _number(max_value / 255))
     rounded = ops.clamp(ops.add(large, _number(0.5)), 0.0, float(max_value))  # the conversion cuts off
     # Channels last, so that the pixel shuffle left to the caller moves whole runs of pixels.
     cells = ops.transpose(ops.convert(rounded, dtype.type), [0, 2, 3, 1])
-    return openvino.Model([cells], [luma], "turbo")
+    return openvino.Model([cells], [luma], net.family)
 
 
-def _conv(
-    x: openvino.Node, weight: NDArray[np.floating], bias: NDArray[np.floating], *, stride: int = 1, pad: int
+def _block(block: Block, x: openvino.Node, tensors: Mapping[str, NDArray[np.floating]]) -> openvino.Node:
+    y = x
+    for layer in block.layers:
+        y = _layer(layer, y, tensors)
+    return ops.add(x, y) if block.residual else y
+
+
+def _layer(
+    layer: Layer,
+    x: openvino.Node,
+    tensors: Mapping[str, NDArray[np.floating]],
+    *,
+    stride: Sequence[int] = (1, 1),
+    pad: int | None = None,
 ) -> openvino.Node:
-    y = ops.convolution(x, _constant(weight), [stride] * 2, [pad] * 2, [pad] * 2, [1] * 2)
-    return ops.add(y, _constant(bias.reshape(1, -1, 1, 1)))
+    pads, kernel = [layer.side // 2 if pad is None else pad] * 2, tensors[f"{layer.name}.weight"]
+    if layer.depthwise:
+        grouped = kernel[:, None]  # OpenVINO wants (groups, out, in, h, w)
+        return ops.group_convolution(x, _constant(grouped), list(stride), pads, pads, [1, 1])
+    y = ops.convolution(x, _constant(kernel), list(stride), pads, pads, [1, 1])
+    y = ops.add(y, _constant(tensors[f"{layer.name}.bias"].reshape(1, -1, 1, 1)))
+    return ops.relu(y) if layer.relu else y
 
 
 def _constant(array: NDArray[np.floating]) -> openvino.Node:
@@ -136,11 +160,11 @@ def _number(value: float) -> openvino.Node:
     return ops.constant(np.float32(value))
 
 
-def _with_edges(luma: Plane) -> Plane:
-    """`luma` with its edges repeated: `FOLD` all round for the stem, and what the last cell lacks."""
+def _with_edges(luma: Plane, fold: int) -> Plane:
+    """`luma` with its edges repeated: `fold` pixels all round for the stem, and what the last cell lacks."""
     height, width = luma.shape
-    bottom, right = FOLD + -height % FOLD, FOLD + -width % FOLD
-    return as_plane(cv2.copyMakeBorder(luma, FOLD, bottom, FOLD, right, cv2.BORDER_REPLICATE))
+    bottom, right = fold + -height % fold, fold + -width % fold
+    return as_plane(cv2.copyMakeBorder(luma, fold, bottom, fold, right, cv2.BORDER_REPLICATE))
 
 
 def _shuffle(cells: Plane, side: int) -> Plane:

@@ -1,4 +1,4 @@
-"""`turbo` by torch: the reference on the CPU in float32, and CUDA in float16."""
+"""The generators by torch: the reference on the CPU in float32, and CUDA in float16."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepclarity.errors import DeviceError
-from deepclarity.models.generator import Turbo
+from deepclarity.models.generator import Generator
 from deepclarity.models.verdict import Plane
 
 from .parts import enlarge_in_parts
 from .plane import check_plane, check_scale, first_line
-from .torch_network import TurboNetwork, network_from
+from .torch_network import GeneratorNetwork, network_from
 
 _log = logging.getLogger(__name__)
 
 _Run = Callable[[Tensor], Tensor]
 
 
-class TorchTurbo:
-    """Runs a `turbo` network by torch. On CUDA all work is queued on one stream of its own."""
+class TorchGenerator:
+    """Runs a generator by torch. On CUDA all work is queued on one stream of its own."""
 
     def __init__(
         self,
-        net: Turbo,
+        net: Generator,
         tensors: Mapping[str, NDArray[np.float32]],
         *,
-        name: str = "turbo",
+        name: str = "generator",
         device: str = "cpu",
     ) -> None:
         """`device` is `cpu`, `cuda` or `cuda:N`; raises `DeviceError` where there is none."""
@@ -49,7 +49,7 @@ class TorchTurbo:
                 self._network = self._half_if_safe(self._network)
         except RuntimeError as error:  # seen, but too old for this torch, or full
             raise DeviceError(f"torch cannot use '{self._device}' ({first_line(error)}); use --device cpu") from error
-        dtype = "fp16" if self._network.stem.weight.dtype == torch.float16 else "fp32"
+        dtype = "fp16" if self._network.dtype == torch.float16 else "fp32"
         self.backend = f"torch {self._device.type} {dtype}"
 
     def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
@@ -76,7 +76,7 @@ class TorchTurbo:
         if self._cuda:
             self._cuda.forget()
 
-    def _enlarge(self, network: TurboNetwork, luma: Plane, scale: int, max_value: int) -> Plane:
+    def _enlarge(self, network: GeneratorNetwork, luma: Plane, scale: int, max_value: int) -> Plane:
         source = torch.from_numpy(luma.copy())  # a copy, because a decoder's plane may be read-only
         with torch.inference_mode():
             if self._cuda:
@@ -84,7 +84,7 @@ class TorchTurbo:
             enlarged: Plane = _run(network, source, scale, max_value).numpy()
             return enlarged
 
-    def _half_if_safe(self, exact: TurboNetwork) -> TurboNetwork:
+    def _half_if_safe(self, exact: GeneratorNetwork) -> GeneratorNetwork:
         """A float16 copy of `exact` if a fixed picture comes out within 2 levels of it; else itself."""
         half, scale = copy.deepcopy(exact).half(), self.scales[-1]
         luma: Plane = np.random.default_rng(0).integers(0, 256, (24, 40)).astype(np.uint8)
@@ -133,7 +133,7 @@ class _Cuda:
         return held
 
 
-def _run(network: TurboNetwork, luma: Tensor, scale: int, max_value: int) -> Tensor:
+def _run(network: GeneratorNetwork, luma: Tensor, scale: int, max_value: int) -> Tensor:
     """Whole levels (h, w) in, whole levels (h * scale, w * scale) out, same dtype and device."""
     large: Tensor = network(luma.float()[None, None] / max_value, scale)
     return (large[0, 0] * max_value + 0.5).clamp_(0, max_value).to(luma.dtype)

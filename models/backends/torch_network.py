@@ -1,4 +1,4 @@
-"""`turbo` as a torch module: the reference for every other back end, and what training trains."""
+"""The generators as a torch module: the reference for every other back end."""
 
 from __future__ import annotations
 
@@ -10,41 +10,86 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepclarity.models.generator import CENTRE, FOLD, Tensors, Turbo, check_shapes
+from deepclarity.models.generator import CENTRE, Block, Generator, Layer, check_shapes
 
 
-class TurboNetwork(nn.Module):
-    """See `deepclarity.models.generator` for the drawing; parameter names are those of the weight file."""
+class GeneratorNetwork(nn.Module):
+    """See `deepclarity.models.generator` for the drawing; parameters have the names of the weight file."""
 
-    def __init__(self, net: Turbo) -> None:
+    def __init__(self, net: Generator) -> None:
         super().__init__()
-        c = net.channels
-        self.stem = nn.Conv2d(1, c, 3 * FOLD, stride=FOLD)
-        self.body = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(net.layers))
-        self.tail = nn.ModuleDict({f"x{s}": nn.Conv2d(c, (FOLD * s) ** 2, 1) for s in net.scales})
+        self.net = net
+        self.layers = nn.ModuleDict({_key(layer): _convolution(layer, net) for layer in net.layers})
 
     def forward(self, luma: Tensor, scale: int) -> Tensor:
         """Enlarge float32 luma (n, 1, h, w) in 0..1 to (n, 1, h * scale, w * scale), not clamped."""
-        height, width = luma.shape[-2:]
         smooth = functional.interpolate(luma, scale_factor=scale, mode="bilinear", align_corners=False)
-        edges = (FOLD, FOLD + width % FOLD, FOLD, FOLD + height % FOLD)
-        x = functional.pad(luma - CENTRE, edges, mode="replicate").to(self.stem.weight.dtype)
-        x = functional.relu(self.stem(x), inplace=True)
-        for layer in self.body:
-            x = functional.relu(layer(x), inplace=True)
-        detail = functional.pixel_shuffle(self.tail[f"x{scale}"](x), FOLD * scale)
-        return smooth + detail[..., : height * scale, : width * scale]
+        x = with_edges(luma - CENTRE, self.net.fold).to(self.dtype)
+        return smooth + shuffled(self._cells(x, scale), luma, scale, self.net.fold)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return next(self.parameters()).dtype
+
+    def _cells(self, x: Tensor, scale: int) -> Tensor:
+        stem = self._apply_layer(self.net.stem, x)
+        x = stem
+        for block in self.net.body:
+            x = self._apply_block(block, x)
+        if self.net.long_skip:
+            x = x + stem
+        return self._apply_layer(self.net.tail(scale), x)
+
+    def _apply_block(self, block: Block, x: Tensor) -> Tensor:
+        y = x
+        for layer in block.layers:
+            y = self._apply_layer(layer, y)
+        return y.add_(x) if block.residual else y
+
+    def _apply_layer(self, layer: Layer, x: Tensor) -> Tensor:
+        y: Tensor = self.layers[_key(layer)](x)
+        return functional.relu(y, inplace=True) if layer.relu else y
 
 
-def network_from(net: Turbo, tensors: Mapping[str, NDArray[np.float32]], *, name: str) -> TurboNetwork:
+def with_edges(luma: Tensor, fold: int) -> Tensor:
+    """`luma` (n, 1, h, w) with its edges repeated: `fold` pixels all round, and what the last cell lacks."""
+    height, width = luma.shape[-2:]
+    return functional.pad(luma, (fold, fold + -width % fold, fold, fold + -height % fold), mode="replicate")
+
+
+def shuffled(cells: Tensor, luma: Tensor, scale: int, fold: int) -> Tensor:
+    """What the tail made of each cell, in its place: (n, 1, h * scale, w * scale) float32."""
+    height, width = luma.shape[-2:]
+    return functional.pixel_shuffle(cells.float(), fold * scale)[..., : height * scale, : width * scale]
+
+
+def network_from(net: Generator, tensors: Mapping[str, NDArray[np.float32]], *, name: str) -> GeneratorNetwork:
     """A network on the CPU in float32 that holds copies of `tensors`."""
     check_shapes(net, tensors, name=name)
-    network = TurboNetwork(net)
-    network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in tensors.items()})
+    network = GeneratorNetwork(net)
+    state = {_state_key(key): torch.from_numpy(value.copy()) for key, value in tensors.items()}
+    network.load_state_dict(state)
     return network
 
 
-def tensors_of(network: nn.Module) -> Tensors:
-    """The parameters of `network` as float32 arrays by name, ready for safetensors."""
-    state = network.state_dict()
-    return {key: value.detach().cpu().float().contiguous().numpy().copy() for key, value in state.items()}
+def _convolution(layer: Layer, net: Generator) -> nn.Conv2d:
+    is_stem = layer == net.stem  # its edges are repeated beforehand
+    return nn.Conv2d(
+        layer.inputs,
+        layer.outputs,
+        layer.side,
+        stride=net.fold if is_stem else 1,
+        padding=0 if is_stem else layer.side // 2,
+        groups=layer.inputs if layer.depthwise else 1,
+        bias=not layer.depthwise,
+    )
+
+
+def _key(layer: Layer) -> str:
+    return layer.name.replace(".", "_")  # torch allows no dots in a module's name
+
+
+def _state_key(name: str) -> str:
+    path, _, kind = name.rpartition(".")
+    return f"layers.{path.replace('.', '_')}.{kind}"

@@ -8,15 +8,15 @@ import torch
 
 from deepclarity.errors import DeviceError, InputError, UsageError
 from deepclarity.models.backends.lanczos import Lanczos
-from deepclarity.models.backends.openvino_cpu import OpenVinoTurbo
+from deepclarity.models.backends.openvino_cpu import OpenVinoGenerator
 from deepclarity.models.backends.parts import enlarge_in_parts
-from deepclarity.models.backends.torch_device import TorchTurbo
+from deepclarity.models.backends.torch_device import TorchGenerator
 from deepclarity.models.compat import import_torchvision
-from deepclarity.models.generator import Tensors, Turbo, untrained
+from deepclarity.models.generator import Generator, Tensors, untrained
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Plane
 
-NET = Turbo(layers=2, channels=16, scales=(2, 3, 4))
+NET = Generator("turbo", blocks=2, channels=16, scales=(2, 3, 4), fold=2)
 SIZES = [(24, 32), (23, 31), (1, 1), (2, 5)]
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
@@ -47,8 +47,8 @@ def largest_difference(first: Plane, second: Plane) -> int:
 @pytest.mark.parametrize("scale", NET.scales)
 def test_openvino_in_float32_and_torch_agree_within_one_level(scale, size, max_value):
     luma = picture(size, max_value)
-    by_torch = TorchTurbo(NET, trained())(luma, scale=scale, max_value=max_value)
-    by_openvino = OpenVinoTurbo(NET, trained(), precision="f32")(luma, scale=scale, max_value=max_value)
+    by_torch = TorchGenerator(NET, trained())(luma, scale=scale, max_value=max_value)
+    by_openvino = OpenVinoGenerator(NET, trained(), precision="f32")(luma, scale=scale, max_value=max_value)
     assert by_torch.shape == (size[0] * scale, size[1] * scale)
     assert largest_difference(by_torch, by_openvino) <= 1
 
@@ -56,12 +56,12 @@ def test_openvino_in_float32_and_torch_agree_within_one_level(scale, size, max_v
 @pytest.mark.parametrize("scale", NET.scales)
 def test_bfloat16_stays_within_three_levels_of_float32(scale):
     luma = cv2.GaussianBlur(picture((46, 63)), (0, 0), 1.5)
-    exact = OpenVinoTurbo(NET, trained(), precision="f32")(luma, scale=scale)
-    assert largest_difference(OpenVinoTurbo(NET, trained(), precision="bf16")(luma, scale=scale), exact) <= 3
+    exact = OpenVinoGenerator(NET, trained(), precision="f32")(luma, scale=scale)
+    assert largest_difference(OpenVinoGenerator(NET, trained(), precision="bf16")(luma, scale=scale), exact) <= 3
 
 
 @pytest.mark.parametrize("max_value", [255, 1023])
-@pytest.mark.parametrize("backend", [TorchTurbo, OpenVinoTurbo])
+@pytest.mark.parametrize("backend", [TorchGenerator, OpenVinoGenerator])
 @pytest.mark.parametrize("scale", NET.scales)
 def test_an_untrained_network_is_bilinear(scale, backend, max_value):
     luma = picture((19, 33), max_value)
@@ -69,7 +69,7 @@ def test_an_untrained_network_is_bilinear(scale, backend, max_value):
     assert largest_difference(backend(NET, untrained(NET))(luma, scale=scale, max_value=max_value), bilinear) <= 1
 
 
-@pytest.mark.parametrize("backend", [TorchTurbo, OpenVinoTurbo])
+@pytest.mark.parametrize("backend", [TorchGenerator, OpenVinoGenerator])
 def test_ten_bits_never_leave_their_range(backend):
     luma = np.full((8, 8), 1023, np.uint16)
     luma[:, ::2] = 0
@@ -79,13 +79,13 @@ def test_ten_bits_never_leave_their_range(backend):
 
 
 def test_a_view_with_strides_is_as_good_as_a_copy():
-    enhancer = OpenVinoTurbo(NET, trained())
+    enhancer = OpenVinoGenerator(NET, trained())
     padded = picture((20, 64))
     view = padded[::-1, 3:40]
     np.testing.assert_array_equal(enhancer(view, scale=2), enhancer(view.copy(), scale=2))
 
 
-@pytest.mark.parametrize("backend", [TorchTurbo, OpenVinoTurbo])
+@pytest.mark.parametrize("backend", [TorchGenerator, OpenVinoGenerator])
 def test_a_read_only_plane_is_taken_and_left_alone(backend):
     luma = picture((12, 14))
     kept = luma.copy()
@@ -96,7 +96,7 @@ def test_a_read_only_plane_is_taken_and_left_alone(backend):
 
 
 def test_results_survive_the_next_call_and_closing():
-    enhancer = OpenVinoTurbo(NET, trained())
+    enhancer = OpenVinoGenerator(NET, trained())
     first = enhancer(picture((16, 16)), scale=2)
     kept = first.copy()
     enhancer(255 - picture((16, 16)), scale=2)
@@ -106,9 +106,9 @@ def test_results_survive_the_next_call_and_closing():
 
 
 def test_many_sizes_in_turn_give_what_each_gives_alone():
-    shared, sizes = OpenVinoTurbo(NET, trained()), [(8, 8 + 2 * i) for i in range(9)]
+    shared, sizes = OpenVinoGenerator(NET, trained()), [(8, 8 + 2 * i) for i in range(9)]
     for size in [*sizes, *sizes]:
-        alone = OpenVinoTurbo(NET, trained())(picture(size), scale=2)
+        alone = OpenVinoGenerator(NET, trained())(picture(size), scale=2)
         np.testing.assert_array_equal(shared(picture(size), scale=2), alone)
 
 
@@ -125,7 +125,7 @@ def test_lanczos_takes_any_whole_scale_and_keeps_ten_bits_in_range():
     "luma", [np.zeros((0, 4), np.uint8), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32)]
 )
 def test_what_is_no_plane_is_refused(luma):
-    for enhancer in (Lanczos(), OpenVinoTurbo(NET, untrained(NET)), TorchTurbo(NET, untrained(NET))):
+    for enhancer in (Lanczos(), OpenVinoGenerator(NET, untrained(NET)), TorchGenerator(NET, untrained(NET))):
         with pytest.raises(InputError):
             enhancer(luma, scale=2)
 
@@ -141,7 +141,7 @@ class TooBigError(Exception):
 
 @pytest.mark.parametrize("size", [(150, 101), (90, 203)])
 def test_parts_give_exactly_the_whole(size):
-    enhancer, luma = TorchTurbo(NET, trained()), picture(size)
+    enhancer, luma = TorchGenerator(NET, trained()), picture(size)
 
     def little_memory(part: Plane) -> Plane:
         if part.size > 8000:
@@ -207,10 +207,10 @@ def test_torchvision_imports_beside_any_torch():
 @pytest.mark.parametrize("max_value", [255, 1023])
 @pytest.mark.parametrize("scale", NET.scales)
 def test_cuda_agrees_with_the_cpu(scale, max_value):
-    on_gpu = TorchTurbo(NET, trained(), device="cuda")
+    on_gpu = TorchGenerator(NET, trained(), device="cuda")
     for size in SIZES:
         luma = picture(size, max_value)
-        exact = TorchTurbo(NET, trained())(luma, scale=scale, max_value=max_value)
+        exact = TorchGenerator(NET, trained())(luma, scale=scale, max_value=max_value)
         allowed = 2 * (max_value + 1) // 256
         assert largest_difference(on_gpu(luma, scale=scale, max_value=max_value), exact) <= allowed
     on_gpu.close()
@@ -222,5 +222,5 @@ def test_weights_that_overflow_float16_run_in_float32(caplog):
     tensors = trained()
     tensors["stem.weight"] *= 1e6
     tensors["body.0.weight"] *= 1e-6
-    assert TorchTurbo(NET, tensors, device="cuda").backend == "torch cuda fp32"
+    assert TorchGenerator(NET, tensors, device="cuda").backend == "torch cuda fp32"
     assert "float16" in caplog.text

@@ -2,43 +2,62 @@ import numpy as np
 import pytest
 
 from deepclarity.errors import WeightsError
-from deepclarity.models.generator import FOLD, Turbo, bilinear_kernel, check_shapes, untrained
+from deepclarity.models.generator import Generator, bilinear_kernel, check_shapes, untrained
 
-NET = Turbo(layers=2, channels=8, scales=(2, 3, 4))
+NETS = [
+    Generator(family, blocks=2, channels=8, scales=(2, 3, 4), fold=fold)
+    for family in ("turbo", "separable")
+    for fold in (1, 2)
+]
+SMALL = NETS[0]
 
 
+@pytest.mark.parametrize("fold", [1, 2])
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_bilinear_kernel_keeps_brightness_and_reads_one_pixel_beyond_the_cell(scale):
-    kernel = bilinear_kernel(scale)
-    assert kernel.shape == ((FOLD * scale) ** 2, 1, 6, 6)
+def test_the_bilinear_kernel_keeps_brightness_and_reads_one_pixel_beyond_the_cell(scale, fold):
+    kernel = bilinear_kernel(scale, fold=fold)
+    assert kernel.shape == ((fold * scale) ** 2, 1, 3 * fold, 3 * fold)
     np.testing.assert_allclose(kernel.sum(axis=(1, 2, 3)), 1, atol=1e-6)
-    assert not kernel[:, :, [0, -1], :].any()
-    assert not kernel[:, :, :, [0, -1]].any()
+    beyond = fold - 1
+    inside = kernel[:, :, beyond : 3 * fold - beyond, beyond : 3 * fold - beyond]
+    np.testing.assert_allclose(inside.sum(axis=(1, 2, 3)), 1, atol=1e-6)
 
 
-def test_untrained_weights_repeat_themselves_and_end_in_zero():
-    first, again = untrained(NET, seed=3), untrained(NET, seed=3)
+@pytest.mark.parametrize("net", NETS)
+def test_untrained_weights_repeat_themselves_and_end_in_zero(net):
+    first, again = untrained(net, seed=3), untrained(net, seed=3)
     assert all(np.array_equal(first[key], again[key]) for key in first)
     assert not any(value.any() for key, value in first.items() if key.startswith("tail"))
     assert first["stem.weight"].std() > 0.1
 
 
-def test_parameters_are_counted_over_all_scales():
-    assert NET.parameters == sum(value.size for value in untrained(NET).values())
+@pytest.mark.parametrize("net", NETS)
+def test_parameters_are_counted_over_all_scales(net):
+    assert net.parameters == sum(value.size for value in untrained(net).values())
 
 
-def test_reach_is_whole_cells():
-    assert NET.reach_px % FOLD == 0
-    assert NET.reach_px >= 2 + FOLD * NET.layers
+def test_products_of_a_separable_network_are_counted_by_hand():
+    net = Generator("separable", blocks=1, channels=8, scales=(4,))
+    pair = 8 * 9 + 8 * 8
+    assert net.products(4) == 9 * 8 + 2 * pair + 8 * 9 * 16
+    folded = Generator("turbo", blocks=1, channels=8, scales=(4,), fold=2)
+    assert folded.products(4) == (36 * 8 + 8 * 8 * 9 + 8 * 64) / 4
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_reach_is_even_and_whole_cells_and_far_enough(net):
+    convolutions = 2 if net.family == "turbo" else 4
+    assert net.reach_px % (2 * net.fold) == 0
+    assert net.reach_px >= net.fold * (convolutions + 2)
 
 
 def test_tensors_of_another_architecture_are_refused_by_name():
-    tensors = untrained(NET)
+    tensors = untrained(SMALL)
     tensors["body.1.weight"] = tensors["body.1.weight"][:4]
     with pytest.raises(WeightsError, match=r"body\.1\.weight"):
-        check_shapes(NET, tensors, name="small")
+        check_shapes(SMALL, tensors, name="small")
 
 
 def test_a_tensor_too_many_is_refused():
     with pytest.raises(WeightsError, match="extra"):
-        check_shapes(NET, {**untrained(NET), "extra": np.zeros(1, np.float32)}, name="small")
+        check_shapes(SMALL, {**untrained(SMALL), "extra": np.zeros(1, np.float32)}, name="small")
