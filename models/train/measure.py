@@ -7,24 +7,28 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 
-from .degrade import Bytes, average_blocks, coded_blocks
+from deepclarity.models.backends.torch_network import network_from
+from deepclarity.models.generator import Generator, Tensors
+
+from .pairs import Bytes, Pair
 
 Enlarge = Callable[[Bytes, int], Bytes]
 """Small luma and scale in, large luma out, all uint8."""
 
 _BORDER_PX = 4
-_CROP_PX = 480
+_MIDDLE_PX = 120
+"""Of the small picture: enough to tell networks apart, little enough to be quick."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Small pictures and what they were, with a name for the kind of damage."""
+    """Pictures to enlarge, with a name for what was done to them."""
 
     name: str
     scale: int
-    small: Sequence[Bytes]
-    large: Sequence[Bytes]
+    pairs: Sequence[Pair]
 
 
 def psnr(found: Bytes, truth: Bytes) -> float:
@@ -34,18 +38,18 @@ def psnr(found: Bytes, truth: Bytes) -> float:
     return float(10 * np.log10(255**2 / max(float(np.mean(difference**2)), 1e-9)))
 
 
-def tasks(lumas: Sequence[Bytes], *, scale: int, jpeg_quality: int) -> list[Task]:
-    """Clean block averages, and blocks coded as JPEG, of the middle of every picture."""
-    large = [_middle(luma, scale) for luma in lumas]
-    clean = [average_blocks(luma, scale) for luma in large]
-    coded = [coded_blocks(small, block_px=scale, quality=jpeg_quality) for small in clean]
-    return [Task("clean", scale, clean, large), Task(f"jpeg{jpeg_quality}", scale, coded, large)]
-
-
 def mean_psnr(enlarge: Enlarge, task: Task) -> float:
     """The mean over the pictures of `task`, in dB."""
-    found = (psnr(enlarge(small, task.scale), large) for small, large in zip(task.small, task.large, strict=True))
-    return float(np.mean(list(found)))
+    return float(np.mean([psnr(enlarge(pair.small, task.scale), pair.large) for pair in task.pairs]))
+
+
+def middle(pair: Pair) -> Pair:
+    """The middle of a pair, for validation."""
+    scale = pair.large.shape[0] // pair.small.shape[0]
+    h, w = (min(side, _MIDDLE_PX) for side in pair.small.shape)
+    y, x = (pair.small.shape[0] - h) // 2, (pair.small.shape[1] - w) // 2
+    large = pair.large[y * scale : (y + h) * scale, x * scale : (x + w) * scale]
+    return Pair(pair.small[y : y + h, x : x + w], large)
 
 
 def interpolation(method: int) -> Enlarge:
@@ -58,7 +62,15 @@ def interpolation(method: int) -> Enlarge:
     return enlarge
 
 
-def _middle(luma: Bytes, scale: int) -> Bytes:
-    h, w = (min(side, _CROP_PX) // scale * scale for side in luma.shape)
-    y, x = (luma.shape[0] - h) // 2, (luma.shape[1] - w) // 2
-    return luma[y : y + h, x : x + w]
+def enlarger(net: Generator, tensors: Tensors) -> Enlarge:
+    """The network with these weights, in float32 by torch on the CPU."""
+    network = network_from(net, tensors, name="trained").eval().requires_grad_(False)
+
+    def enlarge(small: Bytes, scale: int) -> Bytes:
+        with torch.inference_mode():
+            luma = torch.from_numpy(np.ascontiguousarray(small))[None, None].float() / 255
+            large = network(luma, scale)[0, 0]
+            levels: Bytes = (large * 255 + 0.5).clamp_(0, 255).to(torch.uint8).numpy()
+            return levels
+
+    return enlarge
