@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,11 +59,23 @@ def load_weights(name: str, *, folder: Traversable | None = None) -> tuple[Recor
         raise UsageError(f"no weights called '{name}'; {did_you_mean(name, records)}")
     record = records[name]
     content = _checked_bytes(record, folder or files("deepclarity.weights"))
+    return record, _tensors(content, record.file)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The tensors of a safetensors file of one's own, as float32; no manifest speaks for them."""
+    try:
+        return _tensors(path.read_bytes(), str(path))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+
+
+def _tensors(content: bytes, name: str) -> Tensors:
     try:
         tensors = safetensors.numpy.load(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise WeightsError(f"{record.file} is not a usable safetensors file ({error})") from error
-    return record, {key: np.asarray(value, dtype=np.float32) for key, value in tensors.items()}
+        raise WeightsError(f"{name} is not a usable safetensors file ({error})") from error
+    return {key: np.asarray(value, dtype=np.float32) for key, value in tensors.items()}
 
 
 def _record(name: str, entry: dict[str, Any]) -> Record:

@@ -1,82 +1,105 @@
-"""Trains an enhancer: `python -m deepclarity.models.train.enhancer --config R.toml --data DIR --out DIR`."""
+"""One training run of an enhancer: what a step does, and what a checkpoint holds."""
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import safetensors.numpy
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from deepclarity.errors import DeepClarityError, OutputError, SourceError
-from deepclarity.models.backends.torch_network import TurboNetwork, network_from, tensors_of
-from deepclarity.models.generator import untrained
+from deepclarity.errors import SourceError, UsageError
+from deepclarity.models.generator import Tensors, untrained
 
-from .degrade import Bytes
-from .measure import Task, interpolation, mean_psnr, tasks
-from .pairs import Pairs, cut_pairs, read_luma, split_photos
-from .recipe import Recipe, read_recipe
+from .adversary import Discriminator, discriminator_loss, generator_loss
+from .losses import Perceptual, charbonnier
+from .network import TrainingNetwork
+from .pairs import Bytes, Shelf, cut
+from .recipe import Recipe
 
-Report = Callable[[str], None]
+_CLIP = 0.5
+"""Largest norm of a step's gradient: bfloat16 sometimes throws one far off."""
 
-_CHECKPOINT = "checkpoint.pt"
-_CHARBONNIER = 1e-3
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What a step measured before it moved; nan for what its recipe does without."""
+
+    pixel: float
+    perceptual: float = math.nan
+    adversarial: float = math.nan
+    discriminator: float = math.nan
 
 
 class Run:
-    """One training run: network, optimiser, moving average and step; all that a checkpoint holds.
+    """One training run: networks, optimisers, moving average and step; all that a checkpoint holds.
 
     Everything random is drawn from the seed and the step number: a resumed run repeats an unbroken one.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.step = 0
-        self.network = network_from(recipe.net, untrained(recipe.net, seed=recipe.seed), name="new")
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99))
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        start: Mapping[str, NDArray[np.float32]] | None = None,
+        features: Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """`start`: weights to begin with, else random ones; `features`: folder of the perceptual loss's network."""
+        self.recipe, self.step, self.device = recipe, 0, torch.device(device)
+        self._dtype = torch.bfloat16 if recipe.bfloat16 else torch.float32
+        torch.manual_seed(recipe.seed)
+        tensors = start or untrained(recipe.net, seed=recipe.seed)
+        self.network = self._new_network(tensors, self._dtype).to(self.device)
+        self._average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+        self._optimiser = _adam(self.network, recipe.learning_rate)
+        self._perceptual = self._perceptual_loss(features)
+        self._discriminator: Discriminator | None = None
+        if recipe.adversarial_weight:
+            self._discriminator = Discriminator(recipe.discriminator_channels).to(self.device)
+            self._discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._opponent = _adam(self._discriminator, recipe.discriminator_learning_rate)
 
-    def advance(self, pairs: Mapping[int, Pairs]) -> float:
-        """Take one step on a batch of `pairs`; returns its loss."""
-        rng = np.random.default_rng([self.recipe.seed, self.step])
-        scale = int(rng.choice(self.recipe.scales, p=np.array(self.recipe.scale_shares)))
-        small, large = (_floats(side) for side in pairs[scale].batch(self.recipe.batch, rng))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
-            found = self.network(small, scale)
-        # Charbonnier et al. 1994: an L1 that is smooth at zero.
-        loss: Tensor = (found.float() - large).square().add(_CHARBONNIER**2).sqrt().mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+    def advance(self, shelf: Shelf) -> Losses:
+        """Take one step on patches of `shelf`."""
+        recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, self.step])
+        scale = int(rng.choice(recipe.scales, p=np.array(recipe.scale_shares)))
+        patches = cut(shelf[scale], count=recipe.batch, patch_px=recipe.patch_px, rng=rng)
+        small, large = (self._floats(side) for side in patches)
+        made = self.network(small, scale)
+        pixel = charbonnier(made, large)
+        loss, found = recipe.pixel_weight * pixel, Losses(pixel.item())
+        if self._perceptual is not None:
+            seen = self._perceptual(made, large)
+            loss, found = loss + recipe.perceptual_weight * seen, Losses(pixel.item(), seen.item())
+        if self._discriminator is not None:
+            fooled = self._fooled(self._discriminator, made, large)
+            loss = loss + recipe.adversarial_weight * fooled
+            found = Losses(found.pixel, found.perceptual, fooled.item(), self._train_opponent(made.detach(), large))
+        self._descend(self._optimiser, self.network, loss, recipe.learning_rate)
         self._follow()
         self.step += 1
-        return loss.item()
+        return found
 
-    def averaged(self) -> TurboNetwork:
-        """A copy of the network with the moving average of its weights."""
-        network = TurboNetwork(self.recipe.net)
-        network.load_state_dict(self.average)
-        return network.eval().requires_grad_(False)
+    def averaged(self) -> Tensors:
+        """The moving average of the weights, as they are stored."""
+        network = self._new_network(untrained(self.recipe.net), torch.float32)
+        network.load_state_dict({key: value.cpu() for key, value in self._average.items()})
+        return network.tensors()
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
-        state = {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
-        }
+        state = {"step": self.step, "network": self.network.state_dict(), "average": self._average}
+        state["optimiser"] = self._optimiser.state_dict()
+        if self._discriminator is not None:
+            state["discriminator"] = self._discriminator.state_dict()
+            state["opponent"] = self._opponent.state_dict()
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(path)
@@ -84,104 +107,80 @@ class Run:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint that `save` wrote for the same recipe."""
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
             self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.average, self.step = state["average"], state["step"]
+            self._optimiser.load_state_dict(state["optimiser"])
+            self._average, self.step = state["average"], state["step"]
+            if self._discriminator is not None:
+                self._discriminator.load_state_dict(state["discriminator"])
+                self._opponent.load_state_dict(state["opponent"])
+        except FileNotFoundError as error:
+            raise SourceError(f"{path}: no checkpoint there to go on from. Begin without --resume.") from error
         except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
-            raise SourceError(f"{path}: not a checkpoint of this recipe ({error})") from error
+            reason = str(error).splitlines()[0]
+            raise SourceError(f"{path}: not a checkpoint of this recipe ({reason})") from error
 
-    def _learning_rate(self) -> float:
+    def _new_network(self, tensors: Mapping[str, NDArray[np.float32]], dtype: torch.dtype) -> TrainingNetwork:
+        recipe = self.recipe
+        return TrainingNetwork(recipe.net, tensors, dtype=dtype, widening=recipe.widening, seed=recipe.seed)
+
+    def _perceptual_loss(self, features: Path | None) -> Perceptual | None:
+        if not self.recipe.perceptual_weight:
+            return None
+        if features is None:
+            raise UsageError("this recipe has a perceptual loss: name the folder of its VGG16 features by --features")
+        return Perceptual(features, dtype=self._dtype).to(self.device)
+
+    def _fooled(self, judge: Discriminator, made: Tensor, large: Tensor) -> Tensor:
+        for parameter in judge.parameters():
+            parameter.requires_grad_(False)
+        with self._autocast():
+            real = judge(large).detach()
+            return generator_loss(real, judge(made))
+
+    def _train_opponent(self, made: Tensor, large: Tensor) -> float:
+        assert self._discriminator is not None
+        for parameter in self._discriminator.parameters():
+            parameter.requires_grad_(True)
+        with self._autocast():
+            loss = discriminator_loss(self._discriminator(large), self._discriminator(made))
+        self._descend(self._opponent, self._discriminator, loss, self.recipe.discriminator_learning_rate)
+        return loss.item()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16)
+
+    def _descend(self, optimiser: torch.optim.Adam, network: nn.Module, loss: Tensor, rate: float) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = rate * self._schedule()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
+        optimiser.step()
+
+    def _schedule(self) -> float:
+        """Linear warm-up, then a cosine (Loshchilov & Hutter 2017) to zero."""
         recipe = self.recipe
         warm = min(1.0, (self.step + 1) / max(1, recipe.warmup_steps))
-        return recipe.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * self.step / recipe.steps))
+        return warm * (0.5 + 0.5 * math.cos(math.pi * self.step / recipe.steps))
 
     def _follow(self) -> None:
         # Early on the average must not cling to the random start.
         decay = min(self.recipe.ema_decay, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
-            for key, value in self.network.state_dict().items():
-                self.average[key].lerp_(value, 1 - decay)
+            state = self.network.state_dict()
+            torch._foreach_lerp_(list(self._average.values()), [state[key] for key in self._average], 1 - decay)
+
+    def _floats(self, pictures: Bytes) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device).float() / 255
 
 
-def train(run: Run, pairs: Mapping[int, Pairs], validation: list[Task], *, out: Path, report: Report) -> None:
-    """Train to the recipe's last step; checkpoint, validate and export every `checkpoint_s` seconds."""
-    saved_s, losses = time.monotonic(), []
-    while run.step < run.recipe.steps:
-        losses.append(run.advance(pairs))
-        finished = run.step == run.recipe.steps
-        if finished or time.monotonic() - saved_s > run.recipe.checkpoint_s:
-            pace = len(losses) / (time.monotonic() - saved_s)
-            run.save(out / _CHECKPOINT)
-            export(run, out / "weights.safetensors")
-            scores = "  ".join(f"{task.name} x{task.scale} {_score(run, task):.3f}" for task in validation)
-            report(f"step {run.step}  loss {np.mean(losses):.5f}  {pace:.1f} steps/s  {scores}")
-            saved_s, losses = time.monotonic(), []
-
-
-def export(run: Run, path: Path) -> None:
-    """Write the averaged weights as safetensors."""
+def export(tensors: Tensors, path: Path) -> None:
+    """Write weights as safetensors, whole or not at all."""
     partial = path.with_suffix(".partial")
-    partial.write_bytes(safetensors.numpy.save(tensors_of(run.averaged())))
+    partial.write_bytes(safetensors.numpy.save(tensors))
     partial.replace(path)
 
 
-def enlarge_with(network: TurboNetwork, small: Bytes, scale: int) -> Bytes:
-    """uint8 (h, w) in, uint8 (h * scale, w * scale) out."""
-    with torch.inference_mode():
-        large = network(_floats(small[None, None]), scale)[0, 0]
-        levels: Bytes = (large * 255 + 0.5).clamp_(0, 255).to(torch.uint8).numpy()
-        return levels
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Train as the command line says; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="deepclarity.models.train.enhancer", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="the recipe, a TOML file")
-    parser.add_argument("--data", type=Path, required=True, help="a folder of photos")
-    parser.add_argument("--out", type=Path, required=True, help="where checkpoints and weights go")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    options = parser.parse_args(arguments)
-    try:
-        _train_as_told(options.config, options.data, options.out, resume=options.resume)
-    except DeepClarityError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    return 0
-
-
-def _train_as_told(config: Path, data: Path, out: Path, *, resume: bool) -> None:
-    recipe = read_recipe(config)
-    torch.set_num_threads(recipe.threads)
-    training, apart = split_photos(data, recipe.validation_photos)
-    pairs = cut_pairs([read_luma(path) for path in training], recipe)
-    validation = tasks([read_luma(path) for path in apart], scale=recipe.scales[-1], jpeg_quality=50)
-    run = Run(recipe)
-    if resume:
-        run.load(out / _CHECKPOINT)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for task in validation:
-            cubic, lanczos = (mean_psnr(interpolation(m), task) for m in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
-            _say(f"{task.name} x{task.scale}: bicubic {cubic:.3f} dB, lanczos {lanczos:.3f} dB")
-        train(run, pairs, validation, out=out, report=_say)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error})") from error
-
-
-def _score(run: Run, task: Task) -> float:
-    network = run.averaged()
-    return mean_psnr(lambda small, scale: enlarge_with(network, small, scale), task)
-
-
-def _floats(pictures: Bytes) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pictures)).float() / 255
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _adam(network: nn.Module, rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.9, 0.99), foreach=True)

@@ -22,7 +22,9 @@ _COMMANDS = {
     "detect": "Say whether pictures or videos are pixelated.",
     "correct": "Repair a picture.",
     "demo": "Make a clip, pixelate part of it, repair it, show where.",
+    "train": "Train the models from photos of one's own.",
     "models": "List the models and detectors.",
+    "evaluate": "Measure the enhancer tiers on test pictures and clips.",
 }
 
 

@@ -1,0 +1,74 @@
+"""What a training run makes small: distance in pixels, and distance as seen by a network that knows pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deepclarity.errors import SourceError
+
+VGG16_FILE = "vgg16_to_relu4_3_fp16.npz"
+"""conv0 … conv9 of VGG16 and the LPIPS heads lin0 … lin3, as NumPy arrays."""
+
+_CHARBONNIER = 1e-3
+_BLOCKS = (2, 2, 3, 3)
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+
+
+def charbonnier(found: Tensor, truth: Tensor) -> Tensor:
+    """Charbonnier et al. 1994: an L1 that is smooth at zero. float32 0..1 in, a scalar out."""
+    return (found - truth).square().add(_CHARBONNIER**2).sqrt().mean()
+
+
+class Perceptual(nn.Module):
+    """LPIPS with VGG16 (Zhang et al. 2018) up to relu4_3, of luma shown as grey.
+
+    Features of VGG16 (Simonyan & Zisserman 2015) as Johnson et al. 2016 use them; each position is normalised over
+    channels and weighted by the LPIPS heads.
+    """
+
+    def __init__(self, folder: Path, *, dtype: torch.dtype) -> None:
+        """Reads `VGG16_FILE` from `folder`; raises SourceError where it cannot."""
+        super().__init__()
+        path = folder / VGG16_FILE
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: torch.from_numpy(file[key].astype(np.float32)) for key in file.files}
+            self._kernels = [arrays[f"conv{i}.weight"].to(dtype) for i in range(sum(_BLOCKS))]
+            self._biases = [arrays[f"conv{i}.bias"].to(dtype) for i in range(sum(_BLOCKS))]
+            self._heads = [arrays[f"lin{i}"] for i in range(len(_BLOCKS))]
+        except (OSError, ValueError, KeyError) as error:
+            raise SourceError(f"{path}: not the features of VGG16 that perceptual training needs ({error})") from error
+        self._dtype = dtype
+
+    def forward(self, found: Tensor, truth: Tensor) -> Tensor:
+        """Distance of studio-range luma (n, 1, h, w) in 0..1, sides 32 at least: a scalar from 0."""
+        with torch.no_grad():
+            wanted = self._features(truth)
+        total = found.new_zeros(())
+        for mine, theirs, head in zip(self._features(found), wanted, self._heads, strict=True):
+            head = head.to(found.device)  # noqa: PLW2901
+            total = total + ((mine - theirs).square() * head.view(1, -1, 1, 1)).sum(1).mean()
+        return total
+
+    def _features(self, luma: Tensor) -> list[Tensor]:
+        grey = (luma * 255 - 16) / 219 * 2 - 1
+        shift, scale = (grey.new_tensor(values).view(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
+        x = ((grey - shift) / scale).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        features, layer = [], 0
+        for number, depth in enumerate(_BLOCKS):
+            x = functional.max_pool2d(x, 2) if number else x
+            for _ in range(depth):
+                kernel, bias = (side[layer].to(x.device) for side in (self._kernels, self._biases))
+                x = functional.relu(functional.conv2d(x, kernel, bias, padding=1), inplace=True)
+                layer += 1
+            features.append(_normalised(x.float()))
+        return features
+
+
+def _normalised(x: Tensor) -> Tensor:
+    return x / (x.square().sum(1, keepdim=True) + 1e-10).sqrt()

@@ -1,0 +1,43 @@
+"""`deepclarity train`: make weights of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options
+
+
+@click.group()
+def train() -> None:
+    """Train the models from a folder of photos."""
+
+
+@train.command()
+@click.option("--config", required=True, type=click.Path(path_type=Path), help="The recipe, a TOML file.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="A folder of clean photos.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where results go. Default: runs/RECIPE.")
+@click.option("--start", type=click.Path(path_type=Path), help="Begin with these weights, a .safetensors file.")
+@click.option("--features", type=click.Path(path_type=Path), help="Folder of VGG16 features for perceptual recipes.")
+@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where to train.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@options.quiet
+@options.debug
+def enhancer(
+    config: Path,
+    data: Path,
+    out: Path | None,
+    start: Path | None,
+    features: Path | None,
+    device: str,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """Train an enhancer: checkpoints, weights, a log and its plot go to --out."""
+    from deepclarity.pipelines.train_enhancer import Order, train_enhancer
+
+    order = Order(config, data, out or Path("runs") / config.stem, start, features, device, resume)
+    weights = train_enhancer(order, say=lambda line: None if quiet else click.echo(line))
+    if not quiet:
+        click.echo(f"weights: {weights}")

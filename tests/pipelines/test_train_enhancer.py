@@ -1,0 +1,83 @@
+import json
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+
+from deepclarity.cli import run
+from deepclarity.models.weights import read_tensors
+from deepclarity.stream.picture import read_picture
+from tests.recipes import RECIPE_FILE, drawing
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder with photos and a recipe of three steps."""
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / "photos" / f"{i}.png"), drawing(i, 192))
+    text = RECIPE_FILE.read_text()
+    small = {"steps": 3, "batch": 2, "patch_px": 16, "validation_photos": 1, "start_from": '""', "renew_steps": 2}
+    for key, value in small.items():
+        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
+    (tmp_path / "recipe.toml").write_text(text)
+    return tmp_path
+
+
+def train(work: Path, *more: str) -> int:
+    options = ["--config", str(work / "recipe.toml"), "--data", str(work / "photos"), "--out", str(work / "out")]
+    return run(["train", "enhancer", *options, *more])
+
+
+def test_a_run_leaves_weights_a_log_and_a_plot_and_can_go_on(work, capsys):
+    assert train(work) == 0
+    told = capsys.readouterr().out
+    assert "pixelated x4: bicubic" in told
+    assert f"weights: {work / 'out' / 'weights.safetensors'}" in told
+    entry = json.loads((work / "out" / "log.jsonl").read_text().splitlines()[-1])
+    assert entry["step"] == 3
+    assert entry["pixelated_db"] > 15
+    assert read_picture(work / "out" / "progress.png").pixels.shape[0] > 300
+    assert not list(work.glob("out/*.partial"))
+    assert train(work, "--resume", "-q") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_is_not_begun_over_another(work, capsys):
+    assert train(work) == 0
+    assert train(work) == 4
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_a_run_begins_with_weights_of_ones_own(work, capsys):
+    assert train(work) == 0
+    (work / "out" / "checkpoint.pt").unlink()
+    weights = work / "out" / "weights.safetensors"
+    kept = work / "start.safetensors"
+    kept.write_bytes(weights.read_bytes())
+    assert train(work, "--start", str(kept)) == 0
+    before, after = read_tensors(kept), read_tensors(weights)
+    assert all(abs(before[key] - after[key]).max() < 0.1 for key in before)
+    recipe = work / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("blocks = 10", "blocks = 11"))
+    (work / "out" / "checkpoint.pt").unlink()
+    assert train(work, "--start", str(kept)) == 2
+    assert "another architecture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("--config", "none.toml"), "not a readable recipe"),
+        (("--data", "nowhere"), "no such folder"),
+        (("--start", "none.safetensors"), "cannot be read"),
+        (("--resume",), "no checkpoint there"),
+        (("--device", "cuda:7"), "cuda"),
+    ],
+)
+def test_what_is_wrong_is_one_line(work, capsys, change, complaint):
+    assert train(work, *change) in (2, 5)
+    told = capsys.readouterr().err
+    assert complaint in told
+    assert len(told.splitlines()) == 1
