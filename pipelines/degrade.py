@@ -98,7 +98,7 @@ def reduce_bicubic(plane: Bytes, scale: int) -> Bytes:
 def _reduce_rows(plane: Bytes, scale: int) -> Bytes:
     centre = (scale - 1) / 2
     taps = np.arange(int(np.ceil(centre - 2 * scale)), int(np.floor(centre + 2 * scale)) + 1)
-    weights = _cubic((taps - centre) / scale)
+    weights = keys_cubic((taps - centre) / scale)
     weights /= weights.sum()
     before = -int(taps[0])
     padded = np.pad(plane, ((before, int(taps[-1])), (0, 0)), mode="symmetric").astype(np.float32)
@@ -107,7 +107,8 @@ def _reduce_rows(plane: Bytes, scale: int) -> Bytes:
     return (np.asarray(rows) + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys 1981's interpolation kernel with a = -0.5, MATLAB's; `x` in samples from its centre."""
     a = np.abs(x)
     near, far = 1.5 * a**3 - 2.5 * a**2 + 1, -0.5 * a**3 + 2.5 * a**2 - 4 * a + 2
     return np.where(a <= 1, near, np.where(a < 2, far, 0.0))

@@ -11,13 +11,13 @@ import torch
 
 from deepclarity.models.backends.torch_network import network_from
 from deepclarity.models.generator import Generator, Tensors
+from deepclarity.models.metrics import psnr
 
 from .pairs import Bytes, Pair
 
 Enlarge = Callable[[Bytes, int], Bytes]
 """Small luma and scale in, large luma out, all uint8."""
 
-_BORDER_PX = 4
 _MIDDLE_PX = 120
 """Of the small picture: enough to tell networks apart, little enough to be quick."""
 
@@ -29,13 +29,6 @@ class Task:
     name: str
     scale: int
     pairs: Sequence[Pair]
-
-
-def psnr(found: Bytes, truth: Bytes) -> float:
-    """Peak signal-to-noise ratio in dB, 4 pixels of border left out."""
-    inside = slice(_BORDER_PX, -_BORDER_PX)
-    difference = found[inside, inside].astype(np.float64) - truth[inside, inside]
-    return float(10 * np.log10(255**2 / max(float(np.mean(difference**2)), 1e-9)))
 
 
 def mean_psnr(enlarge: Enlarge, task: Task) -> float:

@@ -11,7 +11,7 @@ from deepclarity.models.backends.torch_network import network_from
 from deepclarity.models.generator import Generator, check_shapes, untrained
 from deepclarity.models.train.adversary import Discriminator, discriminator_loss, generator_loss
 from deepclarity.models.train.enhancer import Losses, Run, export
-from deepclarity.models.train.measure import Task, enlarger, interpolation, mean_psnr, psnr
+from deepclarity.models.train.measure import Task, enlarger, interpolation, mean_psnr
 from deepclarity.models.train.network import TrainingNetwork
 from deepclarity.models.train.pairs import Pair, cut
 from deepclarity.models.train.recipe import Recipe, read_recipe
@@ -154,10 +154,3 @@ def test_a_recipe_with_a_key_missing_names_it(tmp_path):
     path.write_text(RECIPE_FILE.read_text().replace("\nseed = ", "\n# seed = "))
     with pytest.raises(UsageError, match="'seed' is missing"):
         read_recipe(path)
-
-
-def test_psnr_leaves_the_border_out_and_counts_the_rest():
-    truth = np.full((20, 20), 100, np.uint8)
-    found = truth + np.uint8(10)
-    found[:4] = 255
-    assert psnr(found, truth) == pytest.approx(20 * np.log10(255 / 10))

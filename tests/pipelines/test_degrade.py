@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deepclarity.errors import SourceError
-from deepclarity.models.train.measure import psnr
+from deepclarity.models.metrics import psnr
 from deepclarity.pipelines.degrade import PhotoStock, jpeg, pixelated_pair, read_photo, reduce_bicubic, split_photos
 from tests.recipes import drawing, photo, tiny
 

@@ -1,0 +1,83 @@
+"""What an evaluation writes down: one row a picture and method, and means over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from deepclarity.models.metrics import Bytes, Levels, Lpips, psnr
+
+Tell = Callable[[str], None]
+"""Called with a few words whenever a new part of the work begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What was measured; None where it was not, or cannot be."""
+
+    psnr_y: float | None = None
+    """dB, on luma, 4 pixels of border left out; more is better."""
+    ssim_y: float | None = None
+    """At most 1, on luma, the same border left out; more is better."""
+    lpips: float | None = None
+    """LPIPS v0.1 on AlexNet, on RGB; less is better."""
+    flicker: float | None = None
+    """Levels of 0..255 that still pixels move from frame to frame; less is better."""
+
+
+MEASURES = tuple(field.name for field in fields(Scores))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One picture or clip, repaired by one method."""
+
+    protocol: str
+    """`standard`, `pictures` or `video`."""
+    group: str
+    """What means are taken over: a test set, or a damage such as `×4 crf 28`."""
+    item: str
+    """The picture or clip."""
+    method: str
+    """A tier, `bicubic`, `as is`, or `pristine`."""
+    scores: Scores
+    found: bool | None = None
+    """Of a pixelated picture: whether the detector saw the blocks."""
+
+
+def perceived(found: Bytes, truth: Bytes, lpips: Lpips | None) -> float | None:
+    """The LPIPS of two uint8 (height, width, 3) RGB pictures, where its weights are there."""
+    return lpips(found, truth) if lpips else None
+
+
+def mean_psnr(found: Sequence[Levels], truth: Sequence[Levels]) -> float:
+    """The mean over the frames, in dB."""
+    values = [psnr(one, other) for one, other in zip(found, truth, strict=True)]
+    return sum(values) / len(values)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the known values, None where there are none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def means(rows: Iterable[Row], measure: str) -> dict[str, dict[str, float]]:
+    """Group → method → the mean of `measure` over the group's rows; what was never measured is left out."""
+    cells: dict[str, dict[str, list[float | None]]] = {}
+    for row in rows:
+        cells.setdefault(row.group, {}).setdefault(row.method, []).append(getattr(row.scores, measure))
+    averaged = {
+        group: {method: value for method, values in methods.items() if (value := mean(values)) is not None}
+        for group, methods in cells.items()
+    }
+    return {group: methods for group, methods in averaged.items() if methods}
+
+
+def missed(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
+    """Group → how many of its pixelated pictures the detector missed, and how many there are."""
+    seen: dict[str, dict[str, bool]] = {}
+    for row in rows:
+        if row.found is not None:
+            seen.setdefault(row.group, {})[row.item] = row.found
+    return {group: (sum(not found for found in items.values()), len(items)) for group, items in seen.items()}

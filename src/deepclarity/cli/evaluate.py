@@ -1,0 +1,144 @@
+"""`deepclarity evaluate`: how good the enhancer tiers are, measured on data of yours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepclarity.errors import OutputError, UsageError
+
+from . import options
+
+if TYPE_CHECKING:
+    from deepclarity.pipelines.evaluate import Evaluation
+    from deepclarity.pipelines.scores import Row
+
+_ABOUT = {
+    "standard": "×4 from MATLAB-bicubic inputs; Y' of BT.601, 4 px of border left out",
+    "pictures": "4×4 blocks, JPEG 60 4:2:0, repaired as 'correct' does",
+    "video": "pixelated, H.264, repaired on the true lattice; flicker: levels that still pixels move",
+}
+_COLUMNS = {
+    "standard": ("psnr_y", "ssim_y", "lpips"),
+    "pictures": ("psnr_y", "ssim_y", "lpips"),
+    "video": ("psnr_y", "lpips", "flicker"),
+}
+_HEADS = {"psnr_y": ("PSNR-Y dB", 2), "ssim_y": ("SSIM-Y", 4), "lpips": ("LPIPS", 3), "flicker": ("flicker", 3)}
+"""What a measure's column is called, and its digits."""
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure models on test data."""
+
+
+@evaluate.command()
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Searched for test data.")
+@click.option("--model", "models", multiple=True, metavar="TIER", help="May be repeated. Default: every tier.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["standard", "pictures", "video", "all"]),
+    default="standard",
+    help="×4 as in the literature (default), pixelated pictures, pixelated video (many minutes), or all three.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write every number.")
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Write input, output, target.")
+@click.option("--lpips", type=click.Path(path_type=Path), metavar="FILE.npz", help="LPIPS weights. Default: below DIR.")
+@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where the networks run.")
+@click.option("--frames", type=click.IntRange(2, 250), default=12, help="Frames of each clip. Default: 12.")
+@click.option("--clips", multiple=True, metavar="NAME", help="Only clips whose names hold this. May be repeated.")
+@options.quiet
+@options.debug
+def enhancer(
+    data: Path,
+    models: tuple[str, ...],
+    protocol: str,
+    json_file: Path | None,
+    sheet: Path | None,
+    lpips: Path | None,
+    device: str,
+    frames: int,
+    clips: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    """Measure enhancer tiers on the test sets and clips below DIR, Lanczos always beside them.
+
+    A test set is a folder with hr/ and lr_x4/ (pictures of equal names, 4 to 1), clips are the videos in a folder
+    called clips, and lpips_alexnet_fp32.npz holds the weights for LPIPS. FILEs that exist are replaced.
+    """
+    from deepclarity.pipelines.evaluate import Job, Protocol
+    from deepclarity.pipelines.evaluate import evaluate as measure
+
+    check_targets(json_file, sheet)
+    options.hush_opencv()
+    protocols = tuple(Protocol) if protocol == "all" else (Protocol(protocol),)
+    job = Job(data, models, protocols, frames, clips, lpips, device, sheet)
+    found = measure(job, tell=lambda words: None if quiet else click.echo(words, err=True))
+    if json_file is not None:
+        _write_json(json_file, found)
+    for line in tables(found):
+        click.echo(line)
+
+
+def check_targets(json_file: Path | None, sheet: Path | None) -> None:
+    """Raise UsageError for what could not be written after minutes of measuring."""
+    from deepclarity.stream.picture import PICTURES
+
+    for path in (json_file, sheet):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{path.parent}: no such folder. Create it, or choose another place.")
+        if path is not None and path.is_dir():
+            raise UsageError(f"{path}: a folder. Name a file in it.")
+    if sheet is not None and sheet.suffix.lower() not in PICTURES:
+        raise UsageError(f"{sheet}: cannot write '{sheet.suffix}' pictures. Use one of {', '.join(sorted(PICTURES))}.")
+
+
+def tables(found: Evaluation) -> Iterator[str]:
+    """One aligned table a protocol; what was not measured is –."""
+    for name, backend in found.backends.items():
+        yield f"{name}: {backend}"
+    for protocol, about in _ABOUT.items():
+        if rows := found.of(protocol):
+            yield from ("", f"{protocol}: {about}")
+            yield from _aligned(list(_lines(protocol, rows)))
+
+
+def _lines(protocol: str, rows: Sequence[Row]) -> Iterator[list[str]]:
+    from deepclarity.pipelines.scores import means, missed
+
+    measures = {measure: means(rows, measure) for measure in _COLUMNS[protocol]}
+    blind = missed(rows)
+    yield ["", "", *(_HEADS[measure][0] for measure in measures), *(["missed"] if blind else [])]
+    last = None
+    for group, method in dict.fromkeys((row.group, row.method) for row in rows):
+        cells = [_number(table.get(group, {}).get(method), _HEADS[measure][1]) for measure, table in measures.items()]
+        if blind:
+            cells.append("{} of {}".format(*blind[group]) if group != last else "")
+        yield [group if group != last else "", method, *cells]
+        last = group
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Words to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        pairs = list(zip(line, widths, strict=True))
+        words = [cell.ljust(width) for cell, width in pairs[:2]] + [cell.rjust(width) for cell, width in pairs[2:]]
+        yield "  " + "  ".join(words).rstrip()
+
+
+def _write_json(path: Path, found: Evaluation) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(json.dumps(found.as_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}. Choose another place.") from error
