@@ -119,6 +119,12 @@ class Generator:
         inner = (layer for block in self.body for layer in block.layers)
         return (self.stem, *inner, *(self.tail(scale) for scale in self.scales))
 
+    def int8_layers(self, scale: int) -> tuple[str, ...]:
+        """The layers that can run in 8-bit integers: those of `turbo` whose input a ReLU has made positive."""
+        if self.family != "turbo":
+            return ()
+        return (*(layer.name for block in self.body for layer in block.layers), self.tail(scale).name)
+
     @property
     def reach_px(self) -> int:
         """How far, in pixels of the small picture, an output looks; even, and whole cells."""

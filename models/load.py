@@ -14,11 +14,11 @@ from deepclarity.errors import DeviceError, UsageError, WeightsError, did_you_me
 
 from .backends.lanczos import Lanczos
 from .enhancer import Enhancer
-from .generator import FAMILIES, Generator, Tensors
+from .generator import FAMILIES, Generator
 from .weights import Record, load_weights, read_manifest
 
-DEFAULT_ENHANCER = "turbo"
-"""What `auto` means."""
+DEFAULT_ENHANCERS = {"cpu": "turbo", "cuda": "srgan"}
+"""What `auto` means on each kind of device: the best tier that keeps up with Full HD video there."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,17 +61,17 @@ def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> 
     imported only if needed.
     """
     check_enhancer(name)
-    name = DEFAULT_ENHANCER if name == "auto" else name
     _check_options(device, backend)
     if name == "lanczos":
         return Lanczos()
-    record, tensors = load_weights(name)
     if device == "auto":
-        return _on_any_device(record.name, _generator(record), tensors, backend=backend)
-    return _on_device(record.name, _generator(record), tensors, device=device, backend=backend)
+        return _on_any_device(name, backend=backend)
+    return _on_device(name, device=device, backend=backend)
 
 
-def _on_device(name: str, net: Generator, tensors: Tensors, *, device: str, backend: str) -> Enhancer:
+def _on_device(name: str, *, device: str, backend: str) -> Enhancer:
+    record, tensors = load_weights(DEFAULT_ENHANCERS[device.partition(":")[0]] if name == "auto" else name)
+    net = generator_of(record)
     if backend == "auto":
         openvino_fits = device == "cpu" and importlib.util.find_spec("openvino") is not None
         backend = "openvino" if openvino_fits else "torch"
@@ -80,20 +80,20 @@ def _on_device(name: str, net: Generator, tensors: Tensors, *, device: str, back
             from .backends.openvino_cpu import OpenVinoGenerator
         except ImportError as error:
             raise DeviceError(f"OpenVINO cannot be used here ({error}); use the torch back end") from error
-        return OpenVinoGenerator(net, tensors, name=name)
+        return OpenVinoGenerator(net, tensors, name=record.name, int8_ranges=record.int8_ranges)
     from .backends.torch_device import TorchGenerator  # 1.2 s of imports that the usual path does without
 
-    return TorchGenerator(net, tensors, name=name, device=device)
+    return TorchGenerator(net, tensors, name=record.name, device=device)
 
 
-def _on_any_device(name: str, net: Generator, tensors: Tensors, *, backend: str) -> Enhancer:
+def _on_any_device(name: str, *, backend: str) -> Enhancer:
     """The GPU if there is one that works, else the CPU: a card may be seen and yet be too old, or full."""
     if backend != "openvino" and _cuda_usable():
         try:
-            return _on_device(name, net, tensors, device="cuda", backend=backend)
+            return _on_device(name, device="cuda", backend=backend)
         except DeviceError as error:
             _log.warning("%s; going on with the CPU", error)
-    return _on_device(name, net, tensors, device="cpu", backend=backend)
+    return _on_device(name, device="cpu", backend=backend)
 
 
 def _check_options(device: str, backend: str) -> None:
@@ -124,7 +124,8 @@ def _nvidia_driver_found() -> bool:
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))  # bare Linux; Windows' own Linux
 
 
-def _generator(record: Record) -> Generator:
+def generator_of(record: Record) -> Generator:
+    """The network that a manifest record describes."""
     numbers = record.architecture
     if record.family not in FAMILIES or set(numbers) != {"blocks", "channels", "fold"}:
         raise WeightsError(f"{record.name}: this version does not know the architecture '{record.family}'")

@@ -40,6 +40,8 @@ class Record:
     note: str
     scales: tuple[int, ...] = field(default=())
     """The factors an enhancer was trained for; empty for a detector."""
+    int8_ranges: tuple[float, ...] = field(default=())
+    """Largest input, from 0, of each of `Generator.int8_layers`, seen on training photos; empty: no int8."""
 
 
 def read_manifest(folder: Traversable | None = None) -> dict[str, Record]:
@@ -79,7 +81,7 @@ def _tensors(content: bytes, name: str) -> Tensors:
 
 
 def _record(name: str, entry: dict[str, Any]) -> Record:
-    return Record(name=name, **{**entry, "scales": tuple(entry.get("scales", ()))})
+    return Record(name=name, **{**entry, **{key: tuple(entry.get(key, ())) for key in ("scales", "int8_ranges")}})
 
 
 def _checked_bytes(record: Record, folder: Traversable) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ from .plane import as_plane, check_plane, check_scale, first_line
 _KEPT_SIZES = 6
 """A stream keeps its size; a folder of pictures does not. Compiling again costs some 30 ms."""
 
+_Tensors = Mapping[str, NDArray[np.floating]]
+
 _Key = tuple[int, int, str, int, int]
 
 
@@ -33,14 +36,19 @@ class OpenVinoGenerator:
         *,
         name: str = "generator",
         precision: str = "auto",
+        int8_ranges: Sequence[float] = (),
     ) -> None:
-        """`precision` is `f32`, `bf16`, or `auto`: bf16 where the processor computes in it natively."""
+        """`precision` is `f32`, `bf16`, `int8`, or `auto`: int8 where ranges for it are known, else bf16 where the
+        processor computes in it natively. `int8_ranges`: see `Record.int8_ranges`."""
         check_shapes(net, tensors, name=name)
         self.name = name
         self.scales = net.scales
         self._net, self._tensors = net, dict(tensors)
         self._core = openvino.Core()
-        self._precision = native_precision(self._core) if precision == "auto" else precision
+        self._ranges = tuple(int8_ranges)
+        if precision == "auto":
+            precision = "int8" if self._ranges else native_precision(self._core)
+        self._precision = precision
         self.backend = f"openvino {self._precision}"
         self._requests: OrderedDict[_Key, openvino.InferRequest] = OrderedDict()
 
@@ -72,13 +80,19 @@ class OpenVinoGenerator:
         return self._requests[key]
 
     def _compile(self, small: Plane, scale: int, max_value: int) -> openvino.InferRequest:
-        graph = build_graph(
-            self._net, self._tensors, size=small.shape, dtype=small.dtype, scale=scale, max_value=max_value
-        )
-        # bfloat16 holds 8 bits: enough for 8-bit video, too coarse for more.
+        # 8 bits are enough for 8-bit video, too coarse for more.
         precision = self._precision if small.dtype == np.uint8 else "f32"
+        graph = build_graph(
+            self._net,
+            self._tensors,
+            size=small.shape,
+            dtype=small.dtype,
+            scale=scale,
+            max_value=max_value,
+            int8_ranges=self._ranges if precision == "int8" else (),
+        )
         options = {
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": native_precision(self._core) if precision == "int8" else precision,
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # decoder and encoder threads want the same cores
         }
@@ -101,6 +115,7 @@ def build_graph(
     dtype: np.dtype[np.uint8] | np.dtype[np.uint16],
     scale: int,
     max_value: int,
+    int8_ranges: Sequence[float] = (),
 ) -> openvino.Model:
     """The network for luma of one size, edges repeated: (1, 1, *size) in, cells (1, y, x, (fold·scale)²) out.
 
@@ -114,12 +129,13 @@ def build_graph(
     scaled["stem.weight"] = tensors["stem.weight"] / 255
     for name in tail.shapes:
         scaled[name] = tensors[name] * 255
+    ranges = dict(zip(net.int8_layers(scale), int8_ranges, strict=True)) if int8_ranges else {}
     x = stem = _layer(net.stem, levels, scaled, stride=stride, pad=0)
     for block in net.body:
-        x = _block(block, x, scaled)
+        x = _block(block, x, scaled, ranges)
     if net.long_skip:
         x = ops.add(x, stem)
-    detail = _layer(tail, x, scaled)
+    detail = _layer(tail, x, scaled, ranges)
     smooth = ops.convolution(levels, _constant(bilinear_kernel(scale, fold=net.fold)), stride, [0, 0], [0, 0], [1, 1])
     large = ops.multiply(ops.add(ops.add(detail, smooth), _number(CENTRE * 255)), _number(max_value / 255))
     rounded = ops.clamp(ops.add(large, _number(0.5)), 0.0, float(max_value))  # the conversion cuts off
@@ -128,28 +144,43 @@ def build_graph(
     return openvino.Model([cells], [luma], net.family)
 
 
-def _block(block: Block, x: openvino.Node, tensors: Mapping[str, NDArray[np.floating]]) -> openvino.Node:
+def _block(block: Block, x: openvino.Node, tensors: _Tensors, ranges: Mapping[str, float]) -> openvino.Node:
     y = x
     for layer in block.layers:
-        y = _layer(layer, y, tensors)
+        y = _layer(layer, y, tensors, ranges)
     return ops.add(x, y) if block.residual else y
 
 
 def _layer(
     layer: Layer,
     x: openvino.Node,
-    tensors: Mapping[str, NDArray[np.floating]],
+    tensors: _Tensors,
+    ranges: Mapping[str, float] = MappingProxyType({}),
     *,
     stride: Sequence[int] = (1, 1),
     pad: int | None = None,
 ) -> openvino.Node:
-    pads, kernel = [layer.side // 2 if pad is None else pad] * 2, tensors[f"{layer.name}.weight"]
+    """One convolution; in int8 where the range of its input is known."""
+    pads, weight = [layer.side // 2 if pad is None else pad] * 2, tensors[f"{layer.name}.weight"]
     if layer.depthwise:
-        grouped = kernel[:, None]  # OpenVINO wants (groups, out, in, h, w)
+        grouped = weight[:, None]  # OpenVINO wants (groups, out, in, h, w)
         return ops.group_convolution(x, _constant(grouped), list(stride), pads, pads, [1, 1])
-    y = ops.convolution(x, _constant(kernel), list(stride), pads, pads, [1, 1])
+    kernel = _constant(weight)
+    if layer.name in ranges:
+        x = _quantised(x, np.zeros(()), np.asarray(ranges[layer.name]), levels=256)
+        largest = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) + 1e-12
+        kernel = _quantised(kernel, -largest, largest, levels=255)
+    y = ops.convolution(x, kernel, list(stride), pads, pads, [1, 1])
     y = ops.add(y, _constant(tensors[f"{layer.name}.bias"].reshape(1, -1, 1, 1)))
     return ops.relu(y) if layer.relu else y
+
+
+def _quantised(
+    x: openvino.Node, low: NDArray[np.floating], high: NDArray[np.floating], *, levels: int
+) -> openvino.Node:
+    """`x` in whole steps from `low` to `high`: OpenVINO computes what follows in 8-bit integers."""
+    lowest, highest = _constant(low), _constant(high)
+    return ops.fake_quantize(x, lowest, highest, lowest, highest, levels)
 
 
 def _constant(array: NDArray[np.floating]) -> openvino.Node:

@@ -14,18 +14,25 @@ from deepclarity.models.backends.torch_device import TorchGenerator
 from deepclarity.models.compat import import_torchvision
 from deepclarity.models.generator import Generator, Tensors, untrained
 from deepclarity.models.load import load_enhancer
+from deepclarity.models.train.calibrate import int8_ranges
 from deepclarity.models.verdict import Plane
 
 NET = Generator("turbo", blocks=2, channels=16, scales=(2, 3, 4), fold=2)
+NETS = [
+    NET,
+    Generator("turbo", blocks=2, channels=16, scales=(2, 3, 4)),
+    Generator("separable", blocks=2, channels=16, scales=(2, 3, 4)),
+    Generator("separable", blocks=1, channels=16, scales=(2, 3, 4), fold=2),
+]
 SIZES = [(24, 32), (23, 31), (1, 1), (2, 5)]
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
 
 
-def trained() -> Tensors:
+def trained(net: Generator = NET) -> Tensors:
     """Weights whose residual is large enough to be seen."""
     rng = np.random.default_rng(5)
-    tensors = untrained(NET)
+    tensors = untrained(net)
     for key, value in tensors.items():
         if key.startswith("tail") or key.endswith("bias"):
             tensors[key] = value + rng.normal(0, 0.05, value.shape).astype(np.float32)
@@ -44,20 +51,40 @@ def largest_difference(first: Plane, second: Plane) -> int:
 
 @pytest.mark.parametrize("max_value", [255, 1023, 65535])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scale", NET.scales)
-def test_openvino_in_float32_and_torch_agree_within_one_level(scale, size, max_value):
+@pytest.mark.parametrize(("net", "scale"), [(net, scale) for net in NETS for scale in net.scales])
+def test_openvino_in_float32_and_torch_agree_within_one_level(net, scale, size, max_value):
     luma = picture(size, max_value)
-    by_torch = TorchGenerator(NET, trained())(luma, scale=scale, max_value=max_value)
-    by_openvino = OpenVinoGenerator(NET, trained(), precision="f32")(luma, scale=scale, max_value=max_value)
+    by_torch = TorchGenerator(net, trained(net))(luma, scale=scale, max_value=max_value)
+    by_openvino = OpenVinoGenerator(net, trained(net), precision="f32")(luma, scale=scale, max_value=max_value)
     assert by_torch.shape == (size[0] * scale, size[1] * scale)
     assert largest_difference(by_torch, by_openvino) <= 1
 
 
-@pytest.mark.parametrize("scale", NET.scales)
-def test_bfloat16_stays_within_three_levels_of_float32(scale):
+@pytest.mark.parametrize("net", NETS)
+def test_bfloat16_stays_within_three_levels_of_float32(net):
     luma = cv2.GaussianBlur(picture((46, 63)), (0, 0), 1.5)
-    exact = OpenVinoGenerator(NET, trained(), precision="f32")(luma, scale=scale)
-    assert largest_difference(OpenVinoGenerator(NET, trained(), precision="bf16")(luma, scale=scale), exact) <= 3
+    exact = OpenVinoGenerator(net, trained(net), precision="f32")(luma, scale=4)
+    assert largest_difference(OpenVinoGenerator(net, trained(net), precision="bf16")(luma, scale=4), exact) <= 3
+
+
+@pytest.mark.parametrize("net", NETS[:2])
+def test_eight_bit_integers_stay_near_float32_once_calibrated(net):
+    luma = cv2.GaussianBlur(picture((46, 63)), (0, 0), 1.5)
+    tensors, exact = trained(net), OpenVinoGenerator(net, trained(net), precision="f32")(luma, scale=4)
+    calibrated = OpenVinoGenerator(net, tensors, int8_ranges=int8_ranges(net, tensors, [luma]))
+    assert calibrated.backend == "openvino int8"
+    off = np.abs(calibrated(luma, scale=4).astype(np.int32) - exact)
+    assert 0 < off.mean() < 1
+    deep = (luma.astype(np.uint16) * 4).astype(np.uint16)
+    in_full = OpenVinoGenerator(net, tensors, precision="f32")(deep, scale=4, max_value=1023)
+    np.testing.assert_array_equal(calibrated(deep, scale=4, max_value=1023), in_full)
+
+
+def test_layers_with_signed_inputs_are_not_calibrated():
+    net = NETS[2]
+    assert int8_ranges(net, trained(net), [picture((8, 8))]) == ()
+    with pytest.raises(ValueError, match="zip"):
+        OpenVinoGenerator(NET, trained(), int8_ranges=(1.0,))(picture((8, 8)), scale=2)
 
 
 @pytest.mark.parametrize("max_value", [255, 1023])

@@ -16,7 +16,7 @@ from . import options
 def models(as_json: bool) -> None:
     """List the enhancer tiers, the detectors and the presets."""
     from deepclarity.models.detectors import DETECTORS
-    from deepclarity.models.load import DEFAULT_ENHANCER, available_models
+    from deepclarity.models.load import DEFAULT_ENHANCERS, available_models
     from deepclarity.pipelines.preset import preset_names
 
     found = available_models()
@@ -24,11 +24,12 @@ def models(as_json: bool) -> None:
         for model in found:
             click.echo(json.dumps(asdict(model)))
         return
-    click.echo("Enhancers (--model), 'auto' is " + DEFAULT_ENHANCER)
+    choice = ", ".join(f"{name} on {device}" for device, name in DEFAULT_ENHANCERS.items())
+    click.echo(f"Enhancers (--model); 'auto' is {choice}")
     for model in found:
         scales = "×" + "/".join(map(str, model.scales))
         size = f"{model.parameters:,} parameters, {model.bytes / 1024:.0f} KiB" if model.bytes else "no weights"
-        click.echo(f"  {model.name:<12} {scales:<10} {size:<32} {model.note}")
+        click.echo(f"  {model.name:<24} {scales:<10} {size:<32} {model.note}")
     click.echo("Detectors (--method)")
     for name in DETECTORS:
         click.echo(f"  {name}")
