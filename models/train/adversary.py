@@ -14,7 +14,7 @@ class Discriminator(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         c = channels
-        plan = [(1, c, 3, 1), (c, c, 4, 2), (c, 2 * c, 3, 1), (2 * c, 2 * c, 4, 2), (2 * c, 4 * c, 4, 2)]
+        plan = [(1, c, 4, 2), (c, 2 * c, 4, 2), (2 * c, 2 * c, 3, 1), (2 * c, 4 * c, 4, 2)]
         self.body = nn.ModuleList(
             spectral_norm(nn.Conv2d(inputs, outputs, side, stride=stride, padding=1))
             for inputs, outputs, side, stride in plan

@@ -79,10 +79,14 @@ class Run:
             seen = self._perceptual(made, large)
             loss, found = loss + recipe.perceptual_weight * seen, Losses(pixel.item(), seen.item())
         if self._discriminator is not None:
-            fooled = self._fooled(self._discriminator, made, large)
+            real = self._judged(large, learning=True)
+            fooled = generator_loss(real.detach(), self._judged(made, learning=False))
             loss = loss + recipe.adversarial_weight * fooled
-            found = Losses(found.pixel, found.perceptual, fooled.item(), self._train_opponent(made.detach(), large))
+            caught = discriminator_loss(real, self._judged(made.detach(), learning=True))
+            found = Losses(found.pixel, found.perceptual, fooled.item(), caught.item())
         self._descend(self._optimiser, self.network, loss, recipe.learning_rate)
+        if self._discriminator is not None:
+            self._descend(self._opponent, self._discriminator, caught, recipe.discriminator_learning_rate)
         self._follow()
         self.step += 1
         return found
@@ -131,24 +135,14 @@ class Run:
             raise UsageError("this recipe has a perceptual loss: name the folder of its VGG16 features by --features")
         return Perceptual(features, dtype=self._dtype).to(self.device)
 
-    def _fooled(self, judge: Discriminator, made: Tensor, large: Tensor) -> Tensor:
-        for parameter in judge.parameters():
-            parameter.requires_grad_(False)
-        with self._autocast():
-            real = judge(large).detach()
-            return generator_loss(real, judge(made))
-
-    def _train_opponent(self, made: Tensor, large: Tensor) -> float:
+    def _judged(self, luma: Tensor, *, learning: bool) -> Tensor:
+        """What the discriminator says; only where it is `learning` can its weights be held to account."""
         assert self._discriminator is not None
         for parameter in self._discriminator.parameters():
-            parameter.requires_grad_(True)
-        with self._autocast():
-            loss = discriminator_loss(self._discriminator(large), self._discriminator(made))
-        self._descend(self._opponent, self._discriminator, loss, self.recipe.discriminator_learning_rate)
-        return loss.item()
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16)
+            parameter.requires_grad_(learning)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+            logits: Tensor = self._discriminator(luma)
+        return logits
 
     def _descend(self, optimiser: torch.optim.Adam, network: nn.Module, loss: Tensor, rate: float) -> None:
         for group in optimiser.param_groups:

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from deepclarity.errors import WeightsError
+from deepclarity.models.generator import untrained
+from deepclarity.models.train.enhancer import export
+from deepclarity.models.weights import load_weights, read_manifest
+from deepclarity.pipelines.publish import main, publish
+from tests.recipes import RECIPE_FILE, drawing, tiny
+
+WORDS = {"trained_on": "drawings", "measured": "nothing", "note": "for tests"}
+
+
+def test_what_was_published_loads_by_name_with_ranges_for_eight_bits(tmp_path):
+    (tmp_path / "manifest.toml").write_text("")
+    recipe = tiny()
+    tensors = untrained(recipe.net, seed=4)
+    publish(tmp_path, "tiny", recipe, tensors, pictures=[drawing(0, 48)[..., 0]], **WORDS)
+    record, loaded = load_weights("tiny", folder=tmp_path)
+    assert all(np.array_equal(loaded[key], value) for key, value in tensors.items())
+    assert len(record.int8_ranges) == recipe.blocks + 1
+    assert min(record.int8_ranges) > 0
+    assert record.note == "for tests"
+
+
+def test_publishing_again_replaces_one_record_and_keeps_the_others(tmp_path):
+    (tmp_path / "manifest.toml").write_text("")
+    recipe = tiny()
+    for name, seed in (("first", 1), ("second", 2), ("first", 3)):
+        publish(tmp_path, name, recipe, untrained(recipe.net, seed=seed), pictures=[], **WORDS)
+    assert sorted(read_manifest(tmp_path)) == ["first", "second"]
+    _, first = load_weights("first", folder=tmp_path)
+    np.testing.assert_array_equal(first["stem.weight"], untrained(recipe.net, seed=3)["stem.weight"])
+
+
+def test_weights_of_another_recipe_are_not_published(tmp_path):
+    (tmp_path / "manifest.toml").write_text("")
+    with pytest.raises(WeightsError, match="do not fit"):
+        publish(tmp_path, "odd", tiny(), {"stem.weight": np.zeros(3, np.float32)}, pictures=[], **WORDS)
+    assert read_manifest(tmp_path) == {}
+
+
+def test_the_program_calibrates_on_photos_and_says_what_is_wrong(tmp_path: Path, capsys):
+    photos, folder = tmp_path / "photos", tmp_path / "weights"
+    photos.mkdir()
+    folder.mkdir()
+    (folder / "manifest.toml").write_text("")
+    for i in range(3):
+        cv2.imwrite(str(photos / f"{i}.png"), drawing(i, 192))
+    recipe = tmp_path / "recipe.toml"
+    text = RECIPE_FILE.read_text().replace("validation_photos = 30", "validation_photos = 1")
+    recipe.write_text(text.replace("patch_px = 32", "patch_px = 16"))
+    net = tiny().net
+    export(untrained(net), tmp_path / "wrong.safetensors")
+    options = ["--config", str(recipe), "--data", str(photos), "--folder", str(folder), "--name", "mine"]
+    options += ["--trained-on", "drawings", "--measured", "-", "--note", "-"]
+    assert main([*options, "--weights", str(tmp_path / "wrong.safetensors")]) == 2
+    assert "do not fit" in capsys.readouterr().err
+    assert main([*options, "--weights", str(tmp_path / "none.safetensors")]) == 2
