@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from deepclarity.models.generator import Tensors, untrained
 
 from .adversary import Discriminator, discriminator_loss, generator_loss
 from .losses import Perceptual, charbonnier
+from .muon import Muon
 from .network import TrainingNetwork
 from .pairs import Bytes, Shelf, cut
 from .recipe import Recipe
@@ -58,13 +59,13 @@ class Run:
         tensors = start or untrained(recipe.net, seed=recipe.seed)
         self.network = self._new_network(tensors, self._dtype).to(self.device)
         self._average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
-        self._optimiser = _adam(self.network, recipe.learning_rate)
+        self._optimisers = self._new_optimisers()
         self._perceptual = self._perceptual_loss(features)
         self._discriminator: Discriminator | None = None
         if recipe.adversarial_weight:
             self._discriminator = Discriminator(recipe.discriminator_channels).to(self.device)
             self._discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._opponent = _adam(self._discriminator, recipe.discriminator_learning_rate)
+            self._opponent = _adam(self._discriminator.parameters(), recipe.discriminator_learning_rate)
 
     def advance(self, shelf: Shelf) -> Losses:
         """Take one step on patches of `shelf`."""
@@ -84,9 +85,9 @@ class Run:
             loss = loss + recipe.adversarial_weight * fooled
             caught = discriminator_loss(real, self._judged(made.detach(), learning=True))
             found = Losses(found.pixel, found.perceptual, fooled.item(), caught.item())
-        self._descend(self._optimiser, self.network, loss, recipe.learning_rate)
+        self._descend(self._optimisers, self.network, loss)
         if self._discriminator is not None:
-            self._descend(self._opponent, self._discriminator, caught, recipe.discriminator_learning_rate)
+            self._descend([self._opponent], self._discriminator, caught)
         self._follow()
         self.step += 1
         return found
@@ -100,7 +101,7 @@ class Run:
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
         state = {"step": self.step, "network": self.network.state_dict(), "average": self._average}
-        state["optimiser"] = self._optimiser.state_dict()
+        state["optimisers"] = [optimiser.state_dict() for optimiser in self._optimisers]
         if self._discriminator is not None:
             state["discriminator"] = self._discriminator.state_dict()
             state["opponent"] = self._opponent.state_dict()
@@ -113,7 +114,8 @@ class Run:
         try:
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
             self.network.load_state_dict(state["network"])
-            self._optimiser.load_state_dict(state["optimiser"])
+            for optimiser, kept in zip(self._optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(kept)
             self._average, self.step = state["average"], state["step"]
             if self._discriminator is not None:
                 self._discriminator.load_state_dict(state["discriminator"])
@@ -144,13 +146,22 @@ class Run:
             logits: Tensor = self._discriminator(luma)
         return logits
 
-    def _descend(self, optimiser: torch.optim.Adam, network: nn.Module, loss: Tensor, rate: float) -> None:
-        for group in optimiser.param_groups:
-            group["lr"] = rate * self._schedule()
-        optimiser.zero_grad(set_to_none=True)
+    def _new_optimisers(self) -> list[torch.optim.Optimizer]:
+        recipe, mixing = self.recipe, self.network.mixing()
+        if not recipe.muon_learning_rate:
+            return [_adam(self.network.parameters(), recipe.learning_rate)]
+        apart = {id(kernel) for kernel in mixing}
+        others = [parameter for parameter in self.network.parameters() if id(parameter) not in apart]
+        return [_adam(others, recipe.learning_rate), Muon(mixing, lr=recipe.muon_learning_rate)]
+
+    def _descend(self, optimisers: Sequence[torch.optim.Optimizer], network: nn.Module, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
-        optimiser.step()
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = optimiser.defaults["lr"] * self._schedule()
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
 
     def _schedule(self) -> float:
         """Linear warm-up, then a cosine (Loshchilov & Hutter 2017) to zero."""
@@ -176,5 +187,5 @@ def export(tensors: Tensors, path: Path) -> None:
     partial.replace(path)
 
 
-def _adam(network: nn.Module, rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.9, 0.99), foreach=True)
+def _adam(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99), foreach=True)

@@ -65,6 +65,11 @@ class TrainingNetwork(nn.Module):
             found |= {f"{name}.weight": kernel for name, kernel in merged.items()}
         return {name: value.detach().float().cpu().contiguous().numpy().copy() for name, value in found.items()}
 
+    def mixing(self) -> list[nn.Parameter]:
+        """The kernels between equal numbers of channels: those that Muon suits."""
+        inner = (layer for block in self.net.body for layer in block.layers if not layer.depthwise)
+        return [self.learnt[_key(f"{layer.name}.weight")] for layer in inner]
+
     def _block(self, block: Block, x: Tensor) -> Tensor:
         layers = block.layers
         if not layers[0].depthwise:

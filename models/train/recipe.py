@@ -33,6 +33,9 @@ class Recipe:
     patch_px: int
     """Side of a training patch of the small picture."""
     learning_rate: float
+    """Adam's."""
+    muon_learning_rate: float
+    """Muon's, for the kernels that mix channels; 0: Adam for those too."""
     warmup_steps: int
     ema_decay: float
     bfloat16: bool
