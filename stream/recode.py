@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -15,27 +16,47 @@ from deepclarity.errors import StageError, UsageError, did_you_mean
 from .frame import Planes
 from .planes import picture_of, planes_of
 
-ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 """Codecs by their names, and what encodes them."""
 
+_DECODERS = {"av1": "libdav1d"}
+"""Where FFmpeg's own decoder of the codec's name only drives hardware."""
+
 _RATE = 25
+
+_VPX_SPEED = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "faster": 6, "fast": 5, "medium": 4}
+_SVT_PRESET = {"ultrafast": 11, "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7}
+"""x264's words in the numbers of others; slower ones count as `medium`."""
 
 
 def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "veryfast") -> list[Planes]:
     """Encode 8-bit 4:2:0 `frames` at a constant rate factor and decode them again, as many, in order.
 
-    `frames`: (luma (h, w), blue, red (h/2, w/2)) uint8, all of one size with even sides; `codec`: `h264` or
-    `hevc`; `crf` 0..51; `speed` in x264's words. One thread, so the same input gives the same output.
+    `frames`: (luma (h, w), blue, red (h/2, w/2)) uint8, all of one size with even sides; `codec`: one of
+    `ENCODERS`; `crf`: 0..51 of h264 and hevc, 0..63 of vp9 and av1; `speed` in x264's words. One thread, so the
+    same input gives the same output.
     """
     if codec not in ENCODERS:
         raise UsageError(f"no codec called '{codec}' to recode with; {did_you_mean(codec, ENCODERS)}")
     try:
-        decoded = list(_decoded(frames, ENCODERS[codec], codec, {"crf": str(crf), "preset": speed}))
+        options = {"crf": str(crf), **_options(codec, speed)}
+        decoded = list(_decoded(frames, ENCODERS[codec], _DECODERS.get(codec, codec), options))
     except av.error.FFmpegError as error:
         raise StageError(f"{codec} could not code frames at CRF {crf}: {error.strerror}") from error
     if len(decoded) != len(frames):
         raise StageError(f"{codec} gave {len(decoded)} frames back of {len(frames)}")
     return decoded
+
+
+def _options(codec: str, speed: str) -> dict[str, str]:
+    """What the encoder of `codec` is told besides its rate factor, one thread and silence included."""
+    if codec == "vp9":
+        return {"b": "0", "deadline": "realtime", "cpu-used": str(_VPX_SPEED.get(speed, 4)), "lag-in-frames": "0"}
+    if codec == "av1":
+        os.environ.setdefault("SVT_LOG", "0")  # or SVT-AV1 prints its life story on stderr
+        return {"preset": str(_SVT_PRESET.get(speed, 7)), "svtav1-params": "lp=1"}
+    quiet = {"x265-params": "log-level=none:pools=none:frame-threads=1"} if codec == "hevc" else {}
+    return {"preset": speed, **quiet}
 
 
 def _decoded(frames: Sequence[Planes], encoder: str, decoder: str, options: dict[str, str]) -> Iterator[Planes]:
@@ -44,8 +65,7 @@ def _decoded(frames: Sequence[Planes], encoder: str, decoder: str, options: dict
     assert isinstance(decode, VideoCodecContext)
     encode.height, encode.width = frames[0][0].shape
     encode.pix_fmt, encode.time_base, encode.framerate = "yuv420p", Fraction(1, _RATE), Fraction(_RATE)
-    quiet = {"x265-params": "log-level=none:pools=none:frame-threads=1"} if encoder == "libx265" else {}
-    encode.options, encode.thread_count, decode.thread_count = options | quiet, 1, 1
+    encode.options, encode.thread_count, decode.thread_count = options, 1, 1
     packets = [packet for number, planes in enumerate(frames) for packet in encode.encode(_picture(planes, number))]
     for packet in [*packets, *encode.encode(None), None]:
         for picture in decode.decode(packet):

@@ -1,0 +1,70 @@
+"""Frames through a codec and back."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from deepclarity.errors import UsageError
+from deepclarity.models.metrics import psnr
+from deepclarity.stream.frame import Planes
+from deepclarity.stream.recode import ENCODERS, recode
+from tests.recipes import photo
+
+
+def moving(count: int = 3, size: int = 144) -> list[Planes]:
+    """A drawing that moves by four pixels a frame."""
+    luma, blue, red = photo(1, 168)
+    return [
+        (
+            luma[: size - 16, 4 * i : 4 * i + size],
+            blue[: size // 2 - 8, 2 * i : 2 * i + size // 2],
+            red[: size // 2 - 8, 2 * i : 2 * i + size // 2],
+        )
+        for i in range(count)
+    ]
+
+
+def closeness(codec: str, crf: int) -> list[float]:
+    """PSNR of luma, frame by frame."""
+    frames = moving()
+    coded = recode(frames, codec=codec, crf=crf)
+    return [
+        psnr(np.asarray(one[0], np.uint8), np.asarray(two[0], np.uint8)) for one, two in zip(coded, frames, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_every_frame_comes_back_in_its_place_and_damaged(codec: str) -> None:
+    frames, coded = moving(), recode(moving(), codec=codec, crf=30)
+    assert [tuple(p.shape for p in planes) for planes in coded] == [tuple(p.shape for p in planes) for planes in frames]
+    lumas = [np.asarray(planes[0], np.float32) for planes in coded]
+    for number, (luma, _, _) in enumerate(frames):
+        errors = [float(np.abs(other - luma).mean()) for other in lumas]
+        assert int(np.argmin(errors)) == number
+        assert errors[number] > 0
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_a_higher_rate_factor_does_more_damage(codec: str) -> None:
+    assert all(one > other for one, other in zip(closeness(codec, 20), closeness(codec, 45), strict=True))
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_the_same_frames_are_coded_alike(codec: str) -> None:
+    for one, other in zip(recode(moving(), codec=codec, crf=34), recode(moving(), codec=codec, crf=34), strict=True):
+        for plane, again in zip(one, other, strict=True):
+            np.testing.assert_array_equal(plane, again)
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_encoders_say_nothing(codec: str, capfd: pytest.CaptureFixture[str]) -> None:
+    large = [tuple(cv2.resize(plane, None, fx=3, fy=3) for plane in planes) for planes in moving(2)]
+    recode([(y, u, v) for y, u, v in large], codec=codec, crf=40, speed="ultrafast")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_unknown_codec_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'h264'"):
+        recode(moving(), codec="h263", crf=30)
