@@ -24,7 +24,7 @@ _COMMANDS = {
     "demo": "Make a clip, pixelate part of it, repair it, show where.",
     "train": "Train the models from photos of one's own.",
     "models": "List the models and detectors.",
-    "evaluate": "Measure the enhancer tiers on test pictures and clips.",
+    "evaluate": "Measure the enhancer tiers and the detectors on test data.",
 }
 
 

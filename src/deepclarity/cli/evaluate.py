@@ -1,17 +1,15 @@
-"""`deepclarity evaluate`: how good the enhancer tiers are, measured on data of yours."""
+"""`deepclarity evaluate`: how good enhancer tiers and detectors are, measured on data of yours."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from deepclarity.errors import OutputError, UsageError
-
-from . import options
+from . import options, tables
+from .evaluate_detector import detector
 
 if TYPE_CHECKING:
     from deepclarity.pipelines.evaluate import Evaluation
@@ -73,38 +71,25 @@ def enhancer(
     from deepclarity.pipelines.evaluate import Job, Protocol
     from deepclarity.pipelines.evaluate import evaluate as measure
 
-    check_targets(json_file, sheet)
+    tables.check_targets(json_file, sheet)
     options.hush_opencv()
     protocols = tuple(Protocol) if protocol == "all" else (Protocol(protocol),)
     job = Job(data, models, protocols, frames, clips, lpips, device, sheet)
     found = measure(job, tell=lambda words: None if quiet else click.echo(words, err=True))
     if json_file is not None:
-        _write_json(json_file, found)
-    for line in tables(found):
+        tables.write_json(json_file, found.as_json())
+    for line in report(found):
         click.echo(line)
 
 
-def check_targets(json_file: Path | None, sheet: Path | None) -> None:
-    """Raise UsageError for what could not be written after minutes of measuring."""
-    from deepclarity.stream.picture import PICTURES
-
-    for path in (json_file, sheet):
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"{path.parent}: no such folder. Create it, or choose another place.")
-        if path is not None and path.is_dir():
-            raise UsageError(f"{path}: a folder. Name a file in it.")
-    if sheet is not None and sheet.suffix.lower() not in PICTURES:
-        raise UsageError(f"{sheet}: cannot write '{sheet.suffix}' pictures. Use one of {', '.join(sorted(PICTURES))}.")
-
-
-def tables(found: Evaluation) -> Iterator[str]:
+def report(found: Evaluation) -> Iterator[str]:
     """One aligned table a protocol; what was not measured is –."""
     for name, backend in found.backends.items():
         yield f"{name}: {backend}"
     for protocol, about in _ABOUT.items():
         if rows := found.of(protocol):
             yield from ("", f"{protocol}: {about}")
-            yield from _aligned(list(_lines(protocol, rows)))
+            yield from tables.aligned(list(_lines(protocol, rows)))
 
 
 def _lines(protocol: str, rows: Sequence[Row]) -> Iterator[list[str]]:
@@ -126,19 +111,4 @@ def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Words to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        pairs = list(zip(line, widths, strict=True))
-        words = [cell.ljust(width) for cell, width in pairs[:2]] + [cell.rjust(width) for cell, width in pairs[2:]]
-        yield "  " + "  ".join(words).rstrip()
-
-
-def _write_json(path: Path, found: Evaluation) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(json.dumps(found.as_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}. Choose another place.") from error
+evaluate.add_command(detector)

@@ -1,0 +1,206 @@
+"""Figures on detectors: shares with their intervals, how well lattices are found, ROC curves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from math import sqrt
+from typing import Any
+
+from deepclarity.models.verdict import Blocks, Kind
+
+_Z = 1.96
+SIZE_WITHIN, PHASE_WITHIN_PX = 0.02, 0.5
+FACTORS_OF_A_CELL = ("class", "factor", "phase", "codec", "quality", "level", "size", "extras", "drawn")
+"""What pictures are told apart by in the tables, as far as they say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One picture, judged by one method."""
+
+    protocol: str
+    index: int
+    method: str
+    truth: Kind
+    said: Kind
+    score: float
+    cell: Mapping[str, str]
+    size_error: float | None = None
+    """Relative error of the block size, the worse of both axes; None unless blocks were there and were found."""
+    phase_error_px: float | None = None
+    """How far, in pixels, a block edge near the middle lies beside its place, the worse of both axes."""
+
+    @property
+    def positive(self) -> bool:
+        """Whether the picture is pixelated."""
+        return self.truth is Kind.PIXELATED
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the detector says that it is."""
+        return self.said is Kind.PIXELATED
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`hits` out of `of`."""
+
+    hits: int
+    of: int
+
+    @property
+    def value(self) -> float | None:
+        """0..1, None of nothing."""
+        return self.hits / self.of if self.of else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson 1927's 95 % interval of the true share: sensible for few and for rare hits as well."""
+        if not self.of:
+            return 0.0, 1.0
+        share, spread = self.hits / self.of, _Z**2 / self.of
+        middle, half = share + spread / 2, _Z * sqrt(share * (1 - share) / self.of + spread / (4 * self.of))
+        low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+        return max(0.0, low), min(1.0, high)
+
+    def as_json(self) -> dict[str, Any]:
+        """The share with its interval, for `json.dumps`."""
+        return {
+            "share": self.value,
+            "low": self.interval[0],
+            "high": self.interval[1],
+            "hits": self.hits,
+            "of": self.of,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one method makes of many pictures."""
+
+    recall: Share
+    precision: Share
+    accuracy: Share
+    false_positives: Share
+    size: Share
+    """True positives whose block size is right within 2 %."""
+    phase: Share
+    """True positives of which, moreover, edges lie within half a pixel of their place."""
+    jaccard: Share
+    """True positives among all that are pixelated or said to be: F1 follows from it."""
+
+    @property
+    def f1(self) -> float | None:
+        """2 J / (1 + J)."""
+        return None if self.jaccard.value is None else _f1(self.jaccard.value)
+
+    @property
+    def f1_interval(self) -> tuple[float, float]:
+        """Of 95 %, as F1 rises with the share that it follows from."""
+        low, high = self.jaccard.interval
+        return _f1(low), _f1(high)
+
+    def as_json(self) -> dict[str, Any]:
+        """Every figure, for `json.dumps`."""
+        shares = {name: Share(**values).as_json() for name, values in asdict(self).items() if name != "jaccard"}
+        return {**shares, "f1": {"value": self.f1, "low": self.f1_interval[0], "high": self.f1_interval[1]}}
+
+
+def figures(rows: Sequence[Row]) -> Figures:
+    """The figures of one method's rows."""
+    found = [row for row in rows if row.flagged and row.positive]
+    positives, flagged = sum(row.positive for row in rows), sum(row.flagged for row in rows)
+    wrong = flagged - len(found)
+    sized = [row for row in found if row.size_error is not None and row.size_error <= SIZE_WITHIN]
+    placed = [row for row in sized if row.phase_error_px is not None and row.phase_error_px <= PHASE_WITHIN_PX]
+    return Figures(
+        recall=Share(len(found), positives),
+        precision=Share(len(found), flagged),
+        accuracy=Share(sum(row.flagged == row.positive for row in rows), len(rows)),
+        false_positives=Share(wrong, len(rows) - positives),
+        size=Share(len(sized), len(found)),
+        phase=Share(len(placed), len(found)),
+        jaccard=Share(len(found), positives + wrong),
+    )
+
+
+Cells = dict[str, tuple[Share, Share]]
+"""What a picture is like → (recall, false positives) of such pictures."""
+
+
+def cells(rows: Iterable[Row], key: Callable[[Row], Iterable[str]]) -> Cells:
+    """What `key` says of a row → (recall, false positives) of the rows of which it says that."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        for value in key(row):
+            groups.setdefault(value, []).append(row)
+    made = {value: figures(group) for value, group in sorted(groups.items(), key=lambda item: _natural(item[0]))}
+    return {value: (each.recall, each.false_positives) for value, each in made.items()}
+
+
+def by_factor(name: str) -> Callable[[Row], Iterable[str]]:
+    """A key for `cells`: one factor of the cell; `extras` are told one by one."""
+
+    def key(row: Row) -> Iterable[str]:
+        value = row.cell.get(name)
+        return value.split("+") if value else ()
+
+    return key
+
+
+def confusion(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
+    """True kind → what was said → how often."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        line = counts.setdefault(row.truth, dict.fromkeys(Kind, 0))
+        line[row.said] += 1
+    return {kind: counts[kind] for kind in Kind if kind in counts}
+
+
+def roc(rows: Iterable[Row]) -> list[tuple[float, float]]:
+    """(false positives, recall), 0..1 each, at every threshold of the score, from (0, 0) to (1, 1)."""
+    ordered = sorted(rows, key=lambda row: -row.score)
+    positives = sum(row.positive for row in ordered)
+    negatives = len(ordered) - positives
+    if not positives or not negatives:
+        return []
+    points, hits, wrong = [(0.0, 0.0)], 0, 0
+    for number, row in enumerate(ordered):
+        hits, wrong = hits + row.positive, wrong + (not row.positive)
+        if number + 1 == len(ordered) or ordered[number + 1].score < row.score:
+            points.append((wrong / negatives, hits / positives))
+    return points
+
+
+def area_under(points: Sequence[tuple[float, float]]) -> float:
+    """The area under a ROC curve, 0..1; 0.5 is a coin."""
+    return sum((right[0] - left[0]) * (right[1] + left[1]) / 2 for left, right in pairwise(points))
+
+
+def size_error(true: Blocks, found: Blocks) -> float:
+    """Relative, the worse of both axes."""
+    return max(abs(found.width_px / true.width_px - 1), abs(found.height_px / true.height_px - 1))
+
+
+def phase_error_px(true: Blocks, found: Blocks, middle: tuple[float, float]) -> float:
+    """How far from a found edge the true edge next to `middle`, (x, y), lies, the worse of both axes."""
+    across = _beside(true.width_px, true.phase_x_px, found.width_px, found.phase_x_px, middle[0])
+    return max(across, _beside(true.height_px, true.phase_y_px, found.height_px, found.phase_y_px, middle[1]))
+
+
+def _beside(true_px: float, true_phase: float, found_px: float, found_phase: float, near: float) -> float:
+    edge = true_phase + round((near - true_phase) / true_px) * true_px
+    return abs((edge - found_phase + found_px / 2) % found_px - found_px / 2)
+
+
+def _f1(jaccard: float) -> float:
+    return 2 * jaccard / (1 + jaccard)
+
+
+def _natural(text: str) -> tuple[float, str]:
+    """Texts that begin with a number by that, words behind them by the alphabet."""
+    head = re.match(r"\d+(\.\d+)?", text)
+    return float(head.group()) if head else float("inf"), text
