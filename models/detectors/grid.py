@@ -74,6 +74,12 @@ class Grid:
         return _judge(x, y)
 
 
+def along_axes(luma: Plane, *, max_value: int = 255) -> tuple[tuple[Floats, Lattice | None], ...]:
+    """What the verdict on `luma` begins with, for x and y: the profile of steps, (side - 1,), and its best lattice."""
+    steps = _steps_along_rows(luma, max_value), _steps_along_columns(luma, max_value)
+    return tuple((each.profile, _find(each)) for each in steps)
+
+
 def _score(margin: float) -> float:
     return 1 / (1 + exp(-max(-30.0, min(30.0, margin))))
 

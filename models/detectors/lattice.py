@@ -250,6 +250,27 @@ def spread_and_cover(steps: Floats, lattice: Lattice) -> tuple[float, float]:
     return float(ratio[int(np.searchsorted(share, 0.7 * share[-1]))]), float(ratio[int(0.7 * ratio.size)])
 
 
+def ratios(steps: Floats, lattice: Lattice, cut: int) -> Floats:
+    """Log ratio of `steps`, (bands, places), on to off the edges in each of `cut` parts: (bands, cut).
+
+    Below 0.1 levels steps count for nothing, so that it is 0 where there is nothing.
+    """
+    sums, counts = _on_and_off(steps, lattice, cut)
+    on, off = sums / counts
+    ratio: Floats = np.log((on + _FLOOR) / (off + _FLOOR))
+    return ratio
+
+
+def folded(profile: Floats, period_px: float, phase_px: float) -> Floats:
+    """The mean of `profile`, (places,), at each distance behind the last edge: (whole pixels of a block,)."""
+    edges = _edges(profile.size, period_px, phase_px)
+    inside = np.arange(edges[0], profile.size) if edges.size else np.arange(0)
+    length = int(np.ceil(period_px))
+    behind = np.minimum(inside - edges[np.searchsorted(edges, inside, side="right") - 1], length - 1)
+    sums = np.bincount(behind, profile[inside], minlength=length)
+    return (sums / np.maximum(np.bincount(behind, minlength=length), 1)).astype(np.float32)
+
+
 def _on_and_off(values: Floats, lattice: Lattice, cut: int) -> tuple[Floats, NDArray[np.intp]]:
     """Sums over `values`, (bands, places), on and off the edges, (2, bands, cut); and counts, (2, 1, cut)."""
     length = values.shape[1]

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepclarity.errors import DamagedInputError, DeepClarityError
+from deepclarity.errors import DamagedInputError, DeepClarityError, UsageError
 
-from . import options
+from . import options, tables
 
 if TYPE_CHECKING:
+    from deepclarity.models.verdict import Detector
     from deepclarity.pipelines.judge import Judgement
 
 
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--method", default="grid", metavar="DETECTOR", help="See 'deepclarity models'. Default: grid.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--explain",
+    type=click.Path(path_type=Path),
+    metavar="OUT.png",
+    help="Draw the evidence of one picture, or of a video's first pixelated frame; replaces OUT.png.",
+)
 @options.debug
-def detect(paths: tuple[Path, ...], method: str, as_json: bool) -> int:
+def detect(paths: tuple[Path, ...], method: str, as_json: bool, explain: Path | None) -> int:
     """Say whether each PATH (a picture, a video, a folder of them) is pixelated.
 
     Exits with 2 when any of them could not be judged; the others are told all the same.
@@ -32,6 +39,8 @@ def detect(paths: tuple[Path, ...], method: str, as_json: bool) -> int:
 
     detector = load_detector(method)
     options.hush_opencv()
+    if explain is not None:
+        _explain(paths, detector, explain)
     code = 0
     for path in paths:
         try:
@@ -48,6 +57,19 @@ def detect(paths: tuple[Path, ...], method: str, as_json: bool) -> int:
         except DeepClarityError as error:
             code = _complain(error)
     return code
+
+
+def _explain(paths: tuple[Path, ...], detector: Detector, target: Path) -> None:
+    """Draw why the one path is judged as it is; the file at `target` is replaced."""
+    from deepclarity.pipelines.explain import explain
+    from deepclarity.stream.picture import write_picture
+
+    if len(paths) != 1:
+        raise UsageError(f"--explain takes one PATH, not {len(paths)}. Name the one to explain.")
+    tables.check_targets(None, target)
+    if target.exists() and paths[0].exists() and target.samefile(paths[0]):
+        raise UsageError(f"{target}: is the picture itself. Choose another place.")
+    write_picture(target, explain(paths[0], detector))
 
 
 def _complain(error: DeepClarityError) -> int:
