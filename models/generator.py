@@ -187,7 +187,7 @@ def check_shapes(net: Generator, tensors: Mapping[str, NDArray[np.float32]], *, 
     wrong = sorted(key for key, shape in wanted.items() if found.get(key) != shape)
     wrong += sorted(found.keys() - wanted.keys())
     if wrong:
-        raise WeightsError(f"{name}: weights do not fit the manifest's architecture, first at '{wrong[0]}'")
+        raise WeightsError(f"{name}: weights do not fit their architecture, first at '{wrong[0]}'")
 
 
 def bilinear_kernel(scale: int, *, fold: int) -> NDArray[np.float32]:

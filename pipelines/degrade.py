@@ -8,7 +8,6 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deepclarity.errors import SourceError, StageError
 from deepclarity.models.train.pairs import Bytes, Pair, Shelf
@@ -16,6 +15,7 @@ from deepclarity.models.train.recipe import Recipe
 from deepclarity.stream.picture import PICTURES, read_picture
 from deepclarity.stream.recode import recode
 
+from .bicubic import reduce_bicubic
 from .restore import Starts, undo_blocks
 
 Photo = tuple[Bytes, Bytes, Bytes]
@@ -57,14 +57,22 @@ def read_photo(path: Path) -> Photo:
     return _planes_of(np.ascontiguousarray(pixels[:height, :width]))
 
 
+def large_enough(photos: Sequence[Photo], recipe: Recipe) -> list[Photo]:
+    """Those from which patches can be cut at every scale; SourceError where none can."""
+    least = (recipe.patch_px + 2 * _DRIFT + 2) * max(recipe.scales)
+    kept = [photo for photo in photos if min(photo[0].shape) >= least]
+    if not kept:
+        raise SourceError(
+            f"none of {len(photos)} photos is as large as a patch needs, {least} pixels. Give larger ones."
+        )
+    return kept
+
+
 class PhotoStock:
     """Training pairs from photos, degraded anew in every chapter, always alike for the same seed and chapter."""
 
     def __init__(self, photos: Sequence[Photo], recipe: Recipe) -> None:
-        least = (recipe.patch_px + 2 * _DRIFT + 2) * max(recipe.scales)
-        self._photos = [view for photo in photos for view in _views(photo) if min(view[0].shape) >= least]
-        if not self._photos:
-            raise SourceError(f"no photo is as large as a training patch needs, {least} pixels. Give larger ones.")
+        self._photos = large_enough([view for photo in photos for view in _views(photo)], recipe)
         self._recipe = recipe
         self._bicubic: dict[tuple[int, int], Bytes] = {}
 
@@ -85,33 +93,6 @@ class PhotoStock:
         if (index, scale) not in self._bicubic:
             self._bicubic[index, scale] = reduce_bicubic(photo[0], scale)
         return Pair(self._bicubic[index, scale], photo[0])
-
-
-def reduce_bicubic(plane: Bytes, scale: int) -> Bytes:
-    """Reduce (h, w), whole multiples of `scale`, as MATLAB's `imresize` does; the literature's degradation.
-
-    Keys 1981 with a = -0.5, stretched by `scale` against aliasing; rows first, rounded to bytes in between.
-    """
-    return np.ascontiguousarray(_reduce_rows(_reduce_rows(plane, scale).T, scale).T)
-
-
-def _reduce_rows(plane: Bytes, scale: int) -> Bytes:
-    centre = (scale - 1) / 2
-    taps = np.arange(int(np.ceil(centre - 2 * scale)), int(np.floor(centre + 2 * scale)) + 1)
-    weights = keys_cubic((taps - centre) / scale)
-    weights /= weights.sum()
-    before = -int(taps[0])
-    padded = np.pad(plane, ((before, int(taps[-1])), (0, 0)), mode="symmetric").astype(np.float32)
-    count = plane.shape[0] // scale
-    rows = sum(w * padded[before + t :: scale][:count] for t, w in zip(taps, weights.astype(np.float32), strict=True))
-    return (np.asarray(rows) + 0.5).clip(0, 255).astype(np.uint8)
-
-
-def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys 1981's interpolation kernel with a = -0.5, MATLAB's; `x` in samples from its centre."""
-    a = np.abs(x)
-    near, far = 1.5 * a**3 - 2.5 * a**2 + 1, -0.5 * a**3 + 2.5 * a**2 - 4 * a + 2
-    return np.where(a <= 1, near, np.where(a < 2, far, 0.0))
 
 
 def pixelated_pair(photo: Photo, *, scale: int, recipe: Recipe, rng: np.random.Generator) -> Pair:
@@ -204,17 +185,17 @@ def jpeg(frame: Photo, quality: int) -> Photo:
     """`frame` after JPEG compression in 4:2:0."""
     height, width = frame[0].shape
     stacked = np.concatenate([plane.reshape(-1) for plane in frame]).reshape(height * 3 // 2, width)
-    options = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        quality,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-    ]
-    ok, code = cv2.imencode(".jpg", cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420), options)
-    pixels = cv2.imdecode(code, cv2.IMREAD_COLOR) if ok else None
-    if pixels is None:
-        raise StageError(f"OpenCV could not code {frame[0].shape} pixels as JPEG")
-    return _planes_of(_bytes(pixels))
+    return _planes_of(jpeg_pixels(_bytes(cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420)), quality))
+
+
+def jpeg_pixels(pixels: Bytes, quality: int) -> Bytes:
+    """BGR (h, w, 3) after JPEG compression with 4:2:0 chroma."""
+    sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
+    ok, code = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality, *sampling))
+    decoded = cv2.imdecode(code, cv2.IMREAD_COLOR) if ok else None
+    if decoded is None:
+        raise StageError(f"OpenCV could not code a picture of {pixels.shape} as JPEG")
+    return _bytes(decoded)
 
 
 def _planes_of(pixels: Bytes) -> Photo:

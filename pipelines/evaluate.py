@@ -129,7 +129,12 @@ def _picture_set(folder: Path) -> PictureSet:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES}
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
+        if path.stem in found:
+            raise SourceError(f"{path}: there is {found[path.stem].name} too. Pictures pair by name: rename one.")
+        found[path.stem] = path
+    return found
 
 
 def find_clips(data: Path, wanted: Sequence[str] = ()) -> list[Path]:

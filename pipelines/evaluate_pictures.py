@@ -14,18 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.errors import SourceError, StageError
+from deepclarity.errors import SourceError
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.metrics import Bytes, Levels, Lpips, luma_of, psnr, rgb_from, ssim, ycbcr_of
 from deepclarity.models.verdict import Detector
 from deepclarity.stream.picture import Picture, read_picture
 
+from .bicubic import enlarge_bicubic
 from .correct import correct
-from .degrade import keys_cubic
+from .degrade import jpeg_pixels
 from .scene import pixelate
 from .scores import Row, Scores, Tell, perceived
 
@@ -73,7 +73,7 @@ def pictures(
         for large_file, _ in chosen.pairs:
             truth = read_rgb(large_file)
             truth = truth[: truth.shape[0] // _BLOCK_PX * _BLOCK_PX, : truth.shape[1] // _BLOCK_PX * _BLOCK_PX]
-            broken = Picture(_as_jpeg(pixelate(truth, block_px=_BLOCK_PX)))
+            broken = Picture(jpeg_pixels(pixelate(truth, block_px=_BLOCK_PX)[..., ::-1], _JPEG_QUALITY))
             outcomes: dict[str, Picture] = {"as is": broken}
             found = False
             for tier in tiers:
@@ -109,37 +109,14 @@ def enlarged(small: Bytes, enlarge: Enlarge) -> tuple[Levels, Bytes]:
     """
     ycbcr = ycbcr_of(small)
     luma = enlarge(_rounded(ycbcr[..., 0]))
-    chroma = (bicubic(ycbcr[..., channel]) for channel in (1, 2))
+    chroma = (enlarge_bicubic(ycbcr[..., channel], SCALE) for channel in (1, 2))
     return luma, rgb_from(np.stack([luma, *chroma], axis=-1))
 
 
 def bicubic_picture(small: Bytes) -> tuple[Levels, Bytes]:
-    """The literature's baseline: red, green and blue by `bicubic`, and the luma of that, float64 (4h, 4w)."""
-    rgb = _rounded(np.stack([bicubic(small[..., channel]) for channel in range(3)], axis=-1))
+    """The literature's baseline: red, green and blue by bicubic, and the luma of that, float64 (4h, 4w)."""
+    rgb = _rounded(np.stack([enlarge_bicubic(small[..., channel], SCALE) for channel in range(3)], axis=-1))
     return luma_of(rgb), rgb
-
-
-def bicubic(plane: Levels) -> NDArray[np.float64]:
-    """`plane` (h, w) enlarged to (4h, 4w) as by MATLAB's imresize: Keys 1981 with a = -0.5, edges mirrored.
-
-    OpenCV's INTER_CUBIC has a = -0.75 and comes out elsewhere.
-    """
-    down, across = (_cubic_weights(length) for length in plane.shape)
-    large: NDArray[np.float64] = down @ plane.astype(np.float64) @ across.T
-    return large
-
-
-def _cubic_weights(length: int) -> NDArray[np.float64]:
-    """How much of each sample goes into each new one, (length * SCALE, length); rows add up to 1."""
-    places = (np.arange(length * SCALE) + 0.5) / SCALE - 0.5
-    weights = np.zeros((length * SCALE, length))
-    for offset in range(-1, 3):
-        taps = np.floor(places).astype(np.intp) + offset
-        value = keys_cubic(places - taps)
-        mirrored = taps % (2 * length)
-        taps = np.minimum(mirrored, 2 * length - 1 - mirrored)
-        np.add.at(weights, (np.arange(length * SCALE), taps), value)
-    return weights
 
 
 def read_pair(pair: tuple[Path, Path]) -> tuple[Bytes, Bytes]:
@@ -159,16 +136,6 @@ def read_rgb(path: Path) -> Bytes:
 def _rgb(picture: Picture) -> Bytes:
     pixels = picture.pixels if picture.pixels.dtype == np.uint8 else picture.pixels >> 8
     return np.ascontiguousarray(pixels[..., ::-1], np.uint8)
-
-
-def _as_jpeg(rgb: Bytes) -> Bytes:
-    """`rgb` as BGR after JPEG."""
-    sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
-    done, data = cv2.imencode(".jpg", rgb[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, *sampling))
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if done else None
-    if decoded is None:
-        raise StageError(f"OpenCV could not code a picture of {rgb.shape} as JPEG")
-    return np.asarray(decoded, np.uint8)
 
 
 def _rounded(plane: NDArray[np.float64]) -> Bytes:

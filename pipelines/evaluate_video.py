@@ -154,6 +154,8 @@ def _read(path: Path, count: int) -> _Clip:
             kept.append((luma, blue, red))
             if frame.index == last:
                 break
+        if not kept:
+            raise SourceError(f"{path}: not one frame can be decoded.")
         if len({planes[0].shape for planes in kept}) > 1:
             raise SourceError(f"{path}: its pictures change their size; that is not evaluated.")
         return _Clip(path.name, list(kept), source.planar, info.colour)

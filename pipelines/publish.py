@@ -1,14 +1,16 @@
-"""Puts trained weights into a folder of weights: the file, and its record in `manifest.toml`.
+"""Puts what a training run made into a folder of weights: the file, and its record in `manifest.toml`.
 
-    python -m deepclarity.pipelines.publish --name turbo --config configs/train-turbo.toml --data PHOTOS \\
-        --weights runs/train-turbo/weights.safetensors --trained-on "577 photos" --measured "31.2 dB" --note "real time"
+    python -m deepclarity.pipelines.publish runs/train-turbo --name turbo --data PHOTOS \\
+        --trained-on "577 photos" --measured "Set5 x4 31.2 dB" --note "real time"
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +20,11 @@ from deepclarity.errors import DeepClarityError, OutputError
 from deepclarity.models.generator import Tensors, check_shapes
 from deepclarity.models.train.calibrate import int8_ranges
 from deepclarity.models.train.pairs import Bytes
-from deepclarity.models.train.recipe import Recipe, read_recipe
+from deepclarity.models.train.recipe import Recipe
 from deepclarity.models.weights import Record, read_manifest, read_tensors
 
 from .degrade import PhotoStock, read_photo, split_photos
+from .train_enhancer import RECIPE, WEIGHTS, read_recipe
 
 _CALIBRATION_PHOTOS = 24
 _HEAD = "# Every set of weights that ships. Checked before use: a file that differs by one bit is refused.\n"
@@ -48,67 +51,69 @@ def publish(
         int8_ranges=int8_ranges(net, tensors, pictures),
         **words,
     )
-    try:
-        (folder / record.file).write_bytes(content)
-        records = read_manifest(folder) | {name: record}
-        text = _HEAD + "".join(_entry(records[key]) for key in sorted(records))
-        (folder / "manifest.toml").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error})") from error
+    records = read_manifest(folder) | {name: record}
+    text = _HEAD + "".join(_entry(records[key]) for key in sorted(records))
+    tomllib.loads(text)  # before anything is written
+    _replace(folder / record.file, content)
+    _replace(folder / "manifest.toml", text.encode())
     return record
 
 
 def _entry(record: Record) -> str:
-    numbers = ", ".join(f"{key} = {value}" for key, value in record.architecture.items())
+    numbers = ", ".join(f"{key} = {json.dumps(value)}" for key, value in record.architecture.items())
+    words = ("file", "bytes", "sha256", "parameters", "licence", "trained_on", "measured", "note")
     lines = [
         f"\n[{record.name}]",
-        f'kind = "{record.kind}"',
-        f'family = "{record.family}"',
+        *_lines(record, ("kind", "family")),
         f"architecture = {{ {numbers} }}",
         f"scales = {list(record.scales)}",
-        f'file = "{record.file}"',
-        f"bytes = {record.bytes}",
-        f'sha256 = "{record.sha256}"',
-        f"parameters = {record.parameters}",
-        f'licence = "{record.licence}"',
-        f'trained_on = "{record.trained_on}"',
-        f'measured = "{record.measured}"',
-        f'note = "{record.note}"',
+        *_lines(record, words),
     ]
     if record.int8_ranges:
         lines.append(f"int8_ranges = {list(record.int8_ranges)}")
     return "\n".join(lines) + "\n"
 
 
+def _lines(record: Record, keys: Sequence[str]) -> list[str]:
+    return [f"{key} = {json.dumps(getattr(record, key), ensure_ascii=False)}" for key in keys]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Publish as the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option in ("config", "weights", "data"):
-        parser.add_argument(f"--{option}", type=Path, required=True)
+    parser.add_argument("run", type=Path, help="the folder that training wrote")
+    parser.add_argument("--data", type=Path, required=True, help="the photos it was trained on, to calibrate int8")
     parser.add_argument("--folder", type=Path, default=Path("weights"), help="where weights and manifest are")
     for option in ("name", "trained-on", "measured", "note"):
         parser.add_argument(f"--{option}", required=True)
     chosen = parser.parse_args(arguments)
+    words = {key: getattr(chosen, key) for key in ("trained_on", "measured", "note")}
     try:
-        recipe = read_recipe(chosen.config)
-        training, _ = split_photos(chosen.data, recipe.validation_photos)
-        some = training[:: max(1, len(training) // _CALIBRATION_PHOTOS)]
-        shelf = PhotoStock([read_photo(path) for path in some], recipe).shelf(0)
-        record = publish(
-            chosen.folder,
-            chosen.name,
-            recipe,
-            read_tensors(chosen.weights),
-            pictures=[pair.small for pair in shelf[recipe.scales[-1]]],
-            trained_on=chosen.trained_on,
-            measured=chosen.measured,
-            note=chosen.note,
-        )
+        recipe, tensors = read_recipe(chosen.run / RECIPE), read_tensors(chosen.run / WEIGHTS)
+        pictures = _pictures(chosen.data, recipe)
+        record = publish(chosen.folder, chosen.name, recipe, tensors, pictures=pictures, **words)
     except DeepClarityError as error:
         sys.stderr.write(f"publish: {error}\n")
         return error.exit_code
     sys.stdout.write(f"{record.file}: {record.bytes} bytes, {record.parameters} parameters\n")
     return 0
+
+
+def _pictures(data: Path, recipe: Recipe) -> list[Bytes]:
+    """Some of the small pictures that the network was trained on."""
+    training, _ = split_photos(data, recipe.validation_photos)
+    some = training[:: max(1, len(training) // _CALIBRATION_PHOTOS)]
+    shelf = PhotoStock([read_photo(path) for path in some], recipe).shelf(0)
+    return [pair.small for pair in shelf[recipe.scales[-1]]]
 
 
 if __name__ == "__main__":

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-from deepclarity.errors import DeviceError, OutputError, SourceError
+from deepclarity.errors import DeviceError, OutputError, SourceError, StageError, UsageError
 from deepclarity.models.generator import Tensors
 from deepclarity.models.train.enhancer import Losses, Run, export
 from deepclarity.models.train.measure import Task, enlarger, interpolation, mean_psnr, middle
 from deepclarity.models.train.pairs import Pair, Stock
-from deepclarity.models.train.recipe import Recipe, read_recipe
+from deepclarity.models.train.recipe import Recipe, parse_recipe
 from deepclarity.models.weights import load_weights, read_tensors
 
-from .degrade import Photo, PhotoStock, pixelated_pair, read_photo, reduce_bicubic, split_photos
+from .bicubic import reduce_bicubic
+from .degrade import Photo, PhotoStock, large_enough, pixelated_pair, read_photo, split_photos
 from .plot import Series, plot
 
 Say = Callable[[str], None]
 
-CHECKPOINT, WEIGHTS, LOG, PLOT = "checkpoint.pt", "weights.safetensors", "log.jsonl", "progress.png"
+CHECKPOINT, WEIGHTS, LOG, PLOT, RECIPE = (
+    "checkpoint.pt",
+    "weights.safetensors",
+    "log.jsonl",
+    "progress.png",
+    "recipe.toml",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +49,16 @@ class Order:
     features: Path | None = None
     """Folder with the features of VGG16 for a perceptual loss."""
     device: str = "auto"
+    threads: int = 0
+    """CPU threads; 0: as many as torch thinks best."""
     resume: bool = False
 
 
 def train_enhancer(order: Order, *, say: Say) -> Path:
     """Train to the recipe's last step; the path of the weights. Every `checkpoint_s` what there is is kept."""
     recipe = read_recipe(order.config)
-    torch.set_num_threads(recipe.threads)
+    if order.threads:
+        torch.set_num_threads(order.threads)
     device = _device(order.device)
     run = Run(recipe, start=_start(order, recipe), features=order.features, device=device)
     if order.resume:
@@ -61,17 +72,24 @@ def train_enhancer(order: Order, *, say: Say) -> Path:
         cubic, lanczos = (mean_psnr(interpolation(m), task) for m in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
         say(f"{task.name} x{task.scale}: bicubic {cubic:.3f} dB, lanczos {lanczos:.3f} dB")
     stock = PhotoStock([read_photo(path) for path in training], recipe)
-    try:
-        order.out.mkdir(parents=True, exist_ok=True)
-        _Journal(order.out, validation, say).keep(run, stock)
-    except OSError as error:
-        raise OutputError(f"{order.out}: cannot be written ({error})") from error
+    journal = _Journal(order.out, validation, say)
+    journal.begin(order.config, anew=not order.resume)
+    journal.keep(run, stock)
     return order.out / WEIGHTS
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file; `UsageError` where it cannot be used."""
+    try:
+        return parse_recipe(path.read_text(encoding="utf-8"), where=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a readable recipe ({error})") from error
 
 
 def validation_tasks(photos: Sequence[Photo], recipe: Recipe) -> list[Task]:
     """What the recipe is about, on photos that it is not trained on, at its largest scale."""
     scale, rng, tasks = recipe.scales[-1], np.random.default_rng(recipe.seed), []
+    photos = large_enough(photos, recipe)
     if recipe.pixelated_share < 1:
         pairs = [middle(Pair(reduce_bicubic(photo[0], scale), photo[0])) for photo in photos]
         tasks.append(Task("bicubic", scale, pairs))
@@ -87,7 +105,18 @@ class _Journal:
     def __init__(self, out: Path, validation: Sequence[Task], say: Say) -> None:
         self._out, self._validation, self._say = out, validation, say
 
+    def begin(self, config: Path, *, anew: bool) -> None:
+        """Make the folder, and keep the recipe beside what it makes."""
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+            (self._out / RECIPE).write_text(config.read_text(encoding="utf-8"), encoding="utf-8")
+            if anew:
+                (self._out / LOG).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self._out}: cannot be written ({error.strerror or error})") from error
+
     def keep(self, run: Run, stock: Stock) -> None:
+        """Train to the last step."""
         recipe, chapter, shelf = run.recipe, -1, {}
         kept_s, losses = time.monotonic(), list[Losses]()
         while run.step < recipe.steps:
@@ -101,20 +130,27 @@ class _Journal:
                 kept_s, losses = time.monotonic(), []
 
     def _enter(self, run: Run, losses: Sequence[Losses], took_s: float) -> None:
-        run.save(self._out / CHECKPOINT)
-        tensors = run.averaged()
-        export(tensors, self._out / WEIGHTS)
+        tensors, means = run.averaged(), _means(losses)
+        if not all(map(math.isfinite, means.values())) or not all(np.isfinite(t).all() for t in tensors.values()):
+            raise StageError(
+                f"{self._out}: the training diverged before step {run.step}; what was kept before is untouched. "
+                f"Go on from there with --resume, or begin again with lower learning rates."
+            )
         entry: dict[str, float] = {"step": run.step, "steps_per_s": round(len(losses) / took_s, 2)}
-        means = {key: float(np.mean([asdict(loss)[key] for loss in losses])) for key in asdict(losses[0])}
-        entry |= {key: round(value, 6) for key, value in means.items() if np.isfinite(value)}
-        entry |= self._scores(run, tensors)
-        with (self._out / LOG).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(entry) + "\n")
-        plot(self._series(), self._out / PLOT, title=f"{run.recipe.family}, step {run.step} of {run.recipe.steps}")
+        entry |= {key: round(value, 6) for key, value in means.items()} | self._scores(run, tensors)
+        try:
+            run.save(self._out / CHECKPOINT)
+            export(tensors, self._out / WEIGHTS)
+            with (self._out / LOG).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(entry) + "\n")
+            series = self._series()
+        except OSError as error:
+            raise OutputError(f"{self._out}: cannot be written ({error.strerror or error})") from error
+        plot(series, self._out / PLOT, title=f"{run.recipe.family}, step {run.step} of {run.recipe.steps}")
         left_s = (run.recipe.steps - run.step) * took_s / len(losses)
         self._say("  ".join(f"{key} {value}" for key, value in entry.items()) + f"  left {left_s / 60:.0f} min")
 
-    def _scores(self, run: Run, tensors: Tensors) -> Mapping[str, float]:
+    def _scores(self, run: Run, tensors: Tensors) -> dict[str, float]:
         enlarge = enlarger(run.recipe.net, tensors)
         return {f"{task.name}_db": round(mean_psnr(enlarge, task), 3) for task in self._validation}
 
@@ -122,6 +158,11 @@ class _Journal:
         entries = [json.loads(line) for line in (self._out / LOG).read_text(encoding="utf-8").splitlines()]
         names = [key for key in entries[-1] if key not in ("step", "steps_per_s")]
         return [Series(name, [(e["step"], e[name]) for e in entries if name in e]) for name in names]
+
+
+def _means(losses: Sequence[Losses]) -> dict[str, float]:
+    """Each loss's mean: the one place where the device is waited for."""
+    return {name: float(torch.stack([loss[name] for loss in losses]).mean()) for name in losses[0]}
 
 
 def _device(wish: str) -> str:
@@ -135,16 +176,17 @@ def _device(wish: str) -> str:
 
 
 def _start(order: Order, recipe: Recipe) -> Tensors | None:
-    """Weights to begin with; tails of scales that they lack begin at zero."""
+    """Weights to begin with: all of the recipe's network, but for tails; those that are missing begin at zero."""
     if order.start is not None:
-        tensors = read_tensors(order.start)
+        where, tensors = str(order.start), read_tensors(order.start)
     elif recipe.start_from:
-        _, tensors = load_weights(recipe.start_from)
+        where, (_, tensors) = recipe.start_from, load_weights(recipe.start_from)
     else:
         return None
     wanted = recipe.net.shapes()
-    missing = {name: shape for name, shape in wanted.items() if name not in tensors and name.startswith("tail")}
-    for name in wanted.keys() - tensors.keys() - missing.keys():
-        raise SourceError(f"{order.start or recipe.start_from}: has no '{name}': weights of another architecture")
-    tensors = {name: value for name, value in tensors.items() if name in wanted}
-    return tensors | {name: np.zeros(shape, np.float32) for name, shape in missing.items()}
+    odd = [name for name in wanted.keys() ^ tensors.keys() if not name.startswith("tail")]
+    odd += [name for name in wanted.keys() & tensors.keys() if tensors[name].shape != wanted[name]]
+    if odd:
+        raise SourceError(f"{where}: weights of another architecture than the recipe's, first at '{min(odd)}'")
+    blank = {name: np.zeros(shape, np.float32) for name, shape in wanted.items()}
+    return blank | {name: value for name, value in tensors.items() if name in wanted}

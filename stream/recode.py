@@ -36,6 +36,8 @@ def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "very
     `ENCODERS`; `crf`: 0..51 of h264 and hevc, 0..63 of vp9 and av1; `speed` in x264's words. One thread, so the
     same input gives the same output.
     """
+    if not frames:
+        return []
     if codec not in ENCODERS:
         raise UsageError(f"no codec called '{codec}' to recode with; {did_you_mean(codec, ENCODERS)}")
     try:

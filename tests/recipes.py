@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
-
 import cv2
 import numpy as np
 
-from deepclarity.models.train.recipe import Recipe, read_recipe
+from deepclarity.models.train.recipe import Recipe, parse_recipe
 from deepclarity.pipelines.degrade import Photo
 
-RECIPE_FILE = Path(str(files("deepclarity.configs").joinpath("train-turbo.toml")))
+TINY = """
+family = "turbo"
+blocks = 1
+channels = 8
+fold = 1
+scales = [2, 4]
+scale_shares = [0.3, 0.7]
+widening = 0
+start_from = ""
+seed = 1
+steps = 20
+batch = 4
+patch_px = 16
+learning_rate = 3e-3
+muon_learning_rate = 0.01
+warmup_steps = 1
+ema_decay = 0.5
+bfloat16 = false
+checkpoint_s = 1000.0
+validation_photos = 1
+renew_steps = 1000
+pixelated_share = 0.0
+coded_share = 0.8
+jpeg_quality = [30, 95]
+crf = [18, 35]
+block_px = [1.5, 8.0]
+noise_share = 0.2
+noise_levels = 4.0
+pixel_loss = "charbonnier"
+pixel_weight = 1.0
+perceptual_weight = 0.0
+adversarial_weight = 0.0
+discriminator_channels = 0
+discriminator_learning_rate = 0.0
+"""
+
+
+def changed(**changes: object) -> str:
+    """`TINY` with other values, as TOML writes them; a key that it lacks is a mistake."""
+    lines = TINY.strip().splitlines()
+    for key, value in changes.items():
+        (place,) = (i for i, line in enumerate(lines) if line.startswith(f"{key} ="))
+        lines[place] = f"{key} = {value}"
+    return "\n".join(lines) + "\n"
 
 
 def tiny() -> Recipe:
-    """A `turbo` recipe for `drawing`s."""
-    return replace(
-        read_recipe(RECIPE_FILE),
-        blocks=1, channels=8, steps=20, batch=4, patch_px=16, warmup_steps=1, ema_decay=0.5, start_from="",
-        scales=(2, 4), scale_shares=(0.3, 0.7), learning_rate=3e-3, validation_photos=1, checkpoint_s=1000.0,
-        bfloat16=False, widening=0, pixelated_share=0.0, renew_steps=1000,
-    )  # fmt: skip
+    """The recipe that `TINY` describes."""
+    return parse_recipe(TINY, where="tiny.toml")
 
 
 def drawing(seed: int, size: int = 168) -> np.ndarray:

@@ -12,7 +12,7 @@ import openvino
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from deepclarity.errors import DeviceError
+from deepclarity.errors import DeviceError, WeightsError
 from deepclarity.models.generator import CENTRE, Block, Generator, Layer, bilinear_kernel, check_shapes
 from deepclarity.models.verdict import Plane
 
@@ -46,6 +46,8 @@ class OpenVinoGenerator:
         self._net, self._tensors = net, dict(tensors)
         self._core = openvino.Core()
         self._ranges = tuple(int8_ranges)
+        if self._ranges and (len(self._ranges) != len(net.int8_layers(net.scales[-1])) or min(self._ranges) <= 0):
+            raise WeightsError(f"{name}: int8_ranges of the manifest do not fit its layers; reinstall deepclarity")
         if precision == "auto":
             precision = "int8" if self._ranges else native_precision(self._core)
         self._precision = precision

@@ -20,6 +20,8 @@ class GeneratorNetwork(nn.Module):
         super().__init__()
         self.net = net
         self.layers = nn.ModuleDict({_key(layer): _convolution(layer, net) for layer in net.layers})
+        self._stem, self._body = net.stem, net.body  # made once: a GPU waits for whoever is slow to launch
+        self._tails = {scale: net.tail(scale) for scale in net.scales}
 
     def forward(self, luma: Tensor, scale: int) -> Tensor:
         """Enlarge float32 luma (n, 1, h, w) in 0..1 to (n, 1, h * scale, w * scale), not clamped."""
@@ -33,13 +35,13 @@ class GeneratorNetwork(nn.Module):
         return next(self.parameters()).dtype
 
     def _cells(self, x: Tensor, scale: int) -> Tensor:
-        stem = self._apply_layer(self.net.stem, x)
+        stem = self._apply_layer(self._stem, x)
         x = stem
-        for block in self.net.body:
+        for block in self._body:
             x = self._apply_block(block, x)
         if self.net.long_skip:
             x = x + stem
-        return self._apply_layer(self.net.tail(scale), x)
+        return self._apply_layer(self._tails[scale], x)
 
     def _apply_block(self, block: Block, x: Tensor) -> Tensor:
         y = x

@@ -11,23 +11,26 @@ from torch.nn.utils.parametrizations import spectral_norm
 class Discriminator(nn.Module):
     """Judges overlapping patches (PatchGAN, Isola et al. 2017), spectrally normalised (Miyato et al. 2018)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, dtype: torch.dtype = torch.float32) -> None:
+        """`dtype` is what convolutions compute in; norms are always float32."""
         super().__init__()
-        c = channels
-        plan = [(1, c, 4, 2), (c, 2 * c, 4, 2), (2 * c, 2 * c, 3, 1), (2 * c, 4 * c, 4, 2)]
-        self.body = nn.ModuleList(
+        c, self._dtype = channels, dtype
+        plan = [(1, c, 4, 2), (c, 2 * c, 4, 2), (2 * c, 2 * c, 3, 1), (2 * c, 4 * c, 4, 2), (4 * c, 1, 3, 1)]
+        self.layers = nn.ModuleList(
             spectral_norm(nn.Conv2d(inputs, outputs, side, stride=stride, padding=1))
             for inputs, outputs, side, stride in plan
         )
-        self.verdict = spectral_norm(nn.Conv2d(4 * c, 1, 3, padding=1))
 
     def forward(self, luma: Tensor) -> Tensor:
         """Luma (n, 1, h, w) in 0..1 to logits (n, 1, about h / 8, about w / 8): higher is more real."""
-        x = (luma - 0.5).contiguous(memory_format=torch.channels_last)
-        for layer in self.body:
-            x = functional.leaky_relu(layer(x), 0.2)
-        logits: Tensor = self.verdict(x)
-        return logits.float()
+        x = (luma - 0.5).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Conv2d)
+            assert layer.bias is not None
+            x = functional.leaky_relu(x, 0.2) if number else x
+            kernel = layer.weight.to(self._dtype).contiguous(memory_format=torch.channels_last)
+            x = functional.conv2d(x, kernel, layer.bias.to(self._dtype), layer.stride, layer.padding)
+        return x.float()
 
 
 def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:

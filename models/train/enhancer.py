@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,31 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepclarity.errors import SourceError, UsageError
+from deepclarity.models.backends.plane import first_line
 from deepclarity.models.generator import Tensors, untrained
 
 from .adversary import Discriminator, discriminator_loss, generator_loss
-from .losses import Perceptual, charbonnier
+from .losses import Perceptual, charbonnier, squared
 from .muon import Muon
 from .network import TrainingNetwork
 from .pairs import Bytes, Shelf, cut
 from .recipe import Recipe
 
+Losses = dict[str, Tensor]
+"""What a step measured before it moved, scalars by name; not yet waited for."""
+
 _CLIP = 0.5
 """Largest norm of a step's gradient: bfloat16 sometimes throws one far off."""
 
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """What a step measured before it moved; nan for what its recipe does without."""
-
-    pixel: float
-    perceptual: float = math.nan
-    adversarial: float = math.nan
-    discriminator: float = math.nan
+_FREE = frozenset({"checkpoint_s"})
+"""What of a recipe may change between a checkpoint and its going on."""
 
 
 class Run:
     """One training run: networks, optimisers, moving average and step; all that a checkpoint holds.
 
-    Everything random is drawn from the seed and the step number: a resumed run repeats an unbroken one.
+    Everything random is drawn from the seed and the step number: a resumed run repeats an unbroken one, on the CPU
+    with the same number of threads to the bit.
     """
 
     def __init__(
@@ -61,11 +60,7 @@ class Run:
         self._average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
         self._optimisers = self._new_optimisers()
         self._perceptual = self._perceptual_loss(features)
-        self._discriminator: Discriminator | None = None
-        if recipe.adversarial_weight:
-            self._discriminator = Discriminator(recipe.discriminator_channels).to(self.device)
-            self._discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._opponent = _adam(self._discriminator.parameters(), recipe.discriminator_learning_rate)
+        self._opponent = _Opponent(recipe, self._dtype, self.device) if recipe.adversarial_weight else None
 
     def advance(self, shelf: Shelf) -> Losses:
         """Take one step on patches of `shelf`."""
@@ -74,23 +69,21 @@ class Run:
         patches = cut(shelf[scale], count=recipe.batch, patch_px=recipe.patch_px, rng=rng)
         small, large = (self._floats(side) for side in patches)
         made = self.network(small, scale)
-        pixel = charbonnier(made, large)
-        loss, found = recipe.pixel_weight * pixel, Losses(pixel.item())
+        distance = squared if recipe.pixel_loss == "squared" else charbonnier
+        losses = {"pixel": distance(made, large)}
+        total = recipe.pixel_weight * losses["pixel"]
         if self._perceptual is not None:
-            seen = self._perceptual(made, large)
-            loss, found = loss + recipe.perceptual_weight * seen, Losses(pixel.item(), seen.item())
-        if self._discriminator is not None:
-            real = self._judged(large, learning=True)
-            fooled = generator_loss(real.detach(), self._judged(made, learning=False))
-            loss = loss + recipe.adversarial_weight * fooled
-            caught = discriminator_loss(real, self._judged(made.detach(), learning=True))
-            found = Losses(found.pixel, found.perceptual, fooled.item(), caught.item())
-        self._descend(self._optimisers, self.network, loss)
-        if self._discriminator is not None:
-            self._descend([self._opponent], self._discriminator, caught)
+            losses["perceptual"] = self._perceptual(made, large)
+            total = total + recipe.perceptual_weight * losses["perceptual"]
+        if self._opponent is not None:
+            losses["adversarial"], losses["discriminator"] = self._opponent.judge(made, large)
+            total = total + recipe.adversarial_weight * losses["adversarial"]
+        _descend(self._optimisers, self.network, total, self._schedule())
+        if self._opponent is not None:
+            self._opponent.learn(losses["discriminator"], self._schedule())
         self._follow()
         self.step += 1
-        return found
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def averaged(self) -> Tensors:
         """The moving average of the weights, as they are stored."""
@@ -100,51 +93,40 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
-        state = {"step": self.step, "network": self.network.state_dict(), "average": self._average}
+        state: dict[str, Any] = {"recipe": asdict(self.recipe), "step": self.step, "average": self._average}
+        state["network"] = self.network.state_dict()
         state["optimisers"] = [optimiser.state_dict() for optimiser in self._optimisers]
-        if self._discriminator is not None:
-            state["discriminator"] = self._discriminator.state_dict()
-            state["opponent"] = self._opponent.state_dict()
+        state["opponent"] = self._opponent.state() if self._opponent else None
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint that `save` wrote for the same recipe."""
+        """Go on from a checkpoint that `save` wrote for the same recipe; SourceError names what differs."""
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
+            # On the CPU: Adam's step counters must stay there, or each would be waited for in every step.
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+            if differs := _first_difference(state["recipe"], asdict(self.recipe)):
+                raise SourceError(
+                    f"{path}: was begun with another {differs}. Begin without --resume, in another --out."
+                )
             self.network.load_state_dict(state["network"])
             for optimiser, kept in zip(self._optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(kept)
-            self._average, self.step = state["average"], state["step"]
-            if self._discriminator is not None:
-                self._discriminator.load_state_dict(state["discriminator"])
-                self._opponent.load_state_dict(state["opponent"])
+            self._average = {key: value.to(self.device) for key, value in state["average"].items()}
+            self.step = state["step"]
+            if self._opponent is not None:
+                self._opponent.restore(state["opponent"])
+        except SourceError:
+            raise
         except FileNotFoundError as error:
             raise SourceError(f"{path}: no checkpoint there to go on from. Begin without --resume.") from error
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
-            reason = str(error).splitlines()[0]
-            raise SourceError(f"{path}: not a checkpoint of this recipe ({reason})") from error
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError, pickle.UnpicklingError) as error:
+            raise SourceError(f"{path}: not a checkpoint that can be used ({first_line(error)})") from error
 
     def _new_network(self, tensors: Mapping[str, NDArray[np.float32]], dtype: torch.dtype) -> TrainingNetwork:
         recipe = self.recipe
         return TrainingNetwork(recipe.net, tensors, dtype=dtype, widening=recipe.widening, seed=recipe.seed)
-
-    def _perceptual_loss(self, features: Path | None) -> Perceptual | None:
-        if not self.recipe.perceptual_weight:
-            return None
-        if features is None:
-            raise UsageError("this recipe has a perceptual loss: name the folder of its VGG16 features by --features")
-        return Perceptual(features, dtype=self._dtype).to(self.device)
-
-    def _judged(self, luma: Tensor, *, learning: bool) -> Tensor:
-        """What the discriminator says; only where it is `learning` can its weights be held to account."""
-        assert self._discriminator is not None
-        for parameter in self._discriminator.parameters():
-            parameter.requires_grad_(learning)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
-            logits: Tensor = self._discriminator(luma)
-        return logits
 
     def _new_optimisers(self) -> list[torch.optim.Optimizer]:
         recipe, mixing = self.recipe, self.network.mixing()
@@ -154,14 +136,12 @@ class Run:
         others = [parameter for parameter in self.network.parameters() if id(parameter) not in apart]
         return [_adam(others, recipe.learning_rate), Muon(mixing, lr=recipe.muon_learning_rate)]
 
-    def _descend(self, optimisers: Sequence[torch.optim.Optimizer], network: nn.Module, loss: Tensor) -> None:
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
-        for optimiser in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = optimiser.defaults["lr"] * self._schedule()
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+    def _perceptual_loss(self, features: Path | None) -> Perceptual | None:
+        if not self.recipe.perceptual_weight:
+            return None
+        if features is None:
+            raise UsageError("this recipe has a perceptual loss: name the folder of its VGG16 features by --features")
+        return Perceptual(features, dtype=self._dtype).to(self.device)
 
     def _schedule(self) -> float:
         """Linear warm-up, then a cosine (Loshchilov & Hutter 2017) to zero."""
@@ -180,6 +160,35 @@ class Run:
         return torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device).float() / 255
 
 
+class _Opponent:
+    """The discriminator and what moves it."""
+
+    def __init__(self, recipe: Recipe, dtype: torch.dtype, device: torch.device) -> None:
+        self._network = Discriminator(recipe.discriminator_channels, dtype=dtype).to(device)
+        self._optimiser = _adam(self._network.parameters(), recipe.discriminator_learning_rate)
+
+    def judge(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """The generator's loss, which reaches `made` alone, and the discriminator's, which reaches itself alone."""
+        of_real = self._network(real)
+        self._network.requires_grad_(False)
+        fooled = generator_loss(of_real.detach(), self._network(made))
+        self._network.requires_grad_(True)
+        return fooled, discriminator_loss(of_real, self._network(made.detach()))
+
+    def learn(self, loss: Tensor, share: float) -> None:
+        """Take a step by `share` of the learning rate."""
+        _descend([self._optimiser], self._network, loss, share)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"network": self._network.state_dict(), "optimiser": self._optimiser.state_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Be again what `state` kept."""
+        self._network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+
 def export(tensors: Tensors, path: Path) -> None:
     """Write weights as safetensors, whole or not at all."""
     partial = path.with_suffix(".partial")
@@ -187,5 +196,24 @@ def export(tensors: Tensors, path: Path) -> None:
     partial.replace(path)
 
 
+def _descend(optimisers: Sequence[torch.optim.Optimizer], network: nn.Module, loss: Tensor, share: float) -> None:
+    """One step of every optimiser by `share` of its learning rate."""
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = optimiser.defaults["lr"] * share
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+
 def _adam(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99), foreach=True)
+
+
+def _first_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    """The first thing in which two recipes differ, with both values."""
+    for key in sorted(kept.keys() | wanted.keys()):
+        if key not in _FREE and kept.get(key) != wanted.get(key):
+            return f"'{key}': {kept.get(key)}, not {wanted.get(key)}"
+    return None

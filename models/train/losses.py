@@ -26,6 +26,11 @@ def charbonnier(found: Tensor, truth: Tensor) -> Tensor:
     return (found - truth).square().add(_CHARBONNIER**2).sqrt().mean()
 
 
+def squared(found: Tensor, truth: Tensor) -> Tensor:
+    """The mean squared error: what PSNR is made of. Best as the last phase, after `charbonnier`."""
+    return functional.mse_loss(found, truth)
+
+
 class Perceptual(nn.Module):
     """LPIPS with VGG16 (Zhang et al. 2018) at relu2_2, relu3_3 and relu4_3, of luma shown as grey.
 
@@ -40,11 +45,16 @@ class Perceptual(nn.Module):
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: torch.from_numpy(file[key].astype(np.float32)) for key in file.files}
-            self._kernels = [arrays[f"conv{i}.weight"].to(dtype) for i in range(sum(_BLOCKS))]
-            self._biases = [arrays[f"conv{i}.bias"].to(dtype) for i in range(sum(_BLOCKS))]
-            self._heads = [arrays[f"lin{i}"].view(1, -1, 1, 1).to(dtype) for i in _COMPARED]
+            for i in range(sum(_BLOCKS)):
+                kernel = arrays[f"conv{i}.weight"].to(dtype).contiguous(memory_format=torch.channels_last)
+                self.register_buffer(f"kernel{i}", kernel, persistent=False)
+                self.register_buffer(f"bias{i}", arrays[f"conv{i}.bias"].to(dtype), persistent=False)
+            for i in _COMPARED:
+                self.register_buffer(f"head{i}", arrays[f"lin{i}"].view(1, -1, 1, 1).to(dtype), persistent=False)
         except (OSError, ValueError, KeyError) as error:
             raise SourceError(f"{path}: not the features of VGG16 that perceptual training needs ({error})") from error
+        self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1), persistent=False)
         self._dtype = dtype
 
     def forward(self, found: Tensor, truth: Tensor) -> Tensor:
@@ -52,19 +62,20 @@ class Perceptual(nn.Module):
         with torch.no_grad():
             wanted = self._features(truth)
         total = found.new_zeros(())
-        for mine, theirs, head in zip(self._features(found), wanted, self._heads, strict=True):
-            total = total + ((mine - theirs).square() * head.to(found.device)).sum(1, dtype=torch.float32).mean()
+        for number, mine, theirs in zip(_COMPARED, self._features(found), wanted, strict=True):
+            weighted = (mine - theirs).square() * self.get_buffer(f"head{number}")
+            total = total + weighted.sum(1, dtype=torch.float32).mean()
         return total
 
     def _features(self, luma: Tensor) -> list[Tensor]:
         grey = (luma * 255 - 16) / 219 * 2 - 1
-        shift, scale = (grey.new_tensor(values).view(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
-        x = ((grey - shift) / scale).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        x = (grey - self.get_buffer("shift")) / self.get_buffer("scale")
+        x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
         features, layer = [], 0
         for number, depth in enumerate(_BLOCKS):
             x = functional.max_pool2d(x, 2) if number else x
             for _ in range(depth):
-                kernel, bias = (side[layer].to(x.device) for side in (self._kernels, self._biases))
+                kernel, bias = self.get_buffer(f"kernel{layer}"), self.get_buffer(f"bias{layer}")
                 x = functional.relu(functional.conv2d(x, kernel, bias, padding=1), inplace=True)
                 layer += 1
             if number in _COMPARED:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.models.generator import FAMILIES, Generator
+
+PIXEL_LOSSES = ("charbonnier", "squared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,6 @@ class Recipe:
     ema_decay: float
     bfloat16: bool
     checkpoint_s: float
-    threads: int
 
     validation_photos: int
     renew_steps: int
@@ -56,6 +56,8 @@ class Recipe:
     noise_levels: float
     """Largest standard deviation of the noise added to blocks before coding, in 8-bit levels."""
 
+    pixel_loss: str
+    """`charbonnier`, or `squared`."""
     pixel_weight: float
     perceptual_weight: float
     adversarial_weight: float
@@ -68,45 +70,74 @@ class Recipe:
         return Generator(self.family, self.blocks, self.channels, self.scales, self.fold)
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The recipe in `path`; a key that is missing, unknown or of the wrong kind is a `UsageError` that names it."""
+def parse_recipe(text: str, *, where: str) -> Recipe:
+    """The recipe in TOML `text`; a key that is missing, unknown or out of bounds is a `UsageError` that names it."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: not a readable recipe ({error})") from error
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: not a readable recipe ({error})") from error
     known = {field.name: str(field.type) for field in fields(Recipe)}
     for key in table:
         if key not in known:
-            raise UsageError(f"{path}: unknown key '{key}'; {did_you_mean(key, known)}")
+            raise UsageError(f"{where}: unknown key '{key}'; {did_you_mean(key, known)}")
     if missing := sorted(known.keys() - table.keys()):
-        raise UsageError(f"{path}: '{missing[0]}' is missing")
-    recipe = Recipe(**{key: _converted(key, table[key], kind, path) for key, kind in known.items()})
-    _check(recipe, path)
+        raise UsageError(f"{where}: '{missing[0]}' is missing")
+    recipe = Recipe(**{key: _converted(key, table[key], kind, where) for key, kind in known.items()})
+    _check_words(recipe, where)
+    _check_numbers(recipe, where)
     return recipe
 
 
 _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
 
 
-def _converted(key: str, value: Any, kind: str, path: Path) -> Any:
+def _converted(key: str, value: Any, kind: str, where: str) -> Any:
     listed = kind.startswith("tuple[")
     if listed != isinstance(value, list):
-        raise UsageError(f"{path}: '{key}' must {'' if listed else 'not '}be a list")
+        raise UsageError(f"{where}: '{key}' must {'' if listed else 'not '}be a list")
     inner = kind.removeprefix("tuple[").split(",")[0].rstrip("]") if listed else kind
     for item in value if listed else [value]:
         if not isinstance(item, _KINDS[inner]) or (inner != "bool" and isinstance(item, bool)):
-            raise UsageError(f"{path}: '{key}' must be of type {inner}, not {item!r}")
+            raise UsageError(f"{where}: '{key}' must be of type {inner}, not {item!r}")
     return tuple(value) if listed else value
 
 
-def _check(recipe: Recipe, path: Path) -> None:
-    if recipe.family not in FAMILIES:
-        raise UsageError(f"{path}: no family '{recipe.family}'; {did_you_mean(recipe.family, FAMILIES)}")
+def _check_words(recipe: Recipe, where: str) -> None:
+    for key, known in (("family", FAMILIES), ("pixel_loss", PIXEL_LOSSES)):
+        value = getattr(recipe, key)
+        if value not in known:
+            raise UsageError(f"{where}: no {key} '{value}'; {did_you_mean(value, known)}")
     if recipe.scales != tuple(sorted(set(recipe.scales))) or not set(recipe.scales) <= {2, 3, 4}:
-        raise UsageError(f"{path}: 'scales' must be some of 2, 3, 4, ascending, not {list(recipe.scales)}")
-    if len(recipe.scale_shares) != len(recipe.scales) or abs(sum(recipe.scale_shares) - 1) > 1e-6:
-        raise UsageError(f"{path}: 'scale_shares' needs one share a scale, 1 together")
-    for key in ("jpeg_quality", "crf", "block_px"):
-        pair = getattr(recipe, key)
-        if len(pair) != 2 or pair[0] > pair[1]:
-            raise UsageError(f"{path}: '{key}' must be [lowest, highest], not {list(pair)}")
+        raise UsageError(f"{where}: 'scales' must be some of 2, 3, 4, ascending, not {list(recipe.scales)}")
+    shares = recipe.scale_shares
+    if len(shares) != len(recipe.scales) or abs(sum(shares) - 1) > 1e-9 or min(shares, default=0) <= 0:
+        raise UsageError(f"{where}: 'scale_shares' needs one share a scale, each above 0 and 1 together")
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("blocks", "channels", "steps", "batch", "validation_photos", "renew_steps"), (1, 10**9)),
+    **dict.fromkeys(("pixelated_share", "coded_share", "noise_share", "ema_decay"), (0, 1)),
+    **dict.fromkeys(("learning_rate", "muon_learning_rate", "discriminator_learning_rate"), (0, 1)),
+    **dict.fromkeys(("pixel_weight", "perceptual_weight", "adversarial_weight", "noise_levels"), (0, 1000)),
+    **dict.fromkeys(("warmup_steps", "seed"), (0, 10**9)),
+    "fold": (1, 2),
+    "widening": (0, 8),
+    "patch_px": (8, 512),
+    "checkpoint_s": (1, 10**6),
+    "jpeg_quality": (1, 100),
+    "crf": (0, 51),
+    "block_px": (1.5, 64),
+    "discriminator_channels": (0, 1024),
+}
+
+
+def _check_numbers(recipe: Recipe, where: str) -> None:
+    for key, (least, most) in _BOUNDS.items():
+        value = getattr(recipe, key)
+        values = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
+            raise UsageError(f"{where}: '{key}' must be [lowest, highest], not {list(value)}")
+        if not all(least <= number <= most for number in values):
+            raise UsageError(f"{where}: '{key}' must lie in {least}..{most}, not {value}")
+    if recipe.adversarial_weight and not recipe.discriminator_channels:
+        raise UsageError(f"{where}: 'adversarial_weight' needs 'discriminator_channels'")

@@ -19,7 +19,6 @@ from deepclarity.models.verdict import Plane
 from deepclarity.pipelines.evaluate import find_clips, find_sets
 from deepclarity.pipelines.evaluate_pictures import (
     PictureSet,
-    bicubic,
     bicubic_picture,
     pictures,
     read_pair,
@@ -118,14 +117,6 @@ def test_a_tier_that_cannot_enlarge_by_four_is_left_out(
     assert "knowing does not enlarge by 4" in caplog.text
 
 
-def test_bicubic_keeps_planes_and_ramps() -> None:
-    flat, ramp = np.full((5, 7), 40, np.uint8), np.tile(np.arange(0, 200, 10, dtype=np.uint8), (6, 1))
-    assert bicubic(flat) == pytest.approx(np.full((20, 28), 40))
-    steps = np.diff(bicubic(ramp)[0, 12:-12])
-    assert steps == pytest.approx(np.full(steps.shape, 2.5))
-
-
-@pytest.mark.shared
 def test_bicubic_on_set5_is_as_published() -> None:
     folder = Path(__file__).parents[3] / "shared" / "data" / "test_images" / "set5"
     if not folder.is_dir():

@@ -9,7 +9,7 @@ from deepclarity.models.generator import untrained
 from deepclarity.models.train.enhancer import export
 from deepclarity.models.weights import load_weights, read_manifest
 from deepclarity.pipelines.publish import main, publish
-from tests.recipes import RECIPE_FILE, drawing, tiny
+from tests.recipes import TINY, drawing, tiny
 
 WORDS = {"trained_on": "drawings", "measured": "nothing", "note": "for tests"}
 
@@ -43,20 +43,27 @@ def test_weights_of_another_recipe_are_not_published(tmp_path):
     assert read_manifest(tmp_path) == {}
 
 
-def test_the_program_calibrates_on_photos_and_says_what_is_wrong(tmp_path: Path, capsys):
-    photos, folder = tmp_path / "photos", tmp_path / "weights"
-    photos.mkdir()
-    folder.mkdir()
-    (folder / "manifest.toml").write_text("")
+def test_words_of_any_kind_are_kept_as_they_are(tmp_path):
+    (tmp_path / "manifest.toml").write_text("")
+    note = 'the "fast" one, C:\\weights'
+    publish(tmp_path, "tiny", tiny(), untrained(tiny().net), pictures=[], **{**WORDS, "note": note})
+    assert read_manifest(tmp_path)["tiny"].note == note
+
+
+def test_a_run_is_published_from_its_folder(tmp_path: Path, capsys):
+    photos, weights, made = tmp_path / "photos", tmp_path / "weights", tmp_path / "run"
+    for folder in (photos, weights, made):
+        folder.mkdir()
+    (weights / "manifest.toml").write_text("")
     for i in range(3):
         cv2.imwrite(str(photos / f"{i}.png"), drawing(i, 192))
-    recipe = tmp_path / "recipe.toml"
-    text = RECIPE_FILE.read_text().replace("validation_photos = 30", "validation_photos = 1")
-    recipe.write_text(text.replace("patch_px = 32", "patch_px = 16"))
-    net = tiny().net
-    export(untrained(net), tmp_path / "wrong.safetensors")
-    options = ["--config", str(recipe), "--data", str(photos), "--folder", str(folder), "--name", "mine"]
+    (made / "recipe.toml").write_text(TINY)
+    options = [str(made), "--data", str(photos), "--folder", str(weights), "--name", "mine"]
     options += ["--trained-on", "drawings", "--measured", "-", "--note", "-"]
-    assert main([*options, "--weights", str(tmp_path / "wrong.safetensors")]) == 2
-    assert "do not fit" in capsys.readouterr().err
-    assert main([*options, "--weights", str(tmp_path / "none.safetensors")]) == 2
+    assert main(options) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    export(untrained(tiny().net), made / "weights.safetensors")
+    assert main(options) == 0
+    record, _ = load_weights("mine", folder=weights)
+    assert len(record.int8_ranges) == 2
+    assert f"{record.parameters} parameters" in capsys.readouterr().out

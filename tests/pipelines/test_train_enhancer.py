@@ -1,14 +1,15 @@
 import json
-import re
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from deepclarity.cli import run
+from deepclarity.models.train.enhancer import export
 from deepclarity.models.weights import read_tensors
 from deepclarity.stream.picture import read_picture
-from tests.recipes import RECIPE_FILE, drawing
+from tests.recipes import changed, drawing
 
 
 @pytest.fixture
@@ -17,11 +18,8 @@ def work(tmp_path: Path) -> Path:
     (tmp_path / "photos").mkdir()
     for i in range(3):
         cv2.imwrite(str(tmp_path / "photos" / f"{i}.png"), drawing(i, 192))
-    text = RECIPE_FILE.read_text()
-    small = {"steps": 3, "batch": 2, "patch_px": 16, "validation_photos": 1, "start_from": '""', "renew_steps": 2}
-    for key, value in small.items():
-        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
-    (tmp_path / "recipe.toml").write_text(text)
+    small = {"steps": 3, "batch": 2, "blocks": 2, "renew_steps": 2, "pixelated_share": 0.5}
+    (tmp_path / "recipe.toml").write_text(changed(**small))
     return tmp_path
 
 
@@ -39,6 +37,7 @@ def test_a_run_leaves_weights_a_log_and_a_plot_and_can_go_on(work, capsys):
     assert entry["step"] == 3
     assert entry["pixelated_db"] > 15
     assert read_picture(work / "out" / "progress.png").pixels.shape[0] > 300
+    assert (work / "out" / "recipe.toml").read_text() == (work / "recipe.toml").read_text()
     assert not list(work.glob("out/*.partial"))
     assert train(work, "--resume", "-q") == 0
     assert capsys.readouterr().out == ""
@@ -59,11 +58,23 @@ def test_a_run_begins_with_weights_of_ones_own(work, capsys):
     assert train(work, "--start", str(kept)) == 0
     before, after = read_tensors(kept), read_tensors(weights)
     assert all(abs(before[key] - after[key]).max() < 0.1 for key in before)
-    recipe = work / "recipe.toml"
-    recipe.write_text(recipe.read_text().replace("blocks = 10", "blocks = 11"))
-    (work / "out" / "checkpoint.pt").unlink()
-    assert train(work, "--start", str(kept)) == 2
-    assert "another architecture" in capsys.readouterr().err
+    for blocks in (1, 3):
+        (work / "recipe.toml").write_text(changed(blocks=blocks))
+        assert train(work, "--start", str(kept), "--out", str(work / f"out{blocks}")) == 2
+        assert "another architecture than the recipe's, first at 'body." in capsys.readouterr().err
+
+
+def test_a_run_that_diverges_leaves_what_it_kept_untouched(work, capsys):
+    assert train(work) == 0
+    kept = {path.name: path.read_bytes() for path in (work / "out").iterdir()}
+    start = work / "broken.safetensors"
+    tensors = read_tensors(work / "out" / "weights.safetensors")
+    tensors["stem.weight"][0] = np.nan
+    export(tensors, start)
+    (work / "out" / "checkpoint.pt").rename(work / "checkpoint.pt")
+    assert train(work, "--start", str(start)) == 1
+    assert "diverged before step 3" in capsys.readouterr().err
+    assert (work / "out" / "weights.safetensors").read_bytes() == kept["weights.safetensors"]
 
 
 @pytest.mark.parametrize(

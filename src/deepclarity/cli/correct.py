@@ -15,7 +15,7 @@ from . import options
 @click.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file, or a folder for several images.")
-@click.option("--model", default="auto", metavar="TIER", help="Enhancer tier; see 'deepclarity models'.")
+@click.option("--model", default="srgan", metavar="TIER", help="See 'deepclarity models'. Default: srgan.")
 @click.option("--method", default="grid", metavar="DETECTOR", help="See 'deepclarity models'. Default: grid.")
 @click.option("--scale", type=click.FloatRange(0.1, 16), default=1.0, help="Enlarge the picture, whatever the verdict.")
 @click.option("--force", is_flag=True, help="Repair it even if it is not pixelated.")

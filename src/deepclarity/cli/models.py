@@ -26,7 +26,7 @@ def models(as_json: bool) -> None:
         return
     choice = ", ".join(f"{name} on {device}" for device, name in DEFAULT_ENHANCERS.items())
     click.echo(f"Enhancers (--model); 'auto' is {choice}")
-    for model in found:
+    for model in (model for model in found if model.kind == "enhancer"):
         scales = "×" + "/".join(map(str, model.scales))
         size = f"{model.parameters:,} parameters, {model.bytes / 1024:.0f} KiB" if model.bytes else "no weights"
         click.echo(f"  {model.name:<24} {scales:<10} {size:<32} {model.note}")

@@ -21,6 +21,7 @@ def train() -> None:
 @click.option("--start", type=click.Path(path_type=Path), help="Begin with these weights, a .safetensors file.")
 @click.option("--features", type=click.Path(path_type=Path), help="Folder of VGG16 features for perceptual recipes.")
 @click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where to train.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads. Default: as torch thinks best.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @options.quiet
 @options.debug
@@ -31,13 +32,14 @@ def enhancer(
     start: Path | None,
     features: Path | None,
     device: str,
+    threads: int,
     resume: bool,
     quiet: bool,
 ) -> None:
     """Train an enhancer: checkpoints, weights, a log and its plot go to --out."""
     from deepclarity.pipelines.train_enhancer import Order, train_enhancer
 
-    order = Order(config, data, out or Path("runs") / config.stem, start, features, device, resume)
+    order = Order(config, data, out or Path("runs") / config.stem, start, features, device, threads, resume)
     weights = train_enhancer(order, say=lambda line: None if quiet else click.echo(line))
     if not quiet:
         click.echo(f"weights: {weights}")
