@@ -1,7 +1,8 @@
 """Muon (Jordan et al. 2024): momentum whose every step is made orthogonal before it is taken.
 
-For kernels that mix channels. At equal steps it left `separable` networks 0.25 dB and `turbo` 0.1 dB ahead of Adam
-after 2,500 steps on validation photos; the two together cost no more time than Adam alone.
+For kernels that mix channels. It learns faster than Adam at first (after 2,500 steps `separable` 6x32 was 0.25 dB
+ahead on validation photos, `turbo` 0.1 dB), but refines worse: from weights that 24,000 steps of Adam had made, 14,000
+of Muon ended 0.1 dB lower. Good for short runs and for the beginning of long ones.
 """
 
 from __future__ import annotations
