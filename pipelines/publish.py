@@ -20,11 +20,11 @@ from deepclarity.errors import DeepClarityError, OutputError
 from deepclarity.models.generator import Tensors, check_shapes
 from deepclarity.models.train.calibrate import int8_ranges
 from deepclarity.models.train.pairs import Bytes
-from deepclarity.models.train.recipe import Recipe
+from deepclarity.models.train.recipe import Recipe, parse_recipe
 from deepclarity.models.weights import Record, read_manifest, read_tensors
 
 from .degrade import PhotoStock, read_photo, split_photos
-from .train_enhancer import RECIPE, WEIGHTS, read_recipe
+from .train_enhancer import RECIPE, WEIGHTS, recipe_text
 
 _CALIBRATION_PHOTOS = 24
 _HEAD = "# Every set of weights that ships. Checked before use: a file that differs by one bit is refused.\n"
@@ -98,7 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     words = {key: getattr(chosen, key) for key in ("trained_on", "measured", "note")}
     try:
-        recipe, tensors = read_recipe(chosen.run / RECIPE), read_tensors(chosen.run / WEIGHTS)
+        kept = str(chosen.run / RECIPE)
+        recipe, tensors = parse_recipe(recipe_text(kept), where=kept), read_tensors(chosen.run / WEIGHTS)
         pictures = _pictures(chosen.data, recipe)
         record = publish(chosen.folder, chosen.name, recipe, tensors, pictures=pictures, **words)
     except DeepClarityError as error:

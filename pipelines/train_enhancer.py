@@ -7,13 +7,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-from deepclarity.errors import DeviceError, OutputError, SourceError, StageError, UsageError
+from deepclarity.errors import DeviceError, OutputError, SourceError, StageError, UsageError, did_you_mean
 from deepclarity.models.generator import Tensors
 from deepclarity.models.train.enhancer import Losses, Run, export
 from deepclarity.models.train.measure import Task, enlarger, interpolation, mean_psnr, middle
@@ -40,7 +41,8 @@ CHECKPOINT, WEIGHTS, LOG, PLOT, RECIPE = (
 class Order:
     """What is to be trained, from what, and where the results go."""
 
-    config: Path
+    config: str
+    """A recipe: the path of a TOML file, or the name of one that ships, `turbo`, `srgan`, …"""
     data: Path
     """A folder of photos."""
     out: Path
@@ -56,7 +58,8 @@ class Order:
 
 def train_enhancer(order: Order, *, say: Say) -> Path:
     """Train to the recipe's last step; the path of the weights. Every `checkpoint_s` what there is is kept."""
-    recipe = read_recipe(order.config)
+    text = recipe_text(order.config)
+    recipe = parse_recipe(text, where=order.config)
     if order.threads:
         torch.set_num_threads(order.threads)
     device = _device(order.device)
@@ -73,17 +76,24 @@ def train_enhancer(order: Order, *, say: Say) -> Path:
         say(f"{task.name} x{task.scale}: bicubic {cubic:.3f} dB, lanczos {lanczos:.3f} dB")
     stock = PhotoStock([read_photo(path) for path in training], recipe)
     journal = _Journal(order.out, validation, say)
-    journal.begin(order.config, anew=not order.resume)
+    journal.begin(text, anew=not order.resume)
     journal.keep(run, stock)
     return order.out / WEIGHTS
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The recipe in a TOML file; `UsageError` where it cannot be used."""
+def recipe_text(config: str) -> str:
+    """The text of a recipe by the path of its file or by the name of weights that ship; `UsageError` without one."""
+    shipped = {
+        item.name.removeprefix("train-").removesuffix(".toml"): item
+        for item in resources.files("deepclarity.configs").iterdir()
+        if item.name.startswith("train-") and item.name.endswith(".toml")
+    }
+    if not config.endswith(".toml") and config not in shipped:
+        raise UsageError(f"--config {config}: no such recipe; {did_you_mean(config, shipped)}")
     try:
-        return parse_recipe(path.read_text(encoding="utf-8"), where=str(path))
+        return (shipped.get(config) or Path(config)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a readable recipe ({error})") from error
+        raise UsageError(f"--config {config}: not a readable recipe ({error})") from error
 
 
 def validation_tasks(photos: Sequence[Photo], recipe: Recipe) -> list[Task]:
@@ -105,11 +115,11 @@ class _Journal:
     def __init__(self, out: Path, validation: Sequence[Task], say: Say) -> None:
         self._out, self._validation, self._say = out, validation, say
 
-    def begin(self, config: Path, *, anew: bool) -> None:
+    def begin(self, recipe: str, *, anew: bool) -> None:
         """Make the folder, and keep the recipe beside what it makes."""
         try:
             self._out.mkdir(parents=True, exist_ok=True)
-            (self._out / RECIPE).write_text(config.read_text(encoding="utf-8"), encoding="utf-8")
+            (self._out / RECIPE).write_text(recipe, encoding="utf-8")
             if anew:
                 (self._out / LOG).unlink(missing_ok=True)
         except OSError as error:

@@ -81,6 +81,7 @@ def test_a_run_that_diverges_leaves_what_it_kept_untouched(work, capsys):
     ("change", "complaint"),
     [
         (("--config", "none.toml"), "not a readable recipe"),
+        (("--config", "srgam"), "did you mean 'srgan'"),
         (("--data", "nowhere"), "no such folder"),
         (("--start", "none.safetensors"), "cannot be read"),
         (("--resume",), "no checkpoint there"),

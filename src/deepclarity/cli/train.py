@@ -15,7 +15,7 @@ def train() -> None:
 
 
 @train.command()
-@click.option("--config", required=True, type=click.Path(path_type=Path), help="The recipe, a TOML file.")
+@click.option("--config", required=True, metavar="NAME|FILE.toml", help="The recipe: one that ships, or your own.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="A folder of clean photos.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where results go. Default: runs/RECIPE.")
 @click.option("--start", type=click.Path(path_type=Path), help="Begin with these weights, a .safetensors file.")
@@ -26,7 +26,7 @@ def train() -> None:
 @options.quiet
 @options.debug
 def enhancer(
-    config: Path,
+    config: str,
     data: Path,
     out: Path | None,
     start: Path | None,
@@ -36,10 +36,14 @@ def enhancer(
     resume: bool,
     quiet: bool,
 ) -> None:
-    """Train an enhancer: checkpoints, weights, a log and its plot go to --out."""
+    """Train an enhancer: checkpoints, weights, a log and its plot go to --out.
+
+    Recipes that ship are called as the weights they make: turbo, srgan, srgan-fidelity-bicubic, … Stop at any time
+    and go on with --resume: what is lost is less than the time between two checkpoints.
+    """
     from deepclarity.pipelines.train_enhancer import Order, train_enhancer
 
-    order = Order(config, data, out or Path("runs") / config.stem, start, features, device, threads, resume)
+    order = Order(config, data, out or Path("runs") / Path(config).stem, start, features, device, threads, resume)
     weights = train_enhancer(order, say=lambda line: None if quiet else click.echo(line))
     if not quiet:
         click.echo(f"weights: {weights}")
