@@ -15,10 +15,11 @@ from .evaluate_pictures import SCALE, PictureSet, by_tier, enlarged, read_pair
 
 _CELL_PX = 224
 _GAP_PX = 6
-_LABEL_PX = 132
+_MARGIN_PX = 8
 _HEAD_PX = 24
 _MOST_COLUMNS = 8
 _INK = (32, 32, 32)
+_FONT, _SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 
 
 def contact_sheet(chosen: PictureSet, tiers: Sequence[Enhancer]) -> Picture:
@@ -40,16 +41,17 @@ def lay_out(rows: Mapping[str, Sequence[Bytes]], names: Sequence[str]) -> Bytes:
     A `|` in a row's label begins a new line.
     """
     step = _CELL_PX + _GAP_PX
-    height, width = _HEAD_PX + len(rows) * step, _LABEL_PX + len(names) * step
+    margin = 2 * _MARGIN_PX + max(_width(words) for label in rows for words in label.split("|"))
+    height, width = _HEAD_PX + len(rows) * step, margin + len(names) * step
     sheet = np.full((height, width, 3), 255, np.uint8)
     for column, name in enumerate(names):
-        _write(sheet, name, x=_LABEL_PX + column * step, y=_HEAD_PX - 8)
+        _write(sheet, name, x=margin + column * step, y=_HEAD_PX - 8)
     for row, (label, pictures) in enumerate(rows.items()):
         top = _HEAD_PX + row * step
         for line, words in enumerate(label.split("|")):
-            _write(sheet, words, x=8, y=top + _CELL_PX // 2 + 20 * line)
+            _write(sheet, words, x=_MARGIN_PX, y=top + _CELL_PX // 2 + 20 * line)
         for column, picture in enumerate(pictures):
-            part, left = _middle(picture), _LABEL_PX + column * step
+            part, left = _middle(picture), margin + column * step
             sheet[top : top + part.shape[0], left : left + part.shape[1]] = part
     return sheet
 
@@ -61,5 +63,12 @@ def _middle(picture: Bytes) -> Bytes:
 
 
 def _write(sheet: Bytes, text: str, *, x: int, y: int) -> None:
-    plain = text.encode("ascii", "replace").decode()  # OpenCV's letters go no further
-    cv2.putText(sheet, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
+    cv2.putText(sheet, _plain(text), (x, y), _FONT, _SIZE, _INK, 1, cv2.LINE_AA)
+
+
+def _width(text: str) -> int:
+    return int(cv2.getTextSize(_plain(text), _FONT, _SIZE, 1)[0][0])
+
+
+def _plain(text: str) -> str:
+    return text.encode("ascii", "replace").decode()  # OpenCV's letters go no further

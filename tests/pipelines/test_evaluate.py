@@ -16,6 +16,7 @@ from deepclarity.models.detectors import load_detector
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.metrics import Bytes, luma_of, psnr
 from deepclarity.models.verdict import Plane
+from deepclarity.pipelines.contact_sheet import lay_out
 from deepclarity.pipelines.evaluate import find_clips, find_sets
 from deepclarity.pipelines.evaluate_pictures import (
     PictureSet,
@@ -208,3 +209,13 @@ def test_pictures_that_are_not_four_to_one_are_refused(data: Path) -> None:
     write_picture(small, Picture(np.zeros((30, 40, 3), np.uint8)))
     with pytest.raises(SourceError, match="160x128 and 40x30"):
         list(standard(find_sets(data), [], lpips=None, tell=say_nothing))
+
+
+def test_a_contact_sheet_leaves_room_for_the_longest_label() -> None:
+    dark = np.zeros((64, 64, 3), np.uint8)
+    short = lay_out({"input": [dark, dark]}, ["a", "b"])
+    long = lay_out({"input": [dark, dark], "output|a-tier-with-a-very-long-name": [dark, dark]}, ["a", "b"])
+    assert long.shape[1] > short.shape[1] + 100
+    margin = long.shape[1] - 2 * 230
+    assert (long[30:60, :margin] > 30).all(axis=(1, 2)).any()
+    assert not long[24 : 24 + 64, margin : margin + 64].any()
