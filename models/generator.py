@@ -190,6 +190,13 @@ def check_shapes(net: Generator, tensors: Mapping[str, NDArray[np.float32]], *, 
         raise WeightsError(f"{name}: weights do not fit their architecture, first at '{wrong[0]}'")
 
 
+def check_finite(tensors: Mapping[str, NDArray[np.float32]], *, name: str) -> None:
+    """Raise `WeightsError` where a number is NaN or infinite."""
+    for key in sorted(tensors):
+        if not np.isfinite(tensors[key]).all():
+            raise WeightsError(f"{name}: '{key}' holds numbers that are not finite; train again, or take other weights")
+
+
 def bilinear_kernel(scale: int, *, fold: int) -> NDArray[np.float32]:
     """Bilinear enlargement as a convolution: ((fold·scale)², 1, 3·fold, 3·fold), stride `fold`.
 

@@ -139,7 +139,11 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 def find_clips(data: Path, wanted: Sequence[str] = ()) -> list[Path]:
     """The videos directly in a folder `clips` at or below `data` whose names hold one of `wanted`."""
-    folders = [folder for folder in (data, *sorted(data.rglob("clips"))) if folder.resolve().name == "clips"]
+    folders = [
+        folder
+        for folder in (data, *sorted(data.rglob("clips")))
+        if folder.resolve().name == "clips" and folder.is_dir()
+    ]
     clips = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEOS]
     if not clips:
         raise SourceError(f"{data}: no folder 'clips' with videos below it. Add one, or choose another --protocol.")

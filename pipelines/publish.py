@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -16,12 +17,13 @@ from pathlib import Path
 
 import safetensors.numpy
 
-from deepclarity.errors import DeepClarityError, OutputError
-from deepclarity.models.generator import Tensors, check_shapes
+from deepclarity.errors import DeepClarityError, UsageError
+from deepclarity.models.generator import Tensors, check_finite, check_shapes
 from deepclarity.models.train.calibrate import int8_ranges
 from deepclarity.models.train.pairs import Bytes
 from deepclarity.models.train.recipe import Recipe, parse_recipe
 from deepclarity.models.weights import Record, read_manifest, read_tensors
+from deepclarity.whole import write_whole
 
 from .degrade import PhotoStock, read_photo, split_photos
 from .train_enhancer import RECIPE, WEIGHTS, recipe_text
@@ -35,7 +37,12 @@ def publish(
 ) -> Record:
     """Write `name` into `folder`. `pictures`: small luma that 8-bit inference is calibrated on; `words`: the record's
     `trained_on`, `measured` and `note`."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name in ("auto", "lanczos"):
+        raise UsageError(f"no name for weights: '{name}'. Use letters, digits, - and _; not auto, not lanczos.")
+    if odd := next((key for key, word in words.items() if not word.isprintable()), None):
+        raise UsageError(f"--{odd.replace('_', '-')}: holds characters that cannot be printed. Leave them out.")
     check_shapes(recipe.net, tensors, name=name)
+    check_finite(tensors, name=name)
     content, net = safetensors.numpy.save(tensors), recipe.net
     record = Record(
         name=name,
@@ -52,10 +59,10 @@ def publish(
         **words,
     )
     records = read_manifest(folder) | {name: record}
-    text = _HEAD + "".join(_entry(records[key]) for key in sorted(records))
-    tomllib.loads(text)  # before anything is written
-    _replace(folder / record.file, content)
-    _replace(folder / "manifest.toml", text.encode())
+    manifest = (_HEAD + "".join(_entry(records[key]) for key in sorted(records))).encode()
+    tomllib.loads(manifest.decode())  # before anything is written
+    write_whole(folder / record.file, content)
+    write_whole(folder / "manifest.toml", manifest)
     return record
 
 
@@ -76,15 +83,6 @@ def _entry(record: Record) -> str:
 
 def _lines(record: Record, keys: Sequence[str]) -> list[str]:
     return [f"{key} = {json.dumps(getattr(record, key), ensure_ascii=False)}" for key in keys]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

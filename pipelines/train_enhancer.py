@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,12 +17,13 @@ import numpy as np
 import torch
 
 from deepclarity.errors import DeviceError, OutputError, SourceError, StageError, UsageError, did_you_mean
-from deepclarity.models.generator import Tensors
+from deepclarity.models.generator import Tensors, check_finite
 from deepclarity.models.train.enhancer import Losses, Run, export
 from deepclarity.models.train.measure import Task, enlarger, interpolation, mean_psnr, middle
 from deepclarity.models.train.pairs import Pair, Stock
 from deepclarity.models.train.recipe import Recipe, parse_recipe
 from deepclarity.models.weights import load_weights, read_tensors
+from deepclarity.whole import write_whole
 
 from .bicubic import reduce_bicubic
 from .degrade import Photo, PhotoStock, large_enough, pixelated_pair, read_photo, split_photos
@@ -35,6 +38,7 @@ CHECKPOINT, WEIGHTS, LOG, PLOT, RECIPE = (
     "progress.png",
     "recipe.toml",
 )
+LOCK = "running.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +73,14 @@ def train_enhancer(order: Order, *, say: Say) -> Path:
     elif (order.out / CHECKPOINT).exists():
         raise OutputError(f"{order.out}: holds a run already. Add --resume to go on with it, or choose another --out.")
     training, apart = split_photos(order.data, recipe.validation_photos)
-    say(f"{recipe.net.parameters:,} parameters on {device}; reading {len(training)} photos")
-    validation = validation_tasks([read_photo(path) for path in apart], recipe)
-    for task in validation:
-        cubic, lanczos = (mean_psnr(interpolation(m), task) for m in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
-        say(f"{task.name} x{task.scale}: bicubic {cubic:.3f} dB, lanczos {lanczos:.3f} dB")
-    stock = PhotoStock([read_photo(path) for path in training], recipe)
-    journal = _Journal(order.out, validation, say)
-    journal.begin(text, anew=not order.resume)
-    journal.keep(run, stock)
+    journal = _Journal(order.out, say)
+    with journal.begun(text, anew=not order.resume):
+        say(f"{recipe.net.parameters:,} parameters on {device}; reading {len(training)} photos")
+        journal.validation = validation_tasks([read_photo(path) for path in apart], recipe)
+        for task in journal.validation:
+            cubic, lanczos = (mean_psnr(interpolation(m), task) for m in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
+            say(f"{task.name} x{task.scale}: bicubic {cubic:.3f} dB, lanczos {lanczos:.3f} dB")
+        journal.keep(run, PhotoStock([read_photo(path) for path in training], recipe))
     return order.out / WEIGHTS
 
 
@@ -112,23 +115,29 @@ def validation_tasks(photos: Sequence[Photo], recipe: Recipe) -> list[Task]:
 class _Journal:
     """Steps, and from time to time a checkpoint, a validation, an export, a line in the log and a picture of it."""
 
-    def __init__(self, out: Path, validation: Sequence[Task], say: Say) -> None:
-        self._out, self._validation, self._say = out, validation, say
+    def __init__(self, out: Path, say: Say) -> None:
+        self._out, self._say = out, say
+        self.validation: Sequence[Task] = ()
 
-    def begin(self, recipe: str, *, anew: bool) -> None:
-        """Make the folder, and keep the recipe beside what it makes."""
+    @contextlib.contextmanager
+    def begun(self, recipe: str, *, anew: bool) -> Iterator[None]:
+        """The folder is ours, and the recipe lies beside what it makes; OutputError where another run has it."""
         try:
             self._out.mkdir(parents=True, exist_ok=True)
-            (self._out / RECIPE).write_text(recipe, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{self._out}: cannot be made ({error.strerror}). Choose another --out.") from error
+        with _locked(self._out / LOCK):
+            write_whole(self._out / RECIPE, recipe.encode())
             if anew:
                 (self._out / LOG).unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self._out}: cannot be written ({error.strerror or error})") from error
+            yield
 
     def keep(self, run: Run, stock: Stock) -> None:
         """Train to the last step."""
         recipe, chapter, shelf = run.recipe, -1, {}
         kept_s, losses = time.monotonic(), list[Losses]()
+        if run.step == recipe.steps:  # stopped between its last checkpoint and its weights
+            export(run.averaged(), self._out / WEIGHTS)
         while run.step < recipe.steps:
             if chapter != run.step // recipe.renew_steps:
                 chapter = run.step // recipe.renew_steps
@@ -148,26 +157,52 @@ class _Journal:
             )
         entry: dict[str, float] = {"step": run.step, "steps_per_s": round(len(losses) / took_s, 2)}
         entry |= {key: round(value, 6) for key, value in means.items()} | self._scores(run, tensors)
-        try:
-            run.save(self._out / CHECKPOINT)
-            export(tensors, self._out / WEIGHTS)
-            with (self._out / LOG).open("a", encoding="utf-8") as log:
-                log.write(json.dumps(entry) + "\n")
-            series = self._series()
-        except OSError as error:
-            raise OutputError(f"{self._out}: cannot be written ({error.strerror or error})") from error
-        plot(series, self._out / PLOT, title=f"{run.recipe.family}, step {run.step} of {run.recipe.steps}")
+        entries = [*self._entries(before=run.step), entry]
+        title = f"{run.recipe.family}, step {run.step} of {run.recipe.steps}"
+        export(tensors, self._out / WEIGHTS)
+        write_whole(self._out / LOG, "".join(json.dumps(line) + "\n" for line in entries).encode())
+        plot(_series(entries), self._out / PLOT, title=title)
+        run.save(self._out / CHECKPOINT)
         left_s = (run.recipe.steps - run.step) * took_s / len(losses)
         self._say("  ".join(f"{key} {value}" for key, value in entry.items()) + f"  left {left_s / 60:.0f} min")
 
     def _scores(self, run: Run, tensors: Tensors) -> dict[str, float]:
         enlarge = enlarger(run.recipe.net, tensors)
-        return {f"{task.name}_db": round(mean_psnr(enlarge, task), 3) for task in self._validation}
+        return {f"{task.name}_db": round(mean_psnr(enlarge, task), 3) for task in self.validation}
 
-    def _series(self) -> list[Series]:
-        entries = [json.loads(line) for line in (self._out / LOG).read_text(encoding="utf-8").splitlines()]
-        names = [key for key in entries[-1] if key not in ("step", "steps_per_s")]
-        return [Series(name, [(e["step"], e[name]) for e in entries if name in e]) for name in names]
+    def _entries(self, *, before: int) -> list[dict[str, float]]:
+        """What the log holds of the steps `before`; a line that cannot be read is left out."""
+        entries = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self._out / LOG).read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError, TypeError, KeyError):
+                    entry = json.loads(line)
+                    if entry["step"] < before:
+                        entries.append(entry)
+        return entries
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold `path` for this process; OutputError while another holds it. Windows goes without."""
+    try:
+        with path.open("a") as handle:
+            if sys.platform != "win32":
+                import fcntl
+
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+    except BlockingIOError as error:
+        raise OutputError(f"{path.parent}: another run is writing there. Choose another --out.") from error
+
+
+def _series(entries: Sequence[dict[str, float]]) -> list[Series]:
+    names = [key for key in entries[-1] if key not in ("step", "steps_per_s")]
+    return [Series(name, [(e["step"], e[name]) for e in entries if name in e]) for name in names]
 
 
 def _means(losses: Sequence[Losses]) -> dict[str, float]:
@@ -198,5 +233,6 @@ def _start(order: Order, recipe: Recipe) -> Tensors | None:
     odd += [name for name in wanted.keys() & tensors.keys() if tensors[name].shape != wanted[name]]
     if odd:
         raise SourceError(f"{where}: weights of another architecture than the recipe's, first at '{min(odd)}'")
+    check_finite(tensors, name=where)
     blank = {name: np.zeros(shape, np.float32) for name, shape in wanted.items()}
     return blank | {name: value for name, value in tensors.items() if name in wanted}

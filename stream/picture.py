@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepclarity.errors import OutputError, SourceError, UsageError
+from deepclarity.whole import write_whole
 
 from . import faults
 from .frame import Plane, Planes
@@ -102,11 +102,4 @@ def write_picture(path: Path, picture: Picture) -> None:
     done, data = cv2.imencodeWithMetadata(path.suffix, pixels, kinds, chunks, flags)
     if not done:
         raise OutputError(f"{path}: cannot be encoded. Choose another format with -o.")
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        data.tofile(partial)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}. Choose another place.") from error
+    write_whole(path, data.tobytes())

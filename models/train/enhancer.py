@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from deepclarity.errors import SourceError, UsageError
 from deepclarity.models.backends.plane import first_line
 from deepclarity.models.generator import Tensors, untrained
+from deepclarity.whole import write_whole
 
 from .adversary import Discriminator, discriminator_loss, generator_loss
 from .losses import Perceptual, charbonnier, squared
@@ -97,23 +100,22 @@ class Run:
         state["network"] = self.network.state_dict()
         state["optimisers"] = [optimiser.state_dict() for optimiser in self._optimisers]
         state["opponent"] = self._opponent.state() if self._opponent else None
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(path, content.getvalue())
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint that `save` wrote for the same recipe; SourceError names what differs."""
         try:
-            # On the CPU: Adam's step counters must stay there, or each would be waited for in every step.
-            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-            if differs := _first_difference(state["recipe"], asdict(self.recipe)):
-                raise SourceError(
-                    f"{path}: was begun with another {differs}. Begin without --resume, in another --out."
-                )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's thoughts about a file that is none of its own
+                # On the CPU: Adam's step counters must stay there, or each would be waited for in every step.
+                state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+            self._check_state(state, path)
             self.network.load_state_dict(state["network"])
             for optimiser, kept in zip(self._optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(kept)
-            self._average = {key: value.to(self.device) for key, value in state["average"].items()}
+            self._average = {key: state["average"][key].to(self.device) for key in self._average}
             self.step = state["step"]
             if self._opponent is not None:
                 self._opponent.restore(state["opponent"])
@@ -121,8 +123,23 @@ class Run:
             raise
         except FileNotFoundError as error:
             raise SourceError(f"{path}: no checkpoint there to go on from. Begin without --resume.") from error
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError, pickle.UnpicklingError) as error:
-            raise SourceError(f"{path}: not a checkpoint that can be used ({first_line(error)})") from error
+        except pickle.UnpicklingError as error:
+            raise SourceError(
+                f"{path}: not a checkpoint that can be used; begin without --resume, elsewhere"
+            ) from error
+        except (OSError, RuntimeError, LookupError, AttributeError, ValueError, EOFError, TypeError) as error:
+            reason = first_line(error)
+            raise SourceError(
+                f"{path}: not a checkpoint that can be used ({reason}); begin without --resume, elsewhere"
+            ) from error
+
+    def _check_state(self, state: Mapping[str, Any], path: Path) -> None:
+        if differs := _first_difference(state["recipe"], asdict(self.recipe)):
+            raise SourceError(f"{path}: was begun with another {differs}. Begin without --resume, in another --out.")
+        if not isinstance(state["step"], int) or not 0 <= state["step"] <= self.recipe.steps:
+            raise SourceError(
+                f"{path}: step {state['step']} is none of this recipe's. Begin without --resume, elsewhere."
+            )
 
     def _new_network(self, tensors: Mapping[str, NDArray[np.float32]], dtype: torch.dtype) -> TrainingNetwork:
         recipe = self.recipe
@@ -191,9 +208,7 @@ class _Opponent:
 
 def export(tensors: Tensors, path: Path) -> None:
     """Write weights as safetensors, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(safetensors.numpy.save(tensors))
-    partial.replace(path)
+    write_whole(path, safetensors.numpy.save(tensors))
 
 
 def _descend(optimisers: Sequence[torch.optim.Optimizer], network: nn.Module, loss: Tensor, share: float) -> None:

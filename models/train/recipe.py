@@ -110,16 +110,18 @@ def _check_words(recipe: Recipe, where: str) -> None:
     if recipe.scales != tuple(sorted(set(recipe.scales))) or not set(recipe.scales) <= {2, 3, 4}:
         raise UsageError(f"{where}: 'scales' must be some of 2, 3, 4, ascending, not {list(recipe.scales)}")
     shares = recipe.scale_shares
-    if len(shares) != len(recipe.scales) or abs(sum(shares) - 1) > 1e-9 or min(shares, default=0) <= 0:
+    if len(shares) != len(recipe.scales) or not abs(sum(shares) - 1) <= 1e-9 or not min(shares, default=0) > 0:
         raise UsageError(f"{where}: 'scale_shares' needs one share a scale, each above 0 and 1 together")
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("blocks", "channels", "steps", "batch", "validation_photos", "renew_steps"), (1, 10**9)),
+    **dict.fromkeys(("steps", "batch", "validation_photos", "renew_steps"), (1, 10**9)),
     **dict.fromkeys(("pixelated_share", "coded_share", "noise_share", "ema_decay"), (0, 1)),
     **dict.fromkeys(("learning_rate", "muon_learning_rate", "discriminator_learning_rate"), (0, 1)),
     **dict.fromkeys(("pixel_weight", "perceptual_weight", "adversarial_weight", "noise_levels"), (0, 1000)),
     **dict.fromkeys(("warmup_steps", "seed"), (0, 10**9)),
+    "blocks": (1, 256),
+    "channels": (1, 1024),
     "fold": (1, 2),
     "widening": (0, 8),
     "patch_px": (8, 512),

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepclarity.errors import WeightsError
+from deepclarity.errors import UsageError, WeightsError
 from deepclarity.models.generator import untrained
 from deepclarity.models.train.enhancer import export
 from deepclarity.models.weights import load_weights, read_manifest
@@ -48,6 +48,22 @@ def test_words_of_any_kind_are_kept_as_they_are(tmp_path):
     note = 'the "fast" one, C:\\weights'
     publish(tmp_path, "tiny", tiny(), untrained(tiny().net), pictures=[], **{**WORDS, "note": note})
     assert read_manifest(tmp_path)["tiny"].note == note
+
+
+@pytest.mark.parametrize("name", ["a.b", "a b", "../out", "", "lanczos"])
+def test_names_that_would_spoil_the_manifest_are_refused(tmp_path, name):
+    (tmp_path / "manifest.toml").write_text("")
+    with pytest.raises(UsageError, match="no name for weights"):
+        publish(tmp_path, name, tiny(), untrained(tiny().net), pictures=[], **WORDS)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.toml"]
+
+
+@pytest.mark.parametrize("note", ["a\x7fb", "a\udcffb", "two\nlines"])
+def test_words_that_cannot_be_printed_are_refused_before_anything_is_written(tmp_path, note):
+    (tmp_path / "manifest.toml").write_text("")
+    with pytest.raises(UsageError, match="--note"):
+        publish(tmp_path, "tiny", tiny(), untrained(tiny().net), pictures=[], **{**WORDS, "note": note})
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.toml"]
 
 
 def test_a_run_is_published_from_its_folder(tmp_path: Path, capsys):

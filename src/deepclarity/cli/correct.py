@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
 import click
@@ -47,6 +48,8 @@ def correct(
     from deepclarity.pipelines.correct import side_by_side
     from deepclarity.stream.picture import read_picture, write_picture
 
+    if math.isnan(scale):
+        raise UsageError("--scale nan: not a number. Give one from 0.1 to 16.")
     if output is not None and len(images) > 1 and not output.is_dir():
         raise UsageError(f"{output}: not a folder. For several images, -o names a folder that exists.")
     targets = [target_of(image, output) for image in images]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepclarity.errors import OutputError, UsageError
+from deepclarity.errors import UsageError
+from deepclarity.whole import write_whole
 
 
 def check_targets(json_file: Path | None, picture: Path | None) -> None:
@@ -17,8 +19,12 @@ def check_targets(json_file: Path | None, picture: Path | None) -> None:
     for path in (json_file, picture):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{path.parent}: no such folder. Create it, or choose another place.")
-        if path is not None and path.is_dir():
-            raise UsageError(f"{path}: a folder. Name a file in it.")
+        if path is not None and path.exists() and not path.is_file():
+            raise UsageError(f"{path}: not a plain file. Name a file to write to.")
+        if path is not None and not os.access(path.parent, os.W_OK):
+            raise UsageError(f"{path.parent}: no permission to write there. Choose another place.")
+    if json_file is not None and picture is not None and json_file.resolve() == picture.resolve():
+        raise UsageError(f"{picture}: named for the numbers and for the picture. Name two files.")
     if picture is not None and picture.suffix.lower() not in PICTURES:
         known = ", ".join(sorted(PICTURES))
         raise UsageError(f"{picture}: cannot write '{picture.suffix}' pictures. Use one of {known}.")
@@ -35,10 +41,5 @@ def aligned(lines: Sequence[Sequence[str]], *, words: int = 2) -> Iterator[str]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write to a temporary name and rename; OutputError where that fails."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}. Choose another place.") from error
+    """Write whole or not at all; OutputError where that fails."""
+    write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

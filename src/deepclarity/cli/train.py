@@ -21,7 +21,7 @@ def train() -> None:
 @click.option("--start", type=click.Path(path_type=Path), help="Begin with these weights, a .safetensors file.")
 @click.option("--features", type=click.Path(path_type=Path), help="Folder of VGG16 features for perceptual recipes.")
 @click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where to train.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads. Default: as torch thinks best.")
+@click.option("--threads", type=click.IntRange(0, 1024), default=0, help="CPU threads. Default: as torch thinks best.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @options.quiet
 @options.debug
