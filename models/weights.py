@@ -76,7 +76,7 @@ def _tensors(content: bytes, name: str) -> Tensors:
     try:
         tensors = safetensors.numpy.load(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise WeightsError(f"{name} is not a usable safetensors file ({error})") from error
+        raise WeightsError(f"{name} is not a usable safetensors file of float32 or float16 ({error})") from error
     return {key: np.asarray(value, dtype=np.float32) for key, value in tensors.items()}
 
 

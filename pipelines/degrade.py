@@ -38,7 +38,7 @@ _SPEEDS = ("ultrafast", "superfast", "veryfast")
 def split_photos(folder: Path, validation: int) -> tuple[list[Path], list[Path]]:
     """The photos in `folder` for training and, spread evenly over the sorted names, for validation."""
     if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder. Name a folder of photos by --data.")
+        raise SourceError(f"{folder}: no such folder of photos. Name one by --data.")
     photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
     if len(photos) <= validation:
         raise SourceError(f"{folder}: {len(photos)} photos, {validation} of them wanted for validation; give more")

@@ -32,6 +32,7 @@ from .scores import Row, Scores, Tell, perceived
 SCALE = 4
 
 _BLOCK_PX = 4
+_SMALLEST_PX = 40
 _JPEG_QUALITY = 60
 
 Enlarge = Callable[[Bytes], Bytes]
@@ -71,7 +72,7 @@ def pictures(
     for chosen in sets:
         tell(f"pictures: {chosen.name}, {len(chosen.pairs)} pictures")
         for large_file, _ in chosen.pairs:
-            truth = read_rgb(large_file)
+            truth = _large_enough(read_rgb(large_file), large_file)
             truth = truth[: truth.shape[0] // _BLOCK_PX * _BLOCK_PX, : truth.shape[1] // _BLOCK_PX * _BLOCK_PX]
             broken = Picture(jpeg_pixels(pixelate(truth, block_px=_BLOCK_PX)[..., ::-1], _JPEG_QUALITY))
             outcomes: dict[str, Picture] = {"as is": broken}
@@ -125,7 +126,16 @@ def read_pair(pair: tuple[Path, Path]) -> tuple[Bytes, Bytes]:
     if large.shape[:2] != (small.shape[0] * SCALE, small.shape[1] * SCALE):
         sizes = " and ".join(f"{rgb.shape[1]}x{rgb.shape[0]}" for rgb in (large, small))
         raise SourceError(f"{pair[0]}: {sizes} pixels in hr/ and lr_x4/ are not 4 to 1. Replace one of the two.")
-    return large, small
+    return _large_enough(large, pair[0]), small
+
+
+def _large_enough(rgb: Bytes, path: Path) -> Bytes:
+    height, width = rgb.shape[:2]
+    if min(height, width) < _SMALLEST_PX:
+        raise SourceError(
+            f"{path}: {width}x{height} pixels are too few to measure; {_SMALLEST_PX} each way are needed. Take it out."
+        )
+    return rgb
 
 
 def read_rgb(path: Path) -> Bytes:

@@ -96,6 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     words = {key: getattr(chosen, key) for key in ("trained_on", "measured", "note")}
     try:
+        for folder, file in ((chosen.run, RECIPE), (chosen.folder, "manifest.toml")):
+            if not (folder / file).is_file():
+                raise UsageError(f"{folder}: has no {file}. Name the folder of a run, and one of weights by --folder.")
         kept = str(chosen.run / RECIPE)
         recipe, tensors = parse_recipe(recipe_text(kept), where=kept), read_tensors(chosen.run / WEIGHTS)
         pictures = _pictures(chosen.data, recipe)

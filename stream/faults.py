@@ -29,7 +29,7 @@ def check_readable(path: Path) -> None:
         raise SourceError(f"{path}: an address, not a file. Save the stream to a file first.")
     try:
         if path.is_dir():
-            raise SourceError(f"{path}: a directory, not a video. Name a file in it.")
+            raise SourceError(f"{path}: a directory, not a file. Name a file in it.")
         if not path.exists():
             raise SourceError(f"{path}: no such file. Check the name.")
         if not path.is_file():

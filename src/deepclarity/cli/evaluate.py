@@ -49,7 +49,7 @@ def evaluate() -> None:
 @click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where the networks run.")
 @click.option("--frames", type=click.IntRange(2, 250), default=12, help="Frames of each clip. Default: 12.")
 @click.option("--clips", multiple=True, metavar="NAME", help="Only clips whose names hold this. May be repeated.")
-@options.quiet
+@click.option("-q", "--quiet", is_flag=True, help="Do not tell how far it is.")
 @options.debug
 def enhancer(
     data: Path,

@@ -35,7 +35,7 @@ _ABOUT = {
 @click.option("--pixel-art-counts", is_flag=True, help="Pixel art is to be called pixelated.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write every number.")
 @click.option("--picture", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the ROC curves.")
-@options.quiet
+@click.option("-q", "--quiet", is_flag=True, help="Do not tell how far it is.")
 @options.debug
 def detector(
     data: Path,
