@@ -29,7 +29,7 @@ def models(as_json: bool) -> None:
     for model in (model for model in found if model.kind == "enhancer"):
         scales = "×" + "/".join(map(str, model.scales))
         size = f"{model.parameters:,} parameters, {model.bytes / 1024:.0f} KiB" if model.bytes else "no weights"
-        click.echo(f"  {model.name:<24} {scales:<10} {size:<32} {model.note}")
+        click.echo(f"  {model.name:<27} {scales:<10} {size:<32} {model.note}")
     click.echo("Detectors (--method)")
     for name in DETECTORS:
         click.echo(f"  {name}")
