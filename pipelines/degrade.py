@@ -54,7 +54,7 @@ def read_photo(path: Path) -> Photo:
     height, width = (side // _SIDES * _SIDES for side in pixels.shape[:2])
     if not height or not width:
         raise SourceError(f"{path}: smaller than {_SIDES} pixels; remove it from the photos")
-    return _planes_of(np.ascontiguousarray(pixels[:height, :width]))
+    return planes_of(np.ascontiguousarray(pixels[:height, :width]))
 
 
 def large_enough(photos: Sequence[Photo], recipe: Recipe) -> list[Photo]:
@@ -185,7 +185,7 @@ def jpeg(frame: Photo, quality: int) -> Photo:
     """`frame` after JPEG compression in 4:2:0."""
     height, width = frame[0].shape
     stacked = np.concatenate([plane.reshape(-1) for plane in frame]).reshape(height * 3 // 2, width)
-    return _planes_of(jpeg_pixels(_bytes(cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420)), quality))
+    return planes_of(jpeg_pixels(_bytes(cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420)), quality))
 
 
 def jpeg_pixels(pixels: Bytes, quality: int) -> Bytes:
@@ -198,15 +198,12 @@ def jpeg_pixels(pixels: Bytes, quality: int) -> Bytes:
     return _bytes(decoded)
 
 
-def _planes_of(pixels: Bytes) -> Photo:
-    """BGR (h, w, 3) with even sides to planes."""
+def planes_of(pixels: Bytes) -> Photo:
+    """BGR (h, w, 3) with even sides as BT.601 studio-range planes, 4:2:0."""
     height, width = pixels.shape[:2]
     flat = _bytes(cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420)).reshape(-1)
-    luma, chroma = (
-        flat[: height * width].reshape(height, width),
-        flat[height * width :].reshape(2, height // 2, width // 2),
-    )
-    return luma, chroma[0], chroma[1]
+    luma, chroma = flat[: height * width], flat[height * width :].reshape(2, height // 2, width // 2)
+    return luma.reshape(height, width), chroma[0], chroma[1]
 
 
 def _views(photo: Photo) -> list[Photo]:

@@ -112,14 +112,6 @@ class Material:
         return [self._read(self.photos[int(i)]) for i in rng.integers(0, len(self.photos), _CANDIDATES)]
 
 
-def planes_of(pixels: Bytes) -> Photo:
-    """BGR (h, w, 3) with even sides as BT.601 studio-range planes, 4:2:0."""
-    height, width = pixels.shape[:2]
-    flat = cast(Bytes, cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420)).reshape(-1)
-    luma, chroma = flat[: height * width], flat[height * width :].reshape(2, height // 2, width // 2)
-    return luma.reshape(height, width), chroma[0], chroma[1]
-
-
 def resized(photo: Photo, width: int, height: int, how: int) -> Photo:
     """`photo` at an even size by one of OpenCV's interpolations."""
     sizes = ((width, height), (width // 2, height // 2), (width // 2, height // 2))

@@ -12,9 +12,9 @@ import numpy as np
 from deepclarity.models.train.pairs import Bytes
 from deepclarity.models.verdict import Kind
 
-from .degrade import Photo, jpeg
+from .degrade import Photo, jpeg, planes_of
 from .sightings_drawn import GRIDS, bars, pixel_art, screen
-from .sightings_material import Material, part, planes_of, resized
+from .sightings_material import Material, part, resized
 from .sightings_positive import mosaic, views
 from .sightings_wear import Plan, Take
 
