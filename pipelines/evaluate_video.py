@@ -34,6 +34,8 @@ CRFS = (None, 23, 28, 35)
 
 _LARGEST = (640, 360)
 _SMALLEST_PX = 64
+_BLANK_LEVELS = 2.0
+"""Spread of luma below which a picture shows nothing."""
 _SPEED = "medium"
 
 _log = logging.getLogger(__name__)
@@ -156,6 +158,8 @@ def _read(path: Path, count: int) -> _Clip:
                 break
         if not kept:
             raise SourceError(f"{path}: not one frame can be decoded.")
+        if max(float(planes[0].std()) for planes in kept) < _BLANK_LEVELS:
+            raise SourceError(f"{path}: the frames that would be evaluated are blank: every method is perfect on them.")
         if len({planes[0].shape for planes in kept}) > 1:
             raise SourceError(f"{path}: its pictures change their size; that is not evaluated.")
         return _Clip(path.name, list(kept), source.planar, info.colour)

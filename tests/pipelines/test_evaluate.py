@@ -27,6 +27,7 @@ from deepclarity.pipelines.evaluate_pictures import (
 )
 from deepclarity.pipelines.evaluate_video import video
 from deepclarity.pipelines.scores import Row, Scores, means, missed
+from deepclarity.stream.clip import write_clip
 from deepclarity.stream.picture import Picture, read_picture, write_picture
 from tests.clips import refused
 from tests.conftest import MakeClip, Rgb
@@ -158,6 +159,14 @@ def test_pixelated_video_is_repaired_and_a_torn_clip_left_out(clips: Path, capsy
     assert len(found["psnr_y"]) == 5 * 4
     assert found["psnr_y"]["×4 uncoded"]["lanczos"] > found["psnr_y"]["×4 uncoded"]["as is"]
     assert found["psnr_y"]["×2 uncoded"]["as is"] > found["psnr_y"]["×2 crf 35"]["as is"]
+
+
+def test_a_blank_clip_on_which_every_method_is_perfect_is_left_out(clips: Path, capsys: Capture) -> None:
+    write_clip(clips / "clips" / "white.mp4", [np.full((96, 128, 3), 230, np.uint8)] * 4)
+    out = clips / "out.json"
+    assert run([*COMMAND, str(clips), "--protocol", "video", "--frames", "2", "--json", str(out)]) == 0
+    assert "white.mp4: the frames that would be evaluated are blank" in capsys.readouterr().err
+    assert not any(row["item"] == "white.mp4" for row in json.loads(out.read_text())["rows"])
 
 
 def test_clips_are_chosen_by_a_part_of_their_names(clips: Path) -> None:
