@@ -24,8 +24,9 @@ from machine import describe
 from openvino import opset13 as ops
 
 from deepclarity.errors import DeepClarityError
+from deepclarity.models.backends.openvino_cpu import OpenVinoGenerator
 from deepclarity.models.load import available_models, generator_of, load_enhancer
-from deepclarity.models.weights import read_manifest
+from deepclarity.models.weights import load_weights, read_manifest
 from deepclarity.pipelines.restore import restore
 from deepclarity.stream.frame import Planes
 
@@ -82,6 +83,18 @@ def tiers(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
                 return restore(planes, enhancer=enhancer, blocks=None, size=LARGE, max_value=255)  # type: ignore[arg-type]
 
             yield Entrant(model.name, enhancer.backend, run, gmac)
+
+
+def without_int8(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
+    """What `turbo` would do in the processor's own floating point."""
+    record, tensors = load_weights("turbo")
+    net = generator_of(record)
+    enhancer = open_until.enter_context(contextlib.closing(OpenVinoGenerator(net, tensors, name="turbo")))
+
+    def run(planes: Planes) -> object:
+        return restore(planes, enhancer=enhancer, blocks=None, size=LARGE, max_value=255)
+
+    yield Entrant("turbo", enhancer.backend, run, net.products(4) * SMALL[0] * SMALL[1] / 1e9)
 
 
 def fsrcnn(model: Path | None) -> Iterator[Entrant]:
@@ -166,7 +179,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with contextlib.ExitStack() as stack:
         baseline = Entrant("bicubic", "opencv", interpolated)
-        *rows, ceiling = compare([baseline, *fsrcnn(chosen.fsrcnn), *tiers(stack)], chosen.rounds)
+        *rows, ceiling = compare([baseline, *fsrcnn(chosen.fsrcnn), *tiers(stack), *without_int8(stack)], chosen.rounds)
     result = {
         "claim": "480x270 to 1920x1080, luma and chroma, one frame at a time",
         "machine": describe(),
