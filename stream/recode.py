@@ -23,6 +23,7 @@ _DECODERS = {"av1": "libdav1d"}
 """Where FFmpeg's own decoder of the codec's name only drives hardware."""
 
 _RATE = 25
+_MACROBLOCK = 16
 
 _VPX_SPEED = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "faster": 6, "fast": 5, "medium": 4}
 _SVT_PRESET = {"ultrafast": 11, "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7}
@@ -41,7 +42,7 @@ def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "very
     if codec not in ENCODERS:
         raise UsageError(f"no codec called '{codec}' to recode with; {did_you_mean(codec, ENCODERS)}")
     try:
-        options = {"crf": str(crf), **_options(codec, speed)}
+        options = {"crf": str(crf), **_options(codec, speed, frames[0][0].shape[1])}
         decoded = list(_decoded(frames, ENCODERS[codec], _DECODERS.get(codec, codec), options))
     except av.error.FFmpegError as error:
         raise StageError(f"{codec} could not code frames at CRF {crf}: {error.strerror}") from error
@@ -50,15 +51,18 @@ def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "very
     return decoded
 
 
-def _options(codec: str, speed: str) -> dict[str, str]:
+def _options(codec: str, speed: str, width: int) -> dict[str, str]:
     """What the encoder of `codec` is told besides its rate factor, one thread and silence included."""
     if codec == "vp9":
         return {"b": "0", "deadline": "realtime", "cpu-used": str(_VPX_SPEED.get(speed, 4)), "lag-in-frames": "0"}
     if codec == "av1":
         os.environ.setdefault("SVT_LOG", "0")  # or SVT-AV1 prints its life story on stderr
         return {"preset": str(_SVT_PRESET.get(speed, 7)), "svtav1-params": "lp=1"}
-    quiet = {"x265-params": "log-level=none:pools=none:frame-threads=1"} if codec == "hevc" else {}
-    return {"preset": speed, **quiet}
+    if codec == "hevc":
+        return {"preset": speed, "x265-params": "log-level=none:pools=none:frame-threads=1"}
+    # x264's macroblock tree reads memory it never wrote where a row holds an odd number of macroblocks
+    odd = -(-width // _MACROBLOCK) % 2
+    return {"preset": speed, **({"x264-params": "mbtree=0"} if odd else {})}
 
 
 def _decoded(frames: Sequence[Planes], encoder: str, decoder: str, options: dict[str, str]) -> Iterator[Planes]:

@@ -51,11 +51,18 @@ def test_a_higher_rate_factor_does_more_damage(codec: str) -> None:
     assert all(one > other for one, other in zip(closeness(codec, 20), closeness(codec, 45), strict=True))
 
 
+def coded_again(codec: str, size: int) -> bytes:
+    """What `codec` makes of the same frames, in memory that holds something else each time."""
+    random = np.random.default_rng()
+    noise = [random.integers(0, 255, int(length), np.uint8) for length in random.integers(1_000, 300_000, 20)]
+    noise.clear()
+    return b"".join(plane.tobytes() for planes in recode(moving(3, size), codec=codec, crf=34) for plane in planes)
+
+
+@pytest.mark.parametrize("size", [128, 144])  # an even and an odd number of macroblocks a row
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_the_same_frames_are_coded_alike(codec: str) -> None:
-    for one, other in zip(recode(moving(), codec=codec, crf=34), recode(moving(), codec=codec, crf=34), strict=True):
-        for plane, again in zip(one, other, strict=True):
-            np.testing.assert_array_equal(plane, again)
+def test_the_same_frames_are_coded_alike(codec: str, size: int) -> None:
+    assert len({coded_again(codec, size) for _ in range(12)}) == 1
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
