@@ -11,7 +11,7 @@ import numpy as np
 from deepclarity.models.train.pairs import Bytes
 from deepclarity.models.verdict import Blocks
 
-from .sightings_positive import enlarged_index
+from .sightings_index import enlarged_index
 
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX)
 _SYLLABLES = ("ka", "lo", "mer", "in", "sta", "tion", "ve", "ru", "the", "of", "and", "ing", "pro", "42", "er", "ob")
@@ -159,6 +159,27 @@ def pixel_art(rng: np.random.Generator, width: int, height: int) -> tuple[Bytes,
         figure = figure[: spot.shape[0], : spot.shape[1]]
         spot[figure > 0] = np.array(palette, np.uint8)[figure[figure > 0]]
     return np.ascontiguousarray(small[rows][:, columns]), Blocks(factor, factor)
+
+
+def cartoon(rng: np.random.Generator, width: int, height: int) -> Bytes:
+    """Shapes with soft shades and smooth outlines, as animated films have them."""
+    high, wide = 2 * height, 2 * width
+    ramp = np.linspace(0, 1, high, dtype=np.float32)[:, None, None]
+    sky, ground = (np.array(_colour(rng), np.float32) for _ in range(2))
+    canvas = np.repeat(sky + (ground - sky) * ramp, wide, axis=1)
+    for _ in range(int(rng.integers(15, 60))):
+        mask = np.zeros((high, wide), np.uint8)
+        centre = int(rng.integers(wide)), int(rng.integers(high))
+        axes = tuple(int(high * v) for v in rng.uniform(0.02, 0.25, 2))
+        if rng.random() < 0.6:
+            cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
+        else:
+            corners = np.array(centre) + rng.uniform(-1, 1, (int(rng.integers(3, 7)), 2)) * max(axes)
+            cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
+        shade = np.array(_colour(rng), np.float32) * (0.7 + 0.5 * np.linspace(0, 1, wide, dtype=np.float32)[:, None])
+        canvas = np.where(mask[..., None] > 0, shade[None], canvas)
+    small = cv2.resize(canvas.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+    return cast(Bytes, small)
 
 
 def bars(width: int, height: int) -> Bytes:

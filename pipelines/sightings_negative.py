@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from deepclarity.models.train.pairs import Bytes
 from deepclarity.models.verdict import Kind
+from deepclarity.stream.recode import recode
 
 from .degrade import Photo, jpeg, planes_of
 from .sightings_drawn import GRIDS, bars, pixel_art, screen
@@ -22,6 +24,7 @@ SOFT_FACTORS = (1.5, 2.0, 2.5, 3.0, 4.0)
 
 _FILTERS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 _POOR_JPEG = (10, 30)
+_MPEG, _POOR_MPEG = 0.5, (10, 32)
 
 Make = Callable[[Material, Plan, np.random.Generator], Take]
 
@@ -59,6 +62,9 @@ def soft(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
 def blocky(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
     """The 8×8 grid of coarse JPEG and MPEG: in its place, moved by a crop, or resized with the picture."""
     width, height = plan.even
+    (own,) = rng.spawn(1)
+    if own.random() < _MPEG:
+        return _mpeg(material, plan, own)
     quality, stretch = int(rng.integers(_POOR_JPEG[0], _POOR_JPEG[1] + 1)), 1.0
     if rng.random() < 0.35:
         stretch = float(rng.uniform(1.1, 2.5))
@@ -70,6 +76,14 @@ def blocky(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
         frames.append(cut if stretch == 1 else resized(cut, width, height, cv2.INTER_CUBIC))
     word = "resized" if stretch > 1 else "moved" if left % 8 or top % 8 else "in place"
     return Take(frames, Kind.BLOCKY, cell={"class": "blocky", "grid": word})
+
+
+def _mpeg(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+    """MPEG-4 Part 2 or MPEG-2, coarse: neither has a filter that would smooth its blocks' edges."""
+    codec, quantiser = str(rng.choice(["mpeg4", "mpeg2video"])), int(rng.integers(*_POOR_MPEG))
+    frames = views(material, replace(plan, frames=max(2, plan.frames)), rng)
+    seen = cast(list[Photo], recode(frames, codec=codec, crf=quantiser))[-plan.frames :]
+    return Take(seen, Kind.BLOCKY, cell={"class": "blocky", "grid": codec})
 
 
 def _drawn(material: Material, plan: Plan, rng: np.random.Generator, *, draw: Callable[..., Bytes], name: str) -> Take:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil, floor
 
+import cv2
 import numpy as np
 
 from deepclarity.models.train.pairs import Bytes
 from deepclarity.models.verdict import Blocks, Kind
 
-from .degrade import Photo, jpeg
+from .degrade import Photo, jpeg, planes_of
 from .restore import Starts
-from .scene import pixelate
+from .scene import paint, pixelate
+from .sightings_drawn import cartoon, screen
+from .sightings_index import enlarged_index
 from .sightings_material import Material, part
 from .sightings_wear import Plan, Region, Take
 from .sightings_written import written_over
@@ -22,6 +26,8 @@ DRIFT_PX = 4
 """How far a picture gets from its place in three frames: codecs predict from one to the next."""
 _STRETCHES = (0.75, 4 / 3)
 _STRETCHED, _CODED_BEFORE, _ALIASED, _WRITTEN_BEFORE = 0.06, 0.2, 0.12, 0.12
+_DRAWN, _SURROUNDED = 0.16, 0.06
+_THUMBNAILS = 0.35
 _LEAST_LARGE = 0.45
 _SMALL = (0.01, 0.1)
 
@@ -80,6 +86,9 @@ def partly_pixelated(material: Material, plan: Plan, factor: float, rng: np.rand
 def mosaic(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
     """A picture with a small region censored by blocks that begin at the region's corner."""
     width, height = plan.even
+    (own,) = rng.spawn(1)
+    if own.random() < _THUMBNAILS:
+        return _thumbnails(material, plan, own)
     share, aspect = float(rng.uniform(*_SMALL)), float(np.exp(rng.uniform(-0.5, 0.5)))
     wide = min(0.5, (share * aspect) ** 0.5)
     region = _placed(rng, width, height, wide, min(0.5, share / wide), margin=0.2)
@@ -89,11 +98,21 @@ def mosaic(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
     return Take(frames, Kind.MOSAIC, blocks, region, {"class": "mosaic", "block": f"{size}"})
 
 
-def enlarged_index(length: int, factor: float, phase: float) -> Starts:
-    """For every sample of `length`, which small sample it repeats, from 0; blocks begin at phase + k * factor."""
-    block: Starts = np.floor((np.arange(length) + 0.5 - phase) / factor).astype(np.intp)
-    block -= block[0]
-    return block
+def _thumbnails(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+    """A screen with a few small pictures on it, each enlarged from fewer pixels."""
+    width, height = plan.even
+    frame, factor = planes_of(screen(rng, width, height)), float(rng.choice(FACTORS[1:7]))
+    blocks = Blocks(factor, factor)
+    for _ in range(int(rng.integers(1, 5))):
+        share = float(rng.uniform(0.1, 0.2))
+        region = _placed(rng, width, height, share, share, margin=0.02)
+        small = part(material.telling_canvas(rng, region[2], region[3]), 0, 0, region[2], region[3])
+        whole = blocked(small, blocks, (0, 0, region[2], region[3]))
+        for plane, piece, ratio in zip(frame, whole, (1, 2, 2), strict=True):
+            left, top, wide, high = (side // ratio for side in region)
+            plane[top : top + high, left : left + wide] = piece[:high, :wide]
+    cell = {"class": "mosaic", "drawn": "thumbnails", "block": f"{factor:g}"}
+    return Take([frame] * plan.frames, Kind.MOSAIC, cell=cell)
 
 
 def blocked(photo: Photo, blocks: Blocks, region: Region) -> Photo:
@@ -129,7 +148,13 @@ def _natives(
     width, height = width + width % 2, height + height % 2
     wide, high = width + 2 * DRIFT_PX, height + 2 * DRIFT_PX
     extras: tuple[str, ...] = ()
-    if rng.random() < _ALIASED:
+    (own,) = rng.spawn(1)
+    share = own.random()
+    if share < _DRAWN:
+        canvas, extras = _drawn(own, wide, high), ("drawn",)
+    elif share < _DRAWN + _SURROUNDED:
+        canvas, extras = _surrounded(material.telling_canvas(own, wide, high), own), ("dark surround",)
+    elif rng.random() < _ALIASED:
         twice = material.telling_canvas(rng, 2 * wide, 2 * high)
         canvas = (twice[0][::2, ::2], twice[1][::2, ::2], twice[2][::2, ::2])
         extras = ("aliased",)
@@ -142,6 +167,48 @@ def _natives(
         quality = int(rng.integers(40, 91))
         frames, extras = [jpeg(frame, quality) for frame in frames], (*extras, "coded before")
     return frames, extras
+
+
+def _drawn(rng: np.random.Generator, width: int, height: int) -> Photo:
+    """A cartoon, the harbour of our own, or a screen; smooth, as those are that somebody made small."""
+    draw = rng.random()
+    if draw < 0.45:
+        return planes_of(cartoon(rng, width, height))
+    if draw < 0.7:
+        return planes_of(cv2.resize(screen(rng, 2 * width, 2 * height), (width, height), interpolation=cv2.INTER_AREA))  # type: ignore[arg-type]
+    whole = _harbour(int(rng.integers(4)))
+    size = float(rng.uniform(max(width / whole.shape[1], height / whole.shape[0]), 1.5))
+    wide, high = min(whole.shape[1], ceil(width / size)), min(whole.shape[0], ceil(height / size))
+    left, top = int(rng.integers(whole.shape[1] - wide + 1)), int(rng.integers(whole.shape[0] - high + 1))
+    how = cv2.INTER_AREA if size < 1 else cv2.INTER_CUBIC
+    return planes_of(cv2.resize(whole[top : top + high, left : left + wide], (width, height), interpolation=how))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=4)
+def _harbour(seed: int) -> Bytes:
+    return np.ascontiguousarray(paint(seed=seed)[..., ::-1])
+
+
+def _surrounded(photo: Photo, rng: np.random.Generator) -> Photo:
+    """What there is to see in a disc or a box, black around it."""
+    height, width = photo[0].shape
+    mask = np.zeros((height, width), np.uint8)
+    half = [max(4, int(side * float(rng.uniform(0.2, 0.42)))) for side in (width, height)]
+    centre = (
+        int(rng.integers(half[0], max(half[0] + 1, width - half[0]))),
+        int(rng.integers(half[1], max(half[1] + 1, height - half[1]))),
+    )
+    if rng.random() < 0.5:
+        cv2.ellipse(mask, centre, (half[0], half[1]), 0, 0, 360, 255, -1)
+    else:
+        corners = [(centre[0] + sign * half[0], centre[1] + sign * half[1]) for sign in (-1, 1)]
+        cv2.rectangle(mask, corners[0], corners[1], 255, -1)
+    masks = (mask, *[cv2.resize(mask, photo[1].shape[::-1], interpolation=cv2.INTER_NEAREST)] * 2)
+    luma, blue, red = (
+        np.where(shown > 0, plane, np.uint8(black))
+        for plane, shown, black in zip(photo, masks, (16, 128, 128), strict=True)
+    )
+    return luma, blue, red
 
 
 def _enlarged(native: Photo, luma: tuple[Starts, Starts], chroma: tuple[Starts, Starts]) -> Photo:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -16,8 +18,16 @@ from deepclarity.errors import StageError, UsageError, did_you_mean
 from .frame import Planes
 from .planes import picture_of, planes_of
 
-ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
+ENCODERS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+    "mpeg4": "mpeg4",
+    "mpeg2video": "mpeg2video",
+}
 """Codecs by their names, and what encodes them."""
+_LARGEST_QUANTISER = 31
 
 _DECODERS = {"av1": "libdav1d"}
 """Where FFmpeg's own decoder of the codec's name only drives hardware."""
@@ -34,7 +44,8 @@ def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "very
     """Encode 8-bit 4:2:0 `frames` at a constant rate factor and decode them again, as many, in order.
 
     `frames`: (luma (h, w), blue, red (h/2, w/2)) uint8, all of one size with even sides; `codec`: one of
-    `ENCODERS`; `crf`: 0..51 of h264 and hevc, 0..63 of vp9 and av1; `speed` in x264's words. One thread, so the
+    `ENCODERS`; `crf`: 0..51 of h264 and hevc, 0..63 of vp9 and av1, the
+    quantiser 2..31 of mpeg4 and mpeg2video, where more counts as 31; `speed` in x264's words. One thread, so the
     same input gives the same output.
     """
     if not frames:
@@ -42,8 +53,9 @@ def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "very
     if codec not in ENCODERS:
         raise UsageError(f"no codec called '{codec}' to recode with; {did_you_mean(codec, ENCODERS)}")
     try:
-        options = {"crf": str(crf), **_options(codec, speed, frames[0][0].shape[1])}
-        decoded = list(_decoded(frames, ENCODERS[codec], _DECODERS.get(codec, codec), options))
+        options = _options(codec, crf, speed, frames[0][0].shape[1])
+        with _priority_kept():
+            decoded = list(_decoded(frames, ENCODERS[codec], _DECODERS.get(codec, codec), options))
     except av.error.FFmpegError as error:
         raise StageError(f"{codec} could not code frames at CRF {crf}: {error.strerror}") from error
     if len(decoded) != len(frames):
@@ -51,8 +63,28 @@ def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "very
     return decoded
 
 
-def _options(codec: str, speed: str, width: int) -> dict[str, str]:
-    """What the encoder of `codec` is told besides its rate factor, one thread and silence included."""
+@contextlib.contextmanager
+def _priority_kept() -> Iterator[None]:
+    """SVT-AV1 makes the thread that opens it a real-time one where it may (root), which starves all other processes."""
+    if sys.platform != "linux":
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
+def _options(codec: str, crf: int, speed: str, width: int) -> dict[str, str]:
+    """What the encoder of `codec` is told, one thread and silence included."""
+    if codec.startswith("mpeg"):
+        quantiser = str(min(crf, _LARGEST_QUANTISER))
+        return {"qmin": quantiser, "qmax": quantiser, "b": "100000000"}
+    return {"crf": str(crf), **_manner(codec, speed, width)}
+
+
+def _manner(codec: str, speed: str, width: int) -> dict[str, str]:
     if codec == "vp9":
         return {"b": "0", "deadline": "realtime", "cpu-used": str(_VPX_SPEED.get(speed, 4)), "lag-in-frames": "0"}
     if codec == "av1":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from deepclarity.models.detectors.grid import Grid
 from deepclarity.models.verdict import Blocks, Kind
 from deepclarity.pipelines.sightings import Protocol, Sighting, Sightings
 from deepclarity.pipelines.sightings_material import Material, Split, find_material, part_of
-from deepclarity.pipelines.sightings_negative import combed, negatives
+from deepclarity.pipelines.sightings_negative import blocky, combed, negatives
 from deepclarity.pipelines.sightings_positive import FACTORS, mosaic, partly_pixelated, pixelated
-from deepclarity.pipelines.sightings_wear import CODECS, Plan
+from deepclarity.pipelines.sightings_wear import CODECS, Plan, Take
 from deepclarity.stream.picture import Picture, write_picture
 from tests.conftest import MakeClip, Rgb
 
@@ -214,3 +215,39 @@ def test_too_few_photos_are_told(tmp_path: Path, painting: Rgb) -> None:
         find_material(tmp_path, Split.TEST)
     with pytest.raises(SourceError, match="no such folder"):
         find_material(tmp_path / "nowhere", Split.TEST)
+
+
+def drawn_by(make: Callable[[int], Take], wanted: Callable[[Take], bool]) -> Take:
+    """The first of forty that is of the wanted sort."""
+    return next(take for take in map(make, range(40)) if wanted(take))
+
+
+@pytest.mark.parametrize("extra", ["drawn", "dark surround"])
+def test_drawings_and_pictures_in_the_dark_are_enlarged_like_photos(material: Material, extra: str) -> None:
+    take = drawn_by(
+        lambda seed: pixelated(material, Plan((320, 180)), 4, rng(seed)),
+        lambda take: extra in take.extras and "stretched" not in take.extras,
+    )
+    blocks = take.blocks
+    assert blocks is not None
+    assert (take.kind, len(edges(take.frames[0][0])) > 5) == (Kind.PIXELATED, True)
+    assert edges(take.frames[0][0]) <= lattice(320, 4, blocks.phase_x_px)
+
+
+def test_thumbnails_in_blocks_leave_most_of_a_screen_alone(material: Material) -> None:
+    take = drawn_by(
+        lambda seed: mosaic(material, Plan((640, 360)), rng(seed)),
+        lambda take: take.cell.get("drawn") == "thumbnails",
+    )
+    assert take.kind is Kind.MOSAIC
+    assert Grid()(take.frames[0][0]).kind is not Kind.PIXELATED
+
+
+def test_coarse_mpeg_leaves_steps_at_its_own_blocks(material: Material) -> None:
+    take = drawn_by(
+        lambda seed: blocky(material, Plan((320, 180)), rng(seed)),
+        lambda take: take.cell["grid"].startswith("mpeg"),
+    )
+    steps = np.abs(np.diff(take.frames[0][0].astype(int), axis=1)).mean(axis=0)
+    assert take.kind is Kind.BLOCKY
+    assert steps[7::8].mean() > 1.2 * steps.mean()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -75,3 +78,11 @@ def test_encoders_say_nothing(codec: str, capfd: pytest.CaptureFixture[str]) -> 
 def test_an_unknown_codec_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'h264'"):
         recode(moving(), codec="h263", crf=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how a thread is scheduled")
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_no_encoder_changes_how_the_thread_is_scheduled(codec: str) -> None:
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    recode(moving(1), codec=codec, crf=30)
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
