@@ -55,12 +55,23 @@ def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "very
     try:
         options = _options(codec, crf, speed, frames[0][0].shape[1])
         with _priority_kept():
-            decoded = list(_decoded(frames, ENCODERS[codec], _DECODERS.get(codec, codec), options))
+            decoded = _coded(frames, codec, options)
     except av.error.FFmpegError as error:
         raise StageError(f"{codec} could not code frames at CRF {crf}: {error.strerror}") from error
     if len(decoded) != len(frames):
         raise StageError(f"{codec} gave {len(decoded)} frames back of {len(frames)}")
     return decoded
+
+
+def _coded(frames: Sequence[Planes], codec: str, options: dict[str, str]) -> list[Planes]:
+    try:
+        return list(_decoded(frames, ENCODERS[codec], _DECODERS.get(codec, codec), options))
+    except av.error.InvalidDataError:
+        if codec != "av1":
+            raise
+    # SVT-AV1 writes what cannot be decoded for some drawn screens, though not without its tools for them
+    plain = {**options, "svtav1-params": f"{options['svtav1-params']}:scm=0"}
+    return list(_decoded(frames, ENCODERS[codec], _DECODERS[codec], plain))
 
 
 @contextlib.contextmanager
