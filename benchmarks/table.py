@@ -13,6 +13,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+QUIET = 0.97
+"""The share of a core below which something else ran there, too."""
 
 
 def corridor() -> str:
@@ -53,10 +55,47 @@ def enhancer() -> str:
     return "\n".join(lines)
 
 
+def detectors() -> str:
+    """Every method beside FFmpeg's blockdetect; networks by themselves have a column of their own."""
+    told = json.loads((HERE / "results" / "detectors.json").read_text())
+    machine, settings = told["machine"], told["settings"]
+    by_name = {(way["method"], way["network_alone"]): way["frames"] for way in told["ways"]}
+    kinds = settings["frames"]
+    titles = [*(f"{kind}, ms" for kind in kinds), "frames/s, one core", "two cores", "times blockdetect"]
+    lines = [f"| from frame to verdict | {' | '.join(titles)} | network alone |", "|---" * (len(titles) + 2) + "|"]
+    nothing = by_name.pop(("FFmpeg null", False), None)
+    for (name, is_network), found in by_name.items():
+        if is_network:
+            continue
+        every, alone = found["all"], by_name.get((name, True))
+        times = [f"{found[kind]['median_ms']:.2f}" for kind in kinds]
+        rates = [_rate(every["frames_per_s_one_core"]), _rate(every["frames_per_s_two_cores"])]
+        ratio = "–" if every["times_blockdetect"] is None else f"{every['times_blockdetect']:.2f}"
+        network = _rate(alone["all"]["frames_per_s_one_core"] if alone else None)
+        lines.append(f"| {' | '.join([name, *times, *rates, ratio, network])} |")
+    shares = "" if nothing is None else f", of which pushing and pulling take {nothing['all']['median_ms']} ms"
+    share = told["least_share_of_a_core"]
+    busy = f" Other work ran beside: a process had but {share:.0%} of its core." if share < QUIET else ""
+    lines += [
+        "",
+        f"Decoded 1920x1080 frames of {settings['pictures']}, one at a time, everything counted: "
+        f"{', '.join(f'{count} {kind}' for kind, count in kinds.items())}; medians of {settings['rounds']} rounds turn "
+        f"about in one run on {machine['cpu']}. One core: a process by itself; two cores: two at once, one each. "
+        f"`blockdetect` is FFmpeg's own filter{shares}; it says how blocky a frame is, not what the blocks are. "
+        f"Network alone: frames/s on one core, on input that is ready.{busy} "
+        f"`python benchmarks/detectors.py` measures it again.",
+    ]
+    return "\n".join(lines)
+
+
+def _rate(frames_per_s: float | None) -> str:
+    return "–" if frames_per_s is None else f"{frames_per_s:.0f}"
+
+
 def main() -> None:
     """Replace what stands between the markers."""
     text = new = README.read_text()
-    for name, table in (("corridor", corridor), ("enhancer", enhancer)):
+    for name, table in (("corridor", corridor), ("detectors", detectors), ("enhancer", enhancer)):
         pattern = re.compile(rf"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
         new = pattern.sub(lambda found, table=table: f"{found[1]}\n{table()}\n{found[2]}", new)
     if "--check" in sys.argv:

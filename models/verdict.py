@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """One plane of a picture, (height, width): uint8 in 0..255, or uint16 in 0..max_value."""
 
+Chroma = tuple[Plane, Plane]
+"""Cb and Cr of a picture, as large as its luma or smaller, of its dtype and range."""
+
 
 class Kind(StrEnum):
     """The word for what is wrong with a picture; only `PIXELATED` asks for repair."""
@@ -25,6 +28,8 @@ class Kind(StrEnum):
     """The macroblocks of a codec."""
     MOSAIC = "mosaic"
     """A small censored region."""
+    PIXEL_ART = "pixel-art"
+    """Blocks by intention, few colours: repaired only where somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +61,13 @@ class Verdict:
 
 
 class Detector(Protocol):
-    """Looks at the luma of one picture and says what is wrong with it."""
+    """Looks at one picture, most of them at its luma alone, and says what is wrong with it; threads may share one."""
 
     name: str
 
-    def __call__(self, luma: Plane, *, max_value: int = 255) -> Verdict:
-        """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides."""
+    def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
+        """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides.
+
+        `chroma` is handed over where it is at hand; methods that need none ignore it.
+        """
         ...

@@ -35,7 +35,7 @@ def correct(
     A clean picture at scale 1 comes back as it is.
     """
     planes = picture.planes
-    verdict = detector(planes[0], max_value=picture.max_value)
+    verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
     if not verdict.pixelated and not force and scale == 1:
         return Corrected(picture, verdict, repaired=False)
     height, width = planes[0].shape

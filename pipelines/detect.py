@@ -35,9 +35,13 @@ def detect(frames: Iterable[Frame], detector: Detector | None, summary: Summary)
         thumbnail = _thumbnail(frame)
         cut = before is None or _changed(before, thumbnail) > _CUT
         before = thumbnail
-        verdict = detector(frame.luma, max_value=frame.max_value) if detector else Verdict(score=0.0)
+        verdict = _judged(frame, detector) if detector else Verdict(score=0.0)
         summary.spent("detect", time.perf_counter() - began)
         yield Judged(frame, verdict, cut)
+
+
+def _judged(frame: Frame, detector: Detector) -> Verdict:
+    return detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
 
 
 def _thumbnail(frame: Frame) -> np.ndarray:

@@ -79,7 +79,8 @@ class Evaluation:
 
 def evaluate_detector(job: Job, *, tell: Tell) -> Evaluation:
     """Show the pictures of every protocol to every method; UsageError or SourceError where that cannot be."""
-    detectors = [load_detector(name) for name in dict.fromkeys(job.methods or DETECTORS)]
+    names = dict.fromkeys(job.methods or DETECTORS)
+    detectors = [load_detector(name, pixel_art=job.pixel_art_counts) for name in names]
     material = find_material(job.data, job.split)
     rows: list[Row] = []
     for protocol in job.protocols:
@@ -97,7 +98,7 @@ def evaluate_detector(job: Job, *, tell: Tell) -> Evaluation:
 
 def row_of(sighting: Sighting, detector: Detector, *, protocol: str, index: int) -> Row:
     """What `detector` says of `sighting`, beside the truth."""
-    verdict = detector(sighting.planes[0])
+    verdict = detector(sighting.planes[0], chroma=sighting.planes[1:])
     wrong_by, beside = _errors(sighting, verdict)
     return Row(
         protocol, index, detector.name, sighting.kind, verdict.kind, verdict.score, sighting.cell, wrong_by, beside

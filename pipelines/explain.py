@@ -50,17 +50,17 @@ def explain(path: Path, detector: Detector) -> Picture:
 
 def _of_picture(path: Path, detector: Detector) -> _Shown:
     picture = read_picture(path)
-    luma = picture.planes[0]
+    planes = picture.planes
     bgr = picture.pixels if picture.pixels.dtype == np.uint8 else picture.pixels >> 8
-    verdict = detector(luma, max_value=picture.max_value)
-    return _Shown(path.name, luma, picture.max_value, bgr.astype(np.uint8, copy=False), verdict)
+    verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
+    return _Shown(path.name, planes[0], picture.max_value, bgr.astype(np.uint8, copy=False), verdict)
 
 
 def _of_video(path: Path, detector: Detector) -> _Shown:
     best: _Shown | None = None
     with FileSource(path) as source:
         for frame in source:
-            verdict = detector(frame.luma, max_value=frame.max_value)
+            verdict = detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
             if best is None or verdict.pixelated or verdict.score > best.verdict.score:
                 bgr = np.ascontiguousarray(rgb_of(frame.planes, source.planar, source.info.colour)[..., ::-1])
                 title = f"{path.name}, frame {frame.index} at {frame.time_s:.3f} s"

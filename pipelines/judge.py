@@ -71,9 +71,9 @@ def judge(path: Path, detector: Detector) -> Judgement:
 
 def _judge_picture(path: Path, detector: Detector) -> Judgement:
     picture = read_picture(path)
-    luma = picture.planes[0]
+    planes = picture.planes
     began = time.perf_counter()
-    verdict = detector(luma, max_value=picture.max_value)
+    verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
     took_ms = (time.perf_counter() - began) * 1000
     blocks = verdict.blocks if verdict.pixelated else None
     return _judgement(path, detector, replace(verdict, blocks=blocks), took_ms)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepclarity.errors import UsageError, did_you_mean
+from deepclarity.models.detectors import DEFAULT_DETECTOR
 
 from .route import Routing, Which
 
@@ -17,8 +18,10 @@ from .route import Routing, Which
 class Preset:
     """Everything that can be chosen about a run; command-line flags override it."""
 
-    method: str = "grid"
+    method: str = DEFAULT_DETECTOR
     """Detector."""
+    pixel_art: bool = False
+    """Whether pixel art is repaired like any other blocks."""
     model: str = "auto"
     """Enhancer tier."""
     which: Which = Which.PIXELATED

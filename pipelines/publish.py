@@ -2,6 +2,8 @@
 
     python -m deepclarity.pipelines.publish runs/train-turbo --name turbo --data PHOTOS \\
         --trained-on "577 photos" --measured "Set5 x4 31.2 dB" --note "real time"
+
+A detector, which needs no --data, is found by the name of its method.
 """
 
 from __future__ import annotations
@@ -12,21 +14,25 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors.numpy
 
 from deepclarity.errors import DeepClarityError, UsageError
 from deepclarity.models.generator import Tensors, check_finite, check_shapes
 from deepclarity.models.train.calibrate import int8_ranges
+from deepclarity.models.train.detector import Learner, load_learner
+from deepclarity.models.train.detector_recipe import parse_detector_recipe
+from deepclarity.models.train.flat import read_table
 from deepclarity.models.train.pairs import Bytes
 from deepclarity.models.train.recipe import Recipe, parse_recipe
 from deepclarity.models.weights import Record, read_manifest, read_tensors
 from deepclarity.whole import write_whole
 
 from .degrade import PhotoStock, read_photo, split_photos
-from .train_enhancer import RECIPE, WEIGHTS, recipe_text
+from .journal import RECIPE, WEIGHTS, recipe_text
 
 _CALIBRATION_PHOTOS = 24
 _HEAD = "# Every set of weights that ships. Checked before use: a file that differs by one bit is refused.\n"
@@ -37,26 +43,52 @@ def publish(
 ) -> Record:
     """Write `name` into `folder`. `pictures`: small luma that 8-bit inference is calibrated on; `words`: the record's
     `trained_on`, `measured` and `note`."""
+    _check_words(name, words)
+    net = recipe.net
+    check_shapes(net, tensors, name=name)
+    check_finite(tensors, name=name)
+    described = {
+        "kind": "enhancer",
+        "family": net.family,
+        "architecture": {"blocks": net.blocks, "channels": net.channels, "fold": net.fold},
+        "parameters": net.parameters,
+        "scales": net.scales,
+        "int8_ranges": int8_ranges(net, tensors, pictures),
+    }
+    return _written(folder, name, safetensors.numpy.save(tensors), {**described, **words})
+
+
+def publish_detector(folder: Path, name: str, learner: Learner, weights: Path, **words: str) -> Record:
+    """Write the file `weights` of a learnt method into `folder` as `name`, in the precision that it has."""
+    _check_words(name, words)
+    if name != learner.name:
+        raise UsageError(f"--name {name}: a detector finds its weights by the name of its method, {learner.name}.")
+    tensors = read_tensors(weights)
+    learner.check(tensors, name=name)
+    described = {
+        "kind": "detector",
+        "family": learner.name,
+        "architecture": dict(learner.architecture),
+        "parameters": sum(tensor.size for tensor in tensors.values()),
+    }
+    return _written(folder, name, weights.read_bytes(), {**described, **words})
+
+
+def _check_words(name: str, words: Mapping[str, str]) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name in ("auto", "lanczos"):
         raise UsageError(f"no name for weights: '{name}'. Use letters, digits, - and _; not auto, not lanczos.")
     if odd := next((key for key, word in words.items() if not word.isprintable()), None):
         raise UsageError(f"--{odd.replace('_', '-')}: holds characters that cannot be printed. Leave them out.")
-    check_shapes(recipe.net, tensors, name=name)
-    check_finite(tensors, name=name)
-    content, net = safetensors.numpy.save(tensors), recipe.net
+
+
+def _written(folder: Path, name: str, content: bytes, described: Mapping[str, Any]) -> Record:
     record = Record(
         name=name,
-        kind="enhancer",
-        family=net.family,
-        architecture={"blocks": net.blocks, "channels": net.channels, "fold": net.fold},
         file=f"{name}.safetensors",
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        parameters=net.parameters,
         licence="Apache-2.0",
-        scales=net.scales,
-        int8_ranges=int8_ranges(net, tensors, pictures),
-        **words,
+        **described,
     )
     records = read_manifest(folder) | {name: record}
     manifest = (_HEAD + "".join(_entry(records[key]) for key in sorted(records))).encode()
@@ -73,7 +105,7 @@ def _entry(record: Record) -> str:
         f"\n[{record.name}]",
         *_lines(record, ("kind", "family")),
         f"architecture = {{ {numbers} }}",
-        f"scales = {list(record.scales)}",
+        *([f"scales = {list(record.scales)}"] if record.scales else []),
         *_lines(record, words),
     ]
     if record.int8_ranges:
@@ -89,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Publish as the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder that training wrote")
-    parser.add_argument("--data", type=Path, required=True, help="the photos it was trained on, to calibrate int8")
+    parser.add_argument("--data", type=Path, help="the photos an enhancer was trained on, to calibrate int8")
     parser.add_argument("--folder", type=Path, default=Path("weights"), help="where weights and manifest are")
     for option in ("name", "trained-on", "measured", "note"):
         parser.add_argument(f"--{option}", required=True)
@@ -99,15 +131,25 @@ def main(arguments: list[str] | None = None) -> int:
         for folder, file in ((chosen.run, RECIPE), (chosen.folder, "manifest.toml")):
             if not (folder / file).is_file():
                 raise UsageError(f"{folder}: has no {file}. Name the folder of a run, and one of weights by --folder.")
-        kept = str(chosen.run / RECIPE)
-        recipe, tensors = parse_recipe(recipe_text(kept), where=kept), read_tensors(chosen.run / WEIGHTS)
-        pictures = _pictures(chosen.data, recipe)
-        record = publish(chosen.folder, chosen.name, recipe, tensors, pictures=pictures, **words)
+        record = _published(chosen.run, chosen.folder, chosen.name, chosen.data, words)
     except DeepClarityError as error:
         sys.stderr.write(f"publish: {error}\n")
         return error.exit_code
     sys.stdout.write(f"{record.file}: {record.bytes} bytes, {record.parameters} parameters\n")
     return 0
+
+
+def _published(run: Path, folder: Path, name: str, data: Path | None, words: Mapping[str, str]) -> Record:
+    """Publish what `run` holds, a detector where its recipe names a method."""
+    where = str(run / RECIPE)
+    text = recipe_text(where)
+    if "method" in read_table(text, where=where):
+        learner = load_learner(parse_detector_recipe(text, where=where).method)
+        return publish_detector(folder, name, learner, run / WEIGHTS, **words)
+    if data is None:
+        raise UsageError("an enhancer needs --data, the photos it was trained on, to calibrate int8")
+    recipe, tensors = parse_recipe(text, where=where), read_tensors(run / WEIGHTS)
+    return publish(folder, name, recipe, tensors, pictures=_pictures(data, recipe), **words)
 
 
 def _pictures(data: Path, recipe: Recipe) -> list[Bytes]:

@@ -104,7 +104,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     container_of(job.output, "av1" if preset.codec == "auto" else preset.codec)
     wish = SizeWish.parse(preset.size, pad=preset.pad)
     check_enhancer(preset.model)
-    detector = load_detector(preset.method) if preset.which is not Which.NONE else None
+    detector = load_detector(preset.method, pixel_art=preset.pixel_art) if preset.which is not Which.NONE else None
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(FileSource(job.source))
         enhancer = None
@@ -188,12 +188,14 @@ def _summary(job: Job, detector: Detector | None, enhancer: Enhancer | None, fit
 def _ticket(job: Job, settings: EncodeSettings, summary: Summary) -> Ticket:
     """All that decides which packets this job writes."""
     stat = job.source.stat()
-    weights = read_manifest().get(summary.model)
+    records = read_manifest()
+    weights, eye = records.get(summary.model), records.get(summary.method)
     return {
         "input": f"{job.source.resolve()} {stat.st_size} {stat.st_mtime_ns}",
         "preset": repr(job.preset),
         "encoding": repr(settings),
         "model": f"{summary.model} {summary.backend} {weights.sha256 if weights else '-'}",
+        "method": f"{summary.method} {eye.sha256 if eye else '-'}",
         "size": summary.size,
         "version": __version__,
     }

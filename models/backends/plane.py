@@ -13,13 +13,18 @@ from deepclarity.models.verdict import Plane
 
 def check_plane(luma: Plane, max_value: int) -> Plane:
     """`luma` in one piece of memory, once it is seen to be (height, width), uint8 or uint16, not empty."""
+    check_luma(luma, max_value)
+    return as_plane(np.ascontiguousarray(luma))
+
+
+def check_luma(luma: Plane, max_value: int) -> None:
+    """InputError where `luma` is not (height, width), uint8 or uint16 of this machine's byte order, or is empty."""
     if luma.ndim != 2 or luma.size == 0:
         raise InputError(f"luma must be (height, width) and not empty, not {luma.shape}")
     if luma.dtype not in (np.uint8, np.uint16):
         raise InputError(f"luma must be uint8 or uint16, not {luma.dtype}")
     if not 0 < max_value <= np.iinfo(luma.dtype).max or (luma.dtype == np.uint8 and max_value != 255):
         raise InputError(f"max_value {max_value} does not fit {luma.dtype} luma")
-    return as_plane(np.ascontiguousarray(luma))
 
 
 def as_plane(array: NDArray[Any]) -> Plane:

@@ -7,19 +7,31 @@ from importlib import import_module
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.models.verdict import Detector
 
-__all__ = ["DETECTORS", "load_detector"]
+__all__ = ["DEFAULT_DETECTOR", "DETECTORS", "load_detector"]
 
-_METHODS = {"grid": ("grid", "Grid")}
+_METHODS = {
+    "lattice-net": ("lattice_net", "LatticeNet"),
+    "grid": ("grid", "Grid"),
+    "canny-mobilenet": ("mobilenet", "CannyMobileNet"),
+    "mobilenet": ("mobilenet", "MobileNet"),
+}
 """Method: its module here and its class; imported when asked for, as some need heavy libraries."""
+
+DEFAULT_DETECTOR = "lattice-net"
+_TELL_PIXEL_ART = ("lattice-net",)
 
 DETECTORS = tuple(_METHODS)
 """The names `load_detector` knows."""
 
 
-def load_detector(name: str) -> Detector:
-    """The detector of this method, ready to use."""
+def load_detector(name: str, *, pixel_art: bool = False) -> Detector:
+    """The detector of this method, ready to use.
+
+    `pixel_art`: whether that counts as pixelated; methods that cannot tell it from other blocks take no notice.
+    """
     if name not in _METHODS:
         raise UsageError(f"no detection method '{name}'; {did_you_mean(name, DETECTORS)}")
     module, kind = _METHODS[name]
-    detector: Detector = getattr(import_module(f".{module}", __name__), kind)()
+    options = {"pixel_art": pixel_art} if name in _TELL_PIXEL_ART else {}
+    detector: Detector = getattr(import_module(f".{module}", __name__), kind)(**options)
     return detector

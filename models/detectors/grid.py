@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.models.verdict import Blocks, Kind, Plane, Verdict
+from deepclarity.models.backends.plane import check_luma
+from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 
 from .lattice import (
     CODEC_PX,
@@ -53,8 +54,9 @@ class Grid:
 
     name = "grid"
 
-    def __call__(self, luma: Plane, *, max_value: int = 255) -> Verdict:
+    def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides."""
+        check_luma(luma, max_value)
         if min(luma.shape) < _FEWEST_PX:
             return Verdict(0.0)
         steps_x = _steps_along_rows(luma, max_value)

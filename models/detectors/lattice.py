@@ -170,16 +170,16 @@ def _best(profile: Floats, proposals: list[tuple[float, float]]) -> Lattice | No
         return None
     profile = profile / energy
     middle = profile.size // 2 + 1
-    tried = [_fitted(profile, 1 / freq, turn / freq + middle) for freq, turn in proposals]
+    tried = [fitted(profile, 1 / freq, turn / freq + middle) for freq, turn in proposals]
     if not tried:
         return None
     best = max(tried, key=lambda lattice: lattice.fit)
     shift = 1 / (_snapped(best.period_px, profile.size)[1] or 6)
-    near = [_fitted(profile, best.period_px, best.phase_px + s) for s in (-shift, shift) if shift < 1]
+    near = [fitted(profile, best.period_px, best.phase_px + s) for s in (-shift, shift) if shift < 1]
     return max([best, *near], key=lambda lattice: lattice.fit)
 
 
-def _fitted(profile: Floats, period: float, phase: float) -> Lattice:
+def fitted(profile: Floats, period: float, phase: float) -> Lattice:
     """The lattice at about this place, with its correlation with `profile`, (places,), of unit variance."""
     period, denominator = _snapped(period, profile.size)
     if denominator:
@@ -193,7 +193,7 @@ def _fitted(profile: Floats, period: float, phase: float) -> Lattice:
         parts = [profile[first::stride] for first in firsts]
         on, count = sum(float(part.sum()) for part in parts), sum(part.size for part in parts)
     else:
-        edges = _edges(profile.size, period, phase)
+        edges = edge_places(profile.size, period, phase)
         on, count = float(profile[edges].sum()), edges.size
     free = profile.size - count
     fit = on * sqrt(profile.size / (count * free)) if count and free > 0 else 0.0
@@ -209,7 +209,7 @@ def _snapped(period: float, length: int) -> tuple[float, int]:
     return period, 0
 
 
-def _edges(length: int, period: float, phase: float) -> NDArray[np.intp]:
+def edge_places(length: int, period: float, phase: float) -> NDArray[np.intp]:
     """Places 0..length - 1 of a profile where the lattice has its edges: place i lies before pixel i + 1."""
     places = phase % period + period * np.arange(-1, int(length / period) + 2) - 0.5
     edges: NDArray[np.intp] = np.floor(places).astype(np.intp)
@@ -256,14 +256,14 @@ def ratios(steps: Floats, lattice: Lattice, cut: int) -> Floats:
     Below 0.1 levels steps count for nothing, so that it is 0 where there is nothing.
     """
     sums, counts = _on_and_off(steps, lattice, cut)
-    on, off = sums / counts
+    on, off = np.maximum(sums / counts, 0)  # a part without an edge borrows its neighbour's
     ratio: Floats = np.log((on + _FLOOR) / (off + _FLOOR))
     return ratio
 
 
 def folded(profile: Floats, period_px: float, phase_px: float) -> Floats:
     """The mean of `profile`, (places,), at each distance behind the last edge: (whole pixels of a block,)."""
-    edges = _edges(profile.size, period_px, phase_px)
+    edges = edge_places(profile.size, period_px, phase_px)
     inside = np.arange(edges[0], profile.size) if edges.size else np.arange(0)
     length = int(np.ceil(period_px))
     behind = np.minimum(inside - edges[np.searchsorted(edges, inside, side="right") - 1], length - 1)
@@ -274,7 +274,7 @@ def folded(profile: Floats, period_px: float, phase_px: float) -> Floats:
 def _on_and_off(values: Floats, lattice: Lattice, cut: int) -> tuple[Floats, NDArray[np.intp]]:
     """Sums over `values`, (bands, places), on and off the edges, (2, bands, cut); and counts, (2, 1, cut)."""
     length = values.shape[1]
-    edges = _edges(length, lattice.period_px, lattice.phase_px)
+    edges = edge_places(length, lattice.period_px, lattice.phase_px)
     starts = np.arange(cut + 1) * length // cut
     first = np.minimum(np.searchsorted(edges, starts), edges.size)
     on = np.add.reduceat(values[:, edges], np.minimum(first[:-1], edges.size - 1), axis=1)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import math
-import pickle
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deepclarity.errors import SourceError, UsageError
-from deepclarity.models.backends.plane import first_line
+from deepclarity.errors import UsageError
 from deepclarity.models.generator import Tensors, untrained
 from deepclarity.whole import write_whole
 
 from .adversary import Discriminator, discriminator_loss, generator_loss
+from .checkpoint import opened_checkpoint, write_checkpoint
+from .descent import descend, follow, warm_cosine
 from .losses import Perceptual, charbonnier, squared
 from .muon import Muon
 from .network import TrainingNetwork
@@ -31,12 +27,6 @@ from .recipe import Recipe
 
 Losses = dict[str, Tensor]
 """What a step measured before it moved, scalars by name; not yet waited for."""
-
-_CLIP = 0.5
-"""Largest norm of a step's gradient: bfloat16 sometimes throws one far off."""
-
-_FREE = frozenset({"checkpoint_s"})
-"""What of a recipe may change between a checkpoint and its going on."""
 
 
 class Run:
@@ -81,10 +71,10 @@ class Run:
         if self._opponent is not None:
             losses["adversarial"], losses["discriminator"] = self._opponent.judge(made, large)
             total = total + recipe.adversarial_weight * losses["adversarial"]
-        _descend(self._optimisers, self.network, total, self._schedule())
+        descend(self._optimisers, self.network, total, self._schedule())
         if self._opponent is not None:
             self._opponent.learn(losses["discriminator"], self._schedule())
-        self._follow()
+        follow(self._average, self.network.state_dict(), step=self.step, decay=recipe.ema_decay)
         self.step += 1
         return {name: loss.detach() for name, loss in losses.items()}
 
@@ -96,22 +86,19 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
-        state: dict[str, Any] = {"recipe": asdict(self.recipe), "step": self.step, "average": self._average}
-        state["network"] = self.network.state_dict()
-        state["optimisers"] = [optimiser.state_dict() for optimiser in self._optimisers]
-        state["opponent"] = self._opponent.state() if self._opponent else None
-        content = io.BytesIO()
-        torch.save(state, content)
-        write_whole(path, content.getvalue())
+        write_checkpoint(
+            path,
+            self.recipe,
+            step=self.step,
+            average=self._average,
+            network=self.network.state_dict(),
+            optimisers=[optimiser.state_dict() for optimiser in self._optimisers],
+            opponent=self._opponent.state() if self._opponent else None,
+        )
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint that `save` wrote for the same recipe; SourceError names what differs."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch's thoughts about a file that is none of its own
-                # On the CPU: Adam's step counters must stay there, or each would be waited for in every step.
-                state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-            self._check_state(state, path)
+        with opened_checkpoint(path, self.recipe) as state:
             self.network.load_state_dict(state["network"])
             for optimiser, kept in zip(self._optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(kept)
@@ -119,27 +106,6 @@ class Run:
             self.step = state["step"]
             if self._opponent is not None:
                 self._opponent.restore(state["opponent"])
-        except SourceError:
-            raise
-        except FileNotFoundError as error:
-            raise SourceError(f"{path}: no checkpoint there to go on from. Begin without --resume.") from error
-        except pickle.UnpicklingError as error:
-            raise SourceError(
-                f"{path}: not a checkpoint that can be used; begin without --resume, elsewhere"
-            ) from error
-        except (OSError, RuntimeError, LookupError, AttributeError, ValueError, EOFError, TypeError) as error:
-            reason = first_line(error)
-            raise SourceError(
-                f"{path}: not a checkpoint that can be used ({reason}); begin without --resume, elsewhere"
-            ) from error
-
-    def _check_state(self, state: Mapping[str, Any], path: Path) -> None:
-        if differs := _first_difference(state["recipe"], asdict(self.recipe)):
-            raise SourceError(f"{path}: was begun with another {differs}. Begin without --resume, in another --out.")
-        if not isinstance(state["step"], int) or not 0 <= state["step"] <= self.recipe.steps:
-            raise SourceError(
-                f"{path}: step {state['step']} is none of this recipe's. Begin without --resume, elsewhere."
-            )
 
     def _new_network(self, tensors: Mapping[str, NDArray[np.float32]], dtype: torch.dtype) -> TrainingNetwork:
         recipe = self.recipe
@@ -161,17 +127,7 @@ class Run:
         return Perceptual(features, dtype=self._dtype).to(self.device)
 
     def _schedule(self) -> float:
-        """Linear warm-up, then a cosine (Loshchilov & Hutter 2017) to zero."""
-        recipe = self.recipe
-        warm = min(1.0, (self.step + 1) / max(1, recipe.warmup_steps))
-        return warm * (0.5 + 0.5 * math.cos(math.pi * self.step / recipe.steps))
-
-    def _follow(self) -> None:
-        # Early on the average must not cling to the random start.
-        decay = min(self.recipe.ema_decay, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            state = self.network.state_dict()
-            torch._foreach_lerp_(list(self._average.values()), [state[key] for key in self._average], 1 - decay)
+        return warm_cosine(self.step, steps=self.recipe.steps, warmup_steps=self.recipe.warmup_steps)
 
     def _floats(self, pictures: Bytes) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device).float() / 255
@@ -194,7 +150,7 @@ class _Opponent:
 
     def learn(self, loss: Tensor, share: float) -> None:
         """Take a step by `share` of the learning rate."""
-        _descend([self._optimiser], self._network, loss, share)
+        descend([self._optimiser], self._network, loss, share)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -211,24 +167,5 @@ def export(tensors: Tensors, path: Path) -> None:
     write_whole(path, safetensors.numpy.save(tensors))
 
 
-def _descend(optimisers: Sequence[torch.optim.Optimizer], network: nn.Module, loss: Tensor, share: float) -> None:
-    """One step of every optimiser by `share` of its learning rate."""
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["lr"] = optimiser.defaults["lr"] * share
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-
-
 def _adam(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99), foreach=True)
-
-
-def _first_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """The first thing in which two recipes differ, with both values."""
-    for key in sorted(kept.keys() | wanted.keys()):
-        if key not in _FREE and kept.get(key) != wanted.get(key):
-            return f"'{key}': {kept.get(key)}, not {wanted.get(key)}"
-    return None

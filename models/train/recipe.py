@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from deepclarity.errors import UsageError, did_you_mean
+from deepclarity.errors import UsageError
 from deepclarity.models.generator import FAMILIES, Generator
+
+from .flat import check_bounds, check_word, parse_flat
 
 PIXEL_LOSSES = ("charbonnier", "squared")
 
@@ -72,41 +72,17 @@ class Recipe:
 
 def parse_recipe(text: str, *, where: str) -> Recipe:
     """The recipe in TOML `text`; a key that is missing, unknown or out of bounds is a `UsageError` that names it."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: not a readable recipe ({error})") from error
-    known = {field.name: str(field.type) for field in fields(Recipe)}
-    for key in table:
-        if key not in known:
-            raise UsageError(f"{where}: unknown key '{key}'; {did_you_mean(key, known)}")
-    if missing := sorted(known.keys() - table.keys()):
-        raise UsageError(f"{where}: '{missing[0]}' is missing")
-    recipe = Recipe(**{key: _converted(key, table[key], kind, where) for key, kind in known.items()})
-    _check_words(recipe, where)
-    _check_numbers(recipe, where)
+    recipe = parse_flat(text, Recipe, where=where)
+    check_word(recipe, "family", FAMILIES, where=where)
+    check_word(recipe, "pixel_loss", PIXEL_LOSSES, where=where)
+    _check_scales(recipe, where)
+    check_bounds(recipe, _BOUNDS, where=where)
+    if recipe.adversarial_weight and not recipe.discriminator_channels:
+        raise UsageError(f"{where}: 'adversarial_weight' needs 'discriminator_channels'")
     return recipe
 
 
-_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-
-
-def _converted(key: str, value: Any, kind: str, where: str) -> Any:
-    listed = kind.startswith("tuple[")
-    if listed != isinstance(value, list):
-        raise UsageError(f"{where}: '{key}' must {'' if listed else 'not '}be a list")
-    inner = kind.removeprefix("tuple[").split(",")[0].rstrip("]") if listed else kind
-    for item in value if listed else [value]:
-        if not isinstance(item, _KINDS[inner]) or (inner != "bool" and isinstance(item, bool)):
-            raise UsageError(f"{where}: '{key}' must be of type {inner}, not {item!r}")
-    return tuple(value) if listed else value
-
-
-def _check_words(recipe: Recipe, where: str) -> None:
-    for key, known in (("family", FAMILIES), ("pixel_loss", PIXEL_LOSSES)):
-        value = getattr(recipe, key)
-        if value not in known:
-            raise UsageError(f"{where}: no {key} '{value}'; {did_you_mean(value, known)}")
+def _check_scales(recipe: Recipe, where: str) -> None:
     if recipe.scales != tuple(sorted(set(recipe.scales))) or not set(recipe.scales) <= {2, 3, 4}:
         raise UsageError(f"{where}: 'scales' must be some of 2, 3, 4, ascending, not {list(recipe.scales)}")
     shares = recipe.scale_shares
@@ -131,15 +107,3 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "block_px": (1.5, 64),
     "discriminator_channels": (0, 1024),
 }
-
-
-def _check_numbers(recipe: Recipe, where: str) -> None:
-    for key, (least, most) in _BOUNDS.items():
-        value = getattr(recipe, key)
-        values = value if isinstance(value, tuple) else (value,)
-        if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
-            raise UsageError(f"{where}: '{key}' must be [lowest, highest], not {list(value)}")
-        if not all(least <= number <= most for number in values):
-            raise UsageError(f"{where}: '{key}' must lie in {least}..{most}, not {value}")
-    if recipe.adversarial_weight and not recipe.discriminator_channels:
-        raise UsageError(f"{where}: 'adversarial_weight' needs 'discriminator_channels'")

@@ -14,6 +14,7 @@ import pytest
 
 from deepclarity.cli import run
 from deepclarity.pipelines.scene import pixelate
+from deepclarity.pipelines.sightings_drawn import pixel_art
 from deepclarity.stream.picture import Picture, read_picture, write_picture
 from tests.conftest import MakeClip, Rgb
 
@@ -93,9 +94,21 @@ def test_detect_tells_a_json_object_a_line(broken: Path, make_clip: MakeClip, ca
         True,
         "pixelated",
         4.0,
-        "grid",
+        "lattice-net",
     )
     assert [(part["first_frame"], part["last_frame"]) for part in video["ranges"]] == [(10, 24)]
+
+
+def test_pixel_art_is_told_and_counts_only_if_asked(tmp_path: Path, capsys: Capture) -> None:
+    pixels, blocks = pixel_art(np.random.default_rng(3), 1280, 720)
+    write_picture(tmp_path / "game.png", Picture(pixels))
+    told = []
+    for options in ([], ["--pixel-art"]):
+        assert run(["detect", str(tmp_path / "game.png"), "--json", *options]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert [each["kind"] for each in told] == ["pixel-art", "pixelated"]
+    assert [each["pixelated"] for each in told] == [False, True]
+    assert told[0]["block_px"] == told[1]["block_px"] == blocks.width_px
 
 
 def test_detect_goes_on_after_a_file_that_cannot_be_read(broken: Path, tmp_path: Path, capsys: Capture) -> None:

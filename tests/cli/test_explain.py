@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepclarity.cli import run
-from deepclarity.models.verdict import Kind, Plane, Verdict
+from deepclarity.models.verdict import Chroma, Kind, Plane, Verdict
 from deepclarity.pipelines.explain import explain
 from deepclarity.pipelines.scene import pixelate
 from deepclarity.stream.picture import Picture, read_picture, write_picture
@@ -27,7 +27,7 @@ class Counting:
         self.looks = 0
         self._first = first
 
-    def __call__(self, luma: Plane, *, max_value: int = 255) -> Verdict:
+    def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         self.looks += 1
         found = self.looks >= self._first
         return Verdict(0.9, Kind.PIXELATED) if found else Verdict(0.1)

@@ -19,7 +19,7 @@ import pytest
 
 from deepclarity.cli import run
 from deepclarity.errors import DeviceError, SourceError
-from deepclarity.models.verdict import Blocks, Kind, Plane, Verdict
+from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 from deepclarity.pipelines.fit import SizeWish, fit
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Summary
@@ -380,7 +380,7 @@ class Tired:
     name: str = "tired"
     seen: int = 0
 
-    def __call__(self, luma: Plane, *, max_value: int = 255) -> Verdict:
+    def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         if self.seen == self.fail_at:
             raise ZeroDivisionError("the detector failed")
         self.seen += 1

@@ -223,7 +223,11 @@ def test_a_recipe_with_a_key_missing_names_it():
         parse_recipe(TINY.replace("\nseed = ", "\n# seed = "), where="slip.toml")
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("train-*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for path in CONFIGS.glob("train-*.toml") if "detector" not in path.name),
+    ids=lambda path: path.stem,
+)
 def test_every_recipe_that_ships_can_be_read_and_fits_the_weights_of_its_name(path):
     recipe = parse_recipe(path.read_text(), where=path.name)
     record = read_manifest()[path.stem.removeprefix("train-")]

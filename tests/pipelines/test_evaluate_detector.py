@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepclarity.cli import run
-from deepclarity.models.verdict import Blocks, Kind, Plane, Verdict
+from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 from deepclarity.pipelines.detector_scores import (
     Row,
     Share,
@@ -45,7 +45,7 @@ class Constant:
     def __init__(self, verdict: Verdict) -> None:
         self._verdict = verdict
 
-    def __call__(self, luma: Plane, *, max_value: int = 255) -> Verdict:
+    def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         return self._verdict
 
 
@@ -71,7 +71,14 @@ def test_figures_of_a_known_table() -> None:
     assert found.f1 == pytest.approx(16 / 19)
     low, high = found.f1_interval
     assert low < 16 / 19 < high
-    assert confusion(rows)["pixelated"] == {"clean": 0, "pixelated": 8, "soft": 2, "blocky": 0, "mosaic": 0}
+    assert confusion(rows)["pixelated"] == {
+        "clean": 0,
+        "pixelated": 8,
+        "soft": 2,
+        "blocky": 0,
+        "mosaic": 0,
+        "pixel-art": 0,
+    }
     assert confusion(rows)["mosaic"]["clean"] == 9
 
 

@@ -17,7 +17,8 @@ from . import options
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file, or a folder for several images.")
 @click.option("--model", default="srgan", metavar="TIER", help="See 'deepclarity models'. Default: srgan.")
-@click.option("--method", default="grid", metavar="DETECTOR", help="See 'deepclarity models'. Default: grid.")
+@options.method
+@options.pixel_art
 @click.option("--scale", type=click.FloatRange(0.1, 16), default=1.0, help="Enlarge the picture, whatever the verdict.")
 @click.option("--force", is_flag=True, help="Repair it even if it is not pixelated.")
 @click.option("--compare", is_flag=True, help="Write before and after side by side, too: OUTPUT.compare.png.")
@@ -29,7 +30,8 @@ def correct(
     images: tuple[Path, ...],
     output: Path | None,
     model: str,
-    method: str,
+    method: str | None,
+    pixel_art: bool | None,
     scale: float,
     force: bool,
     compare: bool,
@@ -42,7 +44,7 @@ def correct(
     The result is IMAGE.clear.EXT beside it unless -o names another place. A picture that is not pixelated is left
     alone and nothing is written; --force repairs it anyway.
     """
-    from deepclarity.models.detectors import load_detector
+    from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
     from deepclarity.models.load import load_enhancer
     from deepclarity.pipelines.correct import correct as repair
     from deepclarity.pipelines.correct import side_by_side
@@ -56,7 +58,7 @@ def correct(
     if len(set(targets)) < len(targets):
         twice = next(target for target in targets if targets.count(target) > 1)
         raise UsageError(f"{twice}: two of the images would be written there. Repair them one by one.")
-    detector, code = load_detector(method), 0
+    detector, code = load_detector(method or DEFAULT_DETECTOR, pixel_art=bool(pixel_art)), 0
     options.hush_opencv()
     with contextlib.closing(load_enhancer(model, device=device)) as enhancer:
         for image, target in zip(images, targets, strict=True):

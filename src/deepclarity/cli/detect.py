@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--method", default="grid", metavar="DETECTOR", help="See 'deepclarity models'. Default: grid.")
+@options.method
+@options.pixel_art
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
     "--explain",
@@ -29,15 +30,17 @@ if TYPE_CHECKING:
     help="Draw the evidence of one picture, or of a video's first pixelated frame; replaces OUT.png.",
 )
 @options.debug
-def detect(paths: tuple[Path, ...], method: str, as_json: bool, explain: Path | None) -> int:
+def detect(
+    paths: tuple[Path, ...], method: str | None, pixel_art: bool | None, as_json: bool, explain: Path | None
+) -> int:
     """Say whether each PATH (a picture, a video, a folder of them) is pixelated.
 
     Exits with 2 when any of them could not be judged; the others are told all the same.
     """
-    from deepclarity.models.detectors import load_detector
+    from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
     from deepclarity.pipelines.judge import files_in, judge
 
-    detector = load_detector(method)
+    detector = load_detector(method or DEFAULT_DETECTOR, pixel_art=bool(pixel_art))
     options.hush_opencv()
     if explain is not None:
         _explain(paths, detector, explain)

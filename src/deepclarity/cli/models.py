@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options
+
+if TYPE_CHECKING:
+    from deepclarity.models.load import ModelInfo
 
 
 @click.command()
@@ -28,11 +32,16 @@ def models(as_json: bool) -> None:
     click.echo(f"Enhancers (--model); 'auto' is {choice}")
     for model in (model for model in found if model.kind == "enhancer"):
         scales = "×" + "/".join(map(str, model.scales))
-        size = f"{model.parameters:,} parameters, {model.bytes / 1024:.0f} KiB" if model.bytes else "no weights"
-        click.echo(f"  {model.name:<27} {scales:<10} {size:<32} {model.note}")
+        click.echo(f"  {model.name:<27} {scales:<10} {_size(model):<32} {model.note}")
     click.echo("Detectors (--method)")
+    learnt = {model.name: model for model in found if model.kind == "detector"}
     for name in DETECTORS:
-        click.echo(f"  {name}")
+        known = learnt.get(name)
+        click.echo(f"  {name:<38} {_size(known):<32} {known.note}" if known else f"  {name:<38} no weights")
     click.echo("Presets (--preset)")
     for name in preset_names():
         click.echo(f"  {name}")
+
+
+def _size(model: ModelInfo) -> str:
+    return f"{model.parameters:,} parameters, {model.bytes / 1024:.0f} KiB" if model.bytes else "no weights"

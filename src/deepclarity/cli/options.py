@@ -14,6 +14,7 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnin
 device = click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
 model = click.option("--model", metavar="TIER", help="Enhancer tier; see 'deepclarity models'.")
 method = click.option("--method", metavar="DETECTOR", help="Detector; see 'deepclarity models'.")
+pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Pixel art counts as pixelated, too.")
 
 
 def debug(command: Command) -> Command:

@@ -47,3 +47,34 @@ def enhancer(
     weights = train_enhancer(order, say=lambda line: None if quiet else click.echo(line))
     if not quiet:
         click.echo(f"weights: {weights}")
+
+
+@train.command()
+@click.option("--config", required=True, metavar="NAME|FILE.toml", help="The recipe: one that ships, or your own.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Photos, or see above.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where results go. Default: runs/detector-RECIPE.")
+@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where to train.")
+@click.option(
+    "--threads",
+    type=click.IntRange(0, 1024),
+    default=0,
+    help="CPU threads, and processes that make pictures. Default: as many as there are cores.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@options.quiet
+@options.debug
+def detector(config: str, data: Path, out: Path | None, device: str, threads: int, resume: bool, quiet: bool) -> None:
+    """Train a detector that learns: checkpoints, weights, a log and its plot go to --out.
+
+    DIR is a folder of photos, or one with train_photos/ and perhaps clips/ in it. Labelled pictures are made of them
+    first and kept in --out; those that are there already are used again. Recipes that ship are called as the method
+    that they train. Stop at any time and go on: with --resume once there is a checkpoint, else without.
+    """
+    from deepclarity.pipelines.train_detector import Order, train_detector
+
+    options.hush_opencv()
+    folder = out or Path("runs") / f"detector-{Path(config).stem.removeprefix('train-detector-')}"
+    order = Order(config, data, folder, device, threads, resume)
+    weights = train_detector(order, say=lambda line: None if quiet else click.echo(line))
+    if not quiet:
+        click.echo(f"weights: {weights}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--preset", "preset_name", default="default", help="Name of a preset, or a TOML file of yours.")
 @options.model
 @options.method
+@options.pixel_art
 @click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not.")
 @click.option("--none", "which", flag_value="none", help="Enhance nothing: only resize and re-encode.")
 @click.option("--size", metavar="auto|fhd|WxH", help="auto: Full HD, larger pictures keep their size.")

@@ -1,0 +1,98 @@
+"""The network of `lattice-net` on the CPU by OpenVINO: the graph is built here from the tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+from openvino import opset13 as ops
+
+from .compiled import Compiled
+from .lattice import Floats
+from .lattice_net import CHANNELS, EVIDENCE_CLIP, INPUTS, LUMA_GAIN
+from .looks import CROP_PX, CROPS, EVIDENCE, Look
+
+_PIXELS = CROP_PX * CROP_PX
+
+_Tensors = Mapping[str, NDArray[np.floating]]
+
+
+class OpenVinoLatticeNet:
+    """The network, compiled once."""
+
+    def __init__(self, tensors: _Tensors, *, precision: str = "auto") -> None:
+        """`precision`: `f32`, `bf16`, or `auto`, bf16 where the processor computes in it natively."""
+        # One thread: it is too small for more.
+        self.compiled = Compiled(build_graph(tensors), name="lattice-net", precision=precision, threads=1)
+        self.backend = self.compiled.backend
+
+    def __call__(self, look: Look) -> NDArray[np.float32]:
+        """The logits, (classes,)."""
+        return self.compiled([*channels(look), look.evidence[None]])
+
+
+def channels(look: Look) -> tuple[NDArray[np.uint8], Floats, Floats]:
+    """Luma, its steps along x and y, and those on edges, (8, 5, 48, 48) uint8; the mean of luma, and what each crop is
+    multiplied by, so that its mean step is about 1: (8, 1, 1, 1) each."""
+    shown = np.empty((CROPS, INPUTS, CROP_PX, CROP_PX), np.uint8)
+    shown[:, 0] = look.crops
+    rows, crops = look.crops.reshape(-1, CROP_PX), look.crops.reshape(CROPS, -1)
+    steps_x, steps_y = np.zeros_like(look.crops), np.zeros_like(look.crops)
+    steps_x[:, :, 1:].reshape(rows.shape[0], -1)[:] = cv2.absdiff(rows[:, 1:], rows[:, :-1])
+    cv2.absdiff(crops[:, CROP_PX:], crops[:, :-CROP_PX], dst=steps_y.reshape(CROPS, -1)[:, CROP_PX:])
+    shown[:, 1], shown[:, 2] = steps_x, steps_y
+    np.bitwise_and(steps_x, look.edges_x[:, None], out=shown[:, 3])
+    np.bitwise_and(steps_y, look.edges_y[:, :, None], out=shown[:, 4])
+    gains: Floats = np.reciprocal(_means(steps_x) + _means(steps_y) + np.float32(1))
+    return shown, np.rint(_means(look.crops)), gains
+
+
+def _means(crops: NDArray[np.uint8]) -> Floats:
+    sums = cv2.reduce(crops.reshape(CROPS, -1), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    means: Floats = sums.astype(np.float32).reshape(-1, 1, 1, 1) * np.float32(1 / _PIXELS)
+    return means
+
+
+def build_graph(tensors: _Tensors) -> openvino.Model:
+    """What `channels` makes, (8, 5, 48, 48) uint8 and twice (8, 1, 1, 1), and evidence (1, n) in; logits (1, 6) out."""
+    shown = ops.parameter([CROPS, INPUTS, CROP_PX, CROP_PX], np.uint8, name="shown")
+    means = ops.parameter([CROPS, 1, 1, 1], np.float32, name="means")
+    gains = ops.parameter([CROPS, 1, 1, 1], np.float32, name="gains")
+    evidence = ops.parameter([1, EVIDENCE], np.float32, name="evidence")
+    # Means and gains are taken out behind the first convolution, which has no padding: there is less to do there.
+    weight = np.array(tensors["conv0.weight"], np.float32)
+    weight[:, 0] *= LUMA_GAIN
+    level = ops.constant(weight[:, 0].sum(axis=(1, 2)).reshape(1, -1, 1, 1))
+    x = ops.convolution(ops.convert(shown, "f32"), ops.constant(weight), [2, 2], [0, 0], [0, 0], [1, 1])
+    x = ops.multiply(ops.subtract(x, ops.multiply(means, level)), gains)
+    x = ops.relu(ops.add(x, ops.constant(tensors["conv0.bias"].reshape(1, -1, 1, 1).astype(np.float32))))
+    for number in range(1, len(CHANNELS)):
+        x = _convolution(x, tensors, f"conv{number}", stride=1 if number == len(CHANNELS) - 1 else 2)
+    each = ops.reduce_mean(x, _ints(2, 3), keep_dims=False)
+    together = [ops.reduce_mean(each, _ints(0), keep_dims=True), ops.reduce_max(each, _ints(0), keep_dims=True)]
+    told = ops.multiply(ops.subtract(evidence, _row(tensors["evidence.mean"])), _row(tensors["evidence.scale"]))
+    x = ops.concat([*together, ops.clamp(told, -EVIDENCE_CLIP, EVIDENCE_CLIP)], axis=1)
+    x = ops.relu(_dense(x, tensors, "hidden"))
+    return openvino.Model([_dense(x, tensors, "logits")], [shown, means, gains, evidence], "lattice_net")
+
+
+def _convolution(x: openvino.Node, tensors: _Tensors, name: str, *, stride: int) -> openvino.Node:
+    weight = ops.constant(np.ascontiguousarray(tensors[f"{name}.weight"], np.float32))
+    y = ops.convolution(x, weight, [stride] * 2, [1, 1], [1, 1], [1, 1])
+    return ops.relu(ops.add(y, ops.constant(tensors[f"{name}.bias"].reshape(1, -1, 1, 1).astype(np.float32))))
+
+
+def _dense(x: openvino.Node, tensors: _Tensors, name: str) -> openvino.Node:
+    weight = ops.constant(np.ascontiguousarray(tensors[f"{name}.weight"], np.float32))
+    return ops.add(ops.matmul(x, weight, False, True), _row(tensors[f"{name}.bias"]))
+
+
+def _row(values: NDArray[np.floating]) -> openvino.Node:
+    return ops.constant(np.ascontiguousarray(values[None], np.float32))
+
+
+def _ints(*values: int) -> openvino.Node:
+    return ops.constant(np.array(values, np.int64))
