@@ -24,7 +24,7 @@ SOFT_FACTORS = (1.5, 2.0, 2.5, 3.0, 4.0)
 
 _FILTERS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 _POOR_JPEG = (10, 30)
-_MPEG, _POOR_MPEG = 0.5, (10, 32)
+_MPEG, _POOR_MPEG = 0.8, (14, 32)
 
 Make = Callable[[Material, Plan, np.random.Generator], Take]
 
@@ -81,7 +81,7 @@ def blocky(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
 def _mpeg(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
     """MPEG-4 Part 2 or MPEG-2, coarse: neither has a filter that would smooth its blocks' edges."""
     codec, quantiser = str(rng.choice(["mpeg4", "mpeg2video"])), int(rng.integers(*_POOR_MPEG))
-    frames = views(material, replace(plan, frames=max(2, plan.frames)), rng)
+    frames = views(material, replace(plan, frames=max(3, plan.frames)), rng)
     seen = cast(list[Photo], recode(frames, codec=codec, crf=quantiser))[-plan.frames :]
     return Take(seen, Kind.BLOCKY, cell={"class": "blocky", "grid": codec})
 

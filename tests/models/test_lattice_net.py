@@ -21,6 +21,7 @@ from deepclarity.models.train.lattice_net import LatticeNetLearner, LatticeNetwo
 from deepclarity.models.verdict import Kind, Plane
 from deepclarity.pipelines.degrade import jpeg
 from deepclarity.pipelines.scene import pixelate
+from tests.conftest import Rgb
 from tests.recipes import photo
 
 Luma = NDArray[np.uint8]
@@ -111,8 +112,9 @@ def test_strides_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("block", [2, 3, 4, 7])
-def test_blocks_are_called_so_and_measured(block: int) -> None:
-    verdict = LatticeNet()(pixelate(photo(2, 480)[0], block_px=block))
+def test_blocks_are_called_so_and_measured(block: int, painting: Rgb) -> None:
+    luma = np.asarray(cv2.cvtColor(painting, cv2.COLOR_RGB2GRAY), np.uint8)
+    verdict = LatticeNet()(pixelate(luma, block_px=block))
     assert verdict.pixelated
     assert verdict.blocks is not None
     assert (verdict.blocks.width_px, verdict.blocks.height_px) == (pytest.approx(block), pytest.approx(block))
