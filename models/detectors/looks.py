@@ -65,17 +65,25 @@ def _cells(bands: Floats, at: NDArray[np.intp]) -> tuple[Floats, Floats]:
     length = bands.shape[1]
     starts = np.arange(BANDS) * length // BANDS
     first = np.minimum(np.searchsorted(at, starts), max(0, at.size - 1))
-    sizes = np.diff(starts, append=length)
+    sizes = _gaps(starts, length)
     every = np.add.reduceat(bands, starts, axis=1)
-    energy = every / sizes
+    energy: Floats = (every / sizes).astype(np.float32)
     if not at.size:
         return _six(np.zeros_like(energy)), _six(energy)
-    counts = np.maximum(np.diff(first, append=at.size), 1)
+    counts = np.maximum(_gaps(first, at.size), 1)
     on = np.add.reduceat(bands[:, at], first, axis=1)
     # A part without an edge borrows its neighbour's.
     off = np.maximum((every - on) / np.maximum(sizes - counts, 1), 0)
     ratio = np.log((on / counts + _FLOOR) / (off + _FLOOR))
-    return _six(ratio.astype(np.float32)), _six(energy.astype(np.float32))
+    return _six(ratio.astype(np.float32)), _six(energy)
+
+
+def _gaps(starts: NDArray[np.intp], end: int) -> NDArray[np.intp]:
+    """How far each of `starts` lies from the next, the last from `end`."""
+    gaps = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=gaps[:-1])
+    gaps[-1] = end - starts[-1]
+    return gaps
 
 
 def _six(cells: Floats) -> Floats:
