@@ -160,7 +160,11 @@ def check_begun(out: Path, *, resume: bool) -> None:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold `path` for this process; OutputError while another holds it. Windows goes without."""
-    with path.open("a") as handle:
+    try:
+        lock = path.open("a")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}). Choose another --out.") from error
+    with lock as handle:
         if sys.platform != "win32":
             import fcntl
 

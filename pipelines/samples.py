@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import sys
 import zipfile
 import zlib
@@ -105,18 +106,25 @@ def _made(shards: Sequence[_Shard], processes: int) -> Iterator[None]:
     """Make every shard, in as many processes."""
     count = min(len(shards), processes or _cores())
     if count > 1:
+        pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_die_quietly)
         try:
-            with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-                yield from pool.map(_make, shards)
+            yield from pool.map(_make, shards)
         except BrokenProcessPool as error:
             raise StageError(
                 "a process that made pictures died, perhaps for lack of memory; lower --threads"
             ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
         return
     for shard in shards:
         _make(shard)
         yield
     _pictures.cache_clear()  # they hold photos
+
+
+def _die_quietly() -> None:
+    """Ctrl-C ends a worker at once: what it was making is made again."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _cores() -> int:

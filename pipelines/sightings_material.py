@@ -58,11 +58,12 @@ def find_material(data: Path, split: Split, *, keep: int = 48) -> Material:
     folder = data / "train_photos" if (data / "train_photos").is_dir() else data
     if not folder.is_dir():
         raise SourceError(f"{data}: no such folder. Name a folder of photos by --data.")
-    photos = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+    photos = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()]
     if len(photos) < 3:
         raise SourceError(f"{folder}: {len(photos)} photos; 3 at least are needed, one a split. Name another folder.")
     beside = data / "clips"
-    clips = [path for path in beside.iterdir() if path.suffix.lower() in VIDEOS] if beside.is_dir() else []
+    around = beside.iterdir() if beside.is_dir() else ()
+    clips = [path for path in around if path.suffix.lower() in VIDEOS and path.is_file()]
     return Material(part_of(photos, split), part_of(clips, split), split, keep=keep)
 
 

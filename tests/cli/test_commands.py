@@ -159,3 +159,17 @@ def test_the_demo_needs_nothing_and_shows_everything(tmp_path: Path, capsys: Cap
     said = capsys.readouterr().out
     assert "8 repaired" in said
     assert all(str(folder / name) in said for name in made)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_file_that_cannot_be_judged_outweighs_a_damaged_one(
+    tmp_path: Path, make_clip: MakeClip, capsys: Capture, turned: bool
+) -> None:
+    (tmp_path / "junk.png").write_text("no picture")
+    film = make_clip(count=40)
+    whole = film.read_bytes()
+    torn = tmp_path / "torn.mp4"
+    torn.write_bytes(whole[: len(whole) // 2] + b"\xff" * 200 + whole[len(whole) // 2 + 200 :])
+    paths = [str(tmp_path / "junk.png"), str(torn)]
+    assert run(["detect", *(paths[::-1] if turned else paths)]) == 2
+    assert "not a picture" in capsys.readouterr().err

@@ -244,10 +244,8 @@ def test_thumbnails_in_blocks_leave_most_of_a_screen_alone(material: Material) -
 
 
 def test_coarse_mpeg_leaves_steps_at_its_own_blocks(material: Material) -> None:
-    take = drawn_by(
-        lambda seed: blocky(material, Plan((320, 180)), rng(seed)),
-        lambda take: take.cell["grid"].startswith("mpeg"),
-    )
-    steps = np.abs(np.diff(take.frames[0][0].astype(int), axis=1)).mean(axis=0)
-    assert take.kind is Kind.BLOCKY
-    assert steps[7::8].mean() > 1.2 * steps.mean()
+    takes = [blocky(material, Plan((320, 180)), rng(seed)) for seed in range(20)]
+    coded = [take for take in takes if take.cell["grid"].startswith("mpeg")]
+    steps = [np.abs(np.diff(take.frames[0][0].astype(int), axis=1)).mean(axis=0) for take in coded]
+    assert {take.kind for take in coded} == {Kind.BLOCKY}
+    assert np.mean([each[7::8].mean() / each[3::8].mean() for each in steps]) > 1.3

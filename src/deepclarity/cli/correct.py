@@ -58,7 +58,7 @@ def correct(
     if len(set(targets)) < len(targets):
         twice = next(target for target in targets if targets.count(target) > 1)
         raise UsageError(f"{twice}: two of the images would be written there. Repair them one by one.")
-    detector, code = load_detector(method or DEFAULT_DETECTOR, pixel_art=bool(pixel_art)), 0
+    detector, code = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art)), 0
     options.hush_opencv()
     with contextlib.closing(load_enhancer(model, device=device)) as enhancer:
         for image, target in zip(images, targets, strict=True):

@@ -40,7 +40,7 @@ def detect(
     from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
     from deepclarity.pipelines.judge import files_in, judge
 
-    detector = load_detector(method or DEFAULT_DETECTOR, pixel_art=bool(pixel_art))
+    detector = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art))
     options.hush_opencv()
     if explain is not None:
         _explain(paths, detector, explain)
@@ -51,14 +51,14 @@ def detect(
                 try:
                     found = judge(file, detector)
                 except DeepClarityError as error:
-                    code = _complain(error)
+                    code = _worse(code, _complain(error))
                     continue
                 click.echo(_json(found) if as_json else _line(found))
                 if found.damaged:
                     told = f"{file}: {found.damaged} damaged or missing packets; the rest was judged."
-                    code = _complain(DamagedInputError(told))
+                    code = _worse(code, _complain(DamagedInputError(told)))
         except DeepClarityError as error:
-            code = _complain(error)
+            code = _worse(code, _complain(error))
     return code
 
 
@@ -73,6 +73,12 @@ def _explain(paths: tuple[Path, ...], detector: Detector, target: Path) -> None:
     if target.exists() and paths[0].exists() and target.samefile(paths[0]):
         raise UsageError(f"{target}: is the picture itself. Choose another place.")
     write_picture(target, explain(paths[0], detector))
+
+
+def _worse(code: int, other: int) -> int:
+    """A file that could not be judged outweighs one that was damaged."""
+    bad = UsageError.exit_code
+    return bad if bad in (code, other) else max(code, other)
 
 
 def _complain(error: DeepClarityError) -> int:
