@@ -30,7 +30,8 @@ def corridor() -> str:
         "",
         f"Files in to files out, {told['settings']['encoder']} {told['settings']['speed']}, medians of "
         f"{told['settings']['rounds']} rounds in one run on {machine['cores']} cores of {machine['cpu']}. "
-        f"The detector alone takes {grid['clean_median_ms']} ms (clean) to {grid['pixelated_median_ms']} ms "
+        f"The classical detector `grid` alone takes {grid['clean_median_ms']} ms (clean) to "
+        f"{grid['pixelated_median_ms']} ms "
         f"(pixelated) a Full HD frame on one core. `python benchmarks/corridor.py` measures it again.",
     ]
     return "\n".join(lines)
