@@ -23,6 +23,7 @@ from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 
 from .lattice import (
     CODEC_PX,
+    FEWEST_PX,
     FIT,
     FIT_EXPECTED,
     Floats,
@@ -34,7 +35,6 @@ from .lattice import (
     spread_and_cover,
 )
 
-_FEWEST_PX = 13
 _BANDS = 6
 _LINES = 32
 """Per band: a few hundred lines in all tell as much as the whole picture."""
@@ -57,7 +57,7 @@ class Grid:
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides."""
         check_luma(luma, max_value)
-        if min(luma.shape) < _FEWEST_PX:
+        if min(luma.shape) < FEWEST_PX:
             return Verdict(0.0)
         steps_x = _steps_along_rows(luma, max_value)
         x = _find(steps_x)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+FEWEST_PX = 13
+"""Sides shorter than this hold too few edges to say anything."""
 SMALLEST_BLOCK_PX = 1.45
 LARGEST_BLOCK_PX = 64.0
 CODEC_PX = 16

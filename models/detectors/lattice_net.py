@@ -17,7 +17,7 @@ from deepclarity.models.generator import Tensors
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 from deepclarity.models.weights import load_weights
 
-from .lattice import FIT_EXPECTED
+from .lattice import FEWEST_PX, FIT_EXPECTED
 from .looks import EVIDENCE, Look, look
 from .search import Pair, search
 from .steps import steps_along_axes
@@ -28,7 +28,6 @@ HIDDEN = 64
 INPUTS = 5
 """Luma, its steps along x and y, and those of them that lie on block edges."""
 LUMA_GAIN, EVIDENCE_CLIP = 0.25, 6.0
-FEWEST_PX = 13
 
 
 class LatticeNet:
