@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,15 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 Planes = tuple[Plane, Plane, Plane]
 """Y', Cb, Cr; the chroma planes are smaller where the format subsamples them."""
+
+
+class StandsIn(Enum):
+    """What is shown when nothing comes."""
+
+    HELD = "held"
+    """The last picture once more."""
+    SLATE = "slate"
+    """A picture that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,12 @@ class Frame:
     """Whether samples use all values (0..255) or leave room at both ends (16..235)."""
     picture: object | None = None
     """The decoder's own picture while nobody has changed it: handed to the encoder as it is."""
+    arrived_s: float | None = None
+    """When it came, by the monotonic clock: live sources only."""
+    whole: bool = True
+    """False where parts of it were lost on the way and the decoder made them up."""
+    stands_in: StandsIn | None = None
+    """What it is when nothing came from the source."""
 
     @property
     def luma(self) -> Plane:

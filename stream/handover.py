@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from enum import Enum
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -37,6 +37,7 @@ class Handover(Generic[T]):
         if size < 1:
             raise ValueError(f"a hand-over holds at least one item, not {size}")
         self.dropped = 0
+        """Items lost to newer ones so far."""
         self._upstream = upstream
         self._size = size
         self._when_full = when_full
@@ -62,6 +63,11 @@ class Handover(Generic[T]):
         if error is None and self._error is not None:  # nobody has been told of it yet
             failure, self._error = self._error, None
             raise failure
+
+    @property
+    def waiting(self) -> int:
+        """Items in the buffer now."""
+        return len(self._items)
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -106,3 +112,74 @@ class Handover(Generic[T]):
                 self._items.append(item)
                 self._changed.notify_all()
             return not self._closed
+
+
+class Aside(Generic[T]):
+    """Runs `work` in a thread of its own; `put` gives it items and never waits.
+
+    `work` takes them through the function it is called with: the next item within so many seconds, else None. It
+    returns when `Aside.closed`. A full buffer is emptied: what comes behind a hole is of no use to a stream.
+    """
+
+    def __init__(self, work: Callable[[Aside[T]], None], *, size: int) -> None:
+        self.dropped = 0
+        """Items thrown away so far."""
+        self.closed = False
+        """Whether the items that wait are the last."""
+        self._size = size
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._error: BaseException | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name="handover", daemon=True)
+
+    def __enter__(self) -> Aside[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def put(self, item: T) -> bool:
+        """Leave an item; False where the buffer was full and all that waited is lost, the item included.
+
+        Raises what `work` has failed with.
+        """
+        with self._changed:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            full = len(self._items) >= self._size
+            if full:
+                self.dropped += len(self._items) + 1
+                self._items.clear()
+            else:
+                self._items.append(item)
+            self._changed.notify_all()
+        return not full
+
+    def take(self, timeout_s: float) -> T | None:
+        """The next item; None when none came in time, or none will any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self.closed, timeout_s)
+            return self._items.popleft() if self._items else None
+
+    def empty(self) -> int:
+        """Throw away what waits; how many that were."""
+        with self._changed:
+            count = len(self._items)
+            self.dropped += count
+            self._items.clear()
+        return count
+
+    def _run(self) -> None:
+        try:
+            self._work(self)
+        except BaseException as error:  # carried to whoever puts
+            with self._changed:
+                self._error = error

@@ -1,0 +1,105 @@
+"""A process that does for us what may block for ever, and that we can end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from types import TracebackType
+
+from . import wire
+
+_PATIENCE_S = 2.0
+_PIPE_BYTES = 1 << 20
+_SET_PIPE_SIZE = 1031  # Linux's F_SETPIPE_SZ
+
+
+class Child:
+    """One process of ours: `with Child("deepclarity.stream.pull") as child:`. None outlives the block.
+
+    It is not in our terminal's group of processes: Ctrl-C is ours to handle, and we end it in good order.
+    """
+
+    def __init__(self, module: str) -> None:
+        """Start `python -m module`."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        for pipe in (self._stdin, self._stdout):
+            _widen(pipe.fileno())
+        os.set_blocking(self._stdin.fileno(), False)
+        self.inbox = wire.Inbox(self._stdout.fileno())
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def send(self, message: wire.Message, *, timeout_s: float = _PATIENCE_S) -> None:
+        """Say something to it; BrokenPipeError when it has ended, TimeoutError when it does not listen."""
+        wire.send(self._stdin.fileno(), message, timeout_s=timeout_s)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def dismiss(self) -> None:
+        """Close its input: it is to end by itself."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+
+    def finish(self, *, patience_s: float = _PATIENCE_S) -> None:
+        """Dismiss it and let it end by itself for a while, then see to it."""
+        self.dismiss()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_s)
+        self.close()
+
+    def close(self) -> None:
+        """End it now."""
+        if self._process.poll() is None:
+            self._process.kill()  # it holds nothing that a gentler end would save
+        self._process.wait()
+        for pipe in (self._stdin, self._stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def left_alone() -> None:
+    """For the child itself: signals meant for the terminal's group are the parent's affair."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def dead_man(seconds: float) -> None:
+    """For the child itself: end at once unless this is called again within `seconds`; 0 calls it off.
+
+    The kernel does it, even while a library call holds the interpreter. Windows has no such thing: there only the
+    parent sees to it.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _widen(descriptor: int) -> None:
+    """A pipe that holds some frames: whoever writes need not wait for whoever reads."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, _SET_PIPE_SIZE, _PIPE_BYTES)

@@ -1,0 +1,42 @@
+"""What every live picture is turned into, whatever the source sends from one moment to the next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
+
+from . import planes
+from .info import Colour
+
+PLANAR = "yuv420p"
+"""8 bits, limited range."""
+TIME_BASE = Fraction(1, 90_000)
+"""That of RTP video (RFC 3551)."""
+
+_BT709, _BT601 = Colour(1, 1, 1, 1), Colour(6, 6, 6, 1)
+_UNTAGGED = (0, 2, 3)
+_HD_ROWS = 720
+
+
+def as_live(picture: VideoFrame) -> VideoFrame:
+    """`picture` in `PLANAR`: itself where it is that already."""
+    full = planes.is_full_range(picture)
+    if picture.format.name == PLANAR and not full:
+        return picture
+    if picture.format.is_rgb or picture.format.has_palette:
+        return planes.to_planar(picture, PLANAR)
+    return picture.reformat(
+        format=PLANAR,
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_color_range=ColorRange.MPEG,
+    )
+
+
+def live_colour(picture: VideoFrame) -> Colour:
+    """The tags that go out with pictures like this one: what is untagged gets what players would take it for."""
+    colour = planes.colour_of(picture)
+    untagged = _BT709 if picture.height >= _HD_ROWS else _BT601
+    return replace(untagged if colour.matrix in _UNTAGGED else colour, range=1)

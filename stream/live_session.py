@@ -1,0 +1,94 @@
+"""One opening of a live source: the packets that its reader hands on, decoded."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from . import wire
+from .live_picture import TIME_BASE
+from .live_state import SourceCounts
+from .packets import AnyPacket
+
+_MOST_ON_WAY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One decoded picture."""
+
+    picture: VideoFrame
+    arrived_s: float
+    """When its packet came, by the monotonic clock."""
+    time_s: float | None
+    """When the source says that it is to be shown."""
+    whole: bool
+    """False behind a loss, up to the next key frame: the decoder made parts of it up."""
+
+
+class Session:
+    """Decodes what one opening of a source brings, each picture as soon as it can be."""
+
+    def __init__(self, opened: wire.Message, counts: SourceCounts) -> None:
+        """`opened`: the reader's message of that name. `counts`: where losses are counted."""
+        self.sample = opened.data
+        """A NUT file with the parameters of its streams."""
+        self.rate = Fraction(opened.body["rate"])
+        """Pictures a second, as announced."""
+        container = av.open(io.BytesIO(opened.data), "r", format="nut")
+        self.has_sound = bool(container.streams.audio)
+        self._video = container.streams.video[0].codec_context
+        self._video.thread_count, self._video.thread_type = 1, "SLICE"  # frame threads would keep pictures back
+        self._container = container  # the decoder is its own
+        self._independent: bool = opened.body["raw"] or self.codec in ("mjpeg", "rawvideo")
+        self._counts = counts
+        self._on_way: dict[int, float] = {}
+        self._came_s = 0.0
+        self._whole = True
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of what decodes it."""
+        return self._video.name
+
+    def pictures(self, message: wire.Message | None) -> Iterator[Arrival]:
+        """What one packet (None: the end) makes the decoder give out. A packet that it cannot decode is counted."""
+        packet = None if message is None else self._packet(message)
+        if message is not None and (message.body["lost"] or not message.body["whole"]):
+            self._counts.lost_packets += message.body["lost"]
+            self._whole = False
+        try:
+            decoded = self._video.decode(packet)
+        except (av.error.FFmpegError, ValueError):
+            self._counts.damaged_packets += 1
+            self._whole = False
+            return
+        yield from map(self._arrival, decoded)
+
+    def _packet(self, message: wire.Message) -> AnyPacket:
+        body = message.body
+        packet: AnyPacket = Packet(message.data)
+        packet.pts, packet.dts, packet.time_base = body["pts"], body["dts"], Fraction(*body["base"])
+        packet.is_keyframe = body["key"]
+        self._came_s = body["at"]
+        if body["pts"] is not None:
+            if len(self._on_way) >= _MOST_ON_WAY:
+                self._on_way.clear()
+            self._on_way[body["pts"]] = body["at"]
+        return packet
+
+    def _arrival(self, picture: VideoFrame) -> Arrival:
+        if picture.key_frame or self._independent:
+            self._whole = True
+        whole = self._whole and not picture.is_corrupt
+        self._counts.damaged_frames += not whole
+        if picture.pts is None:
+            return Arrival(picture, self._came_s, None, whole)
+        arrived_s = self._on_way.pop(picture.pts, self._came_s)
+        return Arrival(picture, arrived_s, float(picture.pts * (picture.time_base or TIME_BASE)), whole)

@@ -1,0 +1,279 @@
+"""Frames out of a camera or a network stream, for as long as they are wanted.
+
+The reading is done by a process of its own. When nothing comes the last picture is held, then a slate says why, and
+the source is asked for again: whoever iterates sees no end and no gap.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from types import TracebackType
+
+from av.video.frame import VideoFrame
+
+from deepclarity.errors import DeviceError, SourceError
+
+from . import planes, wire
+from .address import Address
+from .backoff import Backoff
+from .child import Child
+from .frame import Frame, StandsIn
+from .handover import WhenFull
+from .info import Colour, VideoInfo
+from .live_picture import PLANAR, TIME_BASE, as_live, live_colour
+from .live_session import Arrival, Session
+from .live_state import SoundPacket, SourceCounts, State, Waiting
+from .slate import slate
+from .timeline import Timeline
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.1
+_HOLD_AFTER_S = 0.25
+_SLATE_AFTER_S = 1.0
+_SOUND_KEPT = 512
+
+
+class LiveSource:
+    """`with LiveSource(address) as source: for frame in source: …`, until the block is left or the file ends.
+
+    Every frame is 4:2:0, 8 bits, limited range; its size may change. Frames that stand in for missing ones say so.
+    Raises SourceError for a file that cannot be read; a live source is asked for again, for ever.
+    """
+
+    when_full = WhenFull.DROP_OLDEST
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        canvas: tuple[int, int] = (1920, 1080),
+        waiting: Waiting | None = None,
+        sound: bool = True,
+        loop: bool = False,
+    ) -> None:
+        """`canvas`: (width, height) of slates. `loop`: begin a file again at its end."""
+        self.address = address
+        self.canvas = canvas
+        self.state = State.CONNECTING
+        self.reason = "connecting"
+        """Why nothing comes, for people."""
+        self.counts = SourceCounts()
+        self.info = VideoInfo(address.label, *canvas, PLANAR, TIME_BASE, Fraction(30))
+        self.sample: bytes | None = None
+        """A NUT file with the parameters of the source's streams, once it has been met."""
+        self.has_sound = False
+        self.rate = Fraction(30)
+        """Pictures a second, as the source announces them: a hint."""
+        self.colour = Colour(range=1)
+        """Tags of its first picture."""
+        self.busy_s = 0.0
+        self.sound: deque[SoundPacket] = deque(maxlen=_SOUND_KEPT)
+        """Coded sound that came; whoever takes frames takes this, too."""
+        self._sound_wanted = sound
+        self._loop = loop
+        self._waiting = waiting or Waiting()
+        self._timeline = Timeline()
+        self._backoff = Backoff(address)
+        self._index = 0
+        self._last: Frame | None = None
+        self._shape = (0, 0, "")
+        self._heard_s = time.monotonic()
+        self._told: str | None = None
+        self._closing = False
+
+    def __enter__(self) -> LiveSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+
+    @property
+    def step_s(self) -> float:
+        """Seconds from one picture to the next, as they have been coming."""
+        return self._timeline.step_s
+
+    @property
+    def met(self) -> bool:
+        """Whether it has ever shown a picture."""
+        return self._last is not None
+
+    @property
+    def damaged(self) -> int:
+        """Packets that could not be decoded so far."""
+        return self.counts.damaged_packets
+
+    @property
+    def retimed(self) -> int:
+        """Pictures whose time did not fit."""
+        return self.counts.retimed
+
+    def __iter__(self) -> Iterator[Frame]:
+        while not self._closing:
+            ended = yield from self._one_session()
+            if ended and self.address.ends and not self._loop:
+                self.state = State.ENDED
+                return
+            self._timeline.interrupted()
+            if not (ended and self.address.ends):
+                yield from self._wait_for_next()
+
+    # One session ------------------------------------------------------------------------------------------------------
+
+    def _one_session(self) -> Generator[Frame, None, bool]:
+        """Open the source and give out its frames until it fails; whether it came to its end."""
+        with Child("deepclarity.stream.pull") as child:
+            child.send(self._order())
+            opened = yield from self._heard(child, self._waiting.open_s)
+            if opened is None:
+                return False
+            if opened.kind != "opened":
+                self._lost(_reason(opened))
+                return False
+            session = Session(opened, self.counts)
+            while (message := (yield from self._heard(child, self._waiting.stall_s))) is not None:
+                if message.kind != "packet":
+                    yield from self._frames(session, None)
+                    self._lost(_reason(message))
+                    return message.kind == "ended"
+                self._heard_s = message.body["at"]
+                if message.body["track"] == "audio":
+                    self._keep_sound(message)
+                else:
+                    yield from self._frames(session, message)
+            return False
+
+    def _order(self) -> wire.Message:
+        body = {
+            "url": self.address.url,
+            "format": self.address.muxer,
+            "options": self.address.options,
+            "sound": self._sound_wanted,
+            "paced": self.address.ends,
+        }
+        return wire.Message("open", body)
+
+    def _heard(self, child: Child, limit_s: float) -> Generator[Frame, None, wire.Message | None]:
+        """The next message; None when none came within `limit_s`. Frames stand in meanwhile."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            message = child.inbox.take(_TICK_S)
+            if message is not None:
+                return message
+            if child.inbox.ended or time.monotonic() >= deadline:
+                self._lost("its reader died" if child.inbox.ended else f"nothing came for {limit_s:g} s")
+                return None
+            yield from self._stand_in()
+
+    def _frames(self, session: Session, message: wire.Message | None) -> Iterator[Frame]:
+        began = time.perf_counter()
+        for arrival in session.pictures(message):
+            if self.state is not State.CONNECTED:
+                self._meet(session, arrival)
+            frame = self._frame(session, arrival)
+            self.busy_s += time.perf_counter() - began
+            yield frame
+            began = time.perf_counter()
+
+    def _meet(self, session: Session, first: Arrival) -> None:
+        """Its first picture is here: it is back, or there for the first time."""
+        self.counts.reconnects += self.met
+        log.info("%s: connected%s", self.address.label, " again" if self.met else "")
+        if not self.met:
+            self.sample, self.has_sound, self.rate = session.sample, session.has_sound, session.rate
+            self.colour = live_colour(first.picture)
+        self.state, self.reason, self._told = State.CONNECTED, "", None
+        self._backoff.succeeded()
+
+    def _frame(self, session: Session, arrival: Arrival) -> Frame:
+        placed = self._timeline.place(arrival.time_s, arrived_s=arrival.arrived_s)
+        self.counts.retimed = self._timeline.moved
+        shape = (arrival.picture.width, arrival.picture.height, session.codec)
+        if self.met and shape != self._shape:
+            self.counts.changes += 1
+            log.info("%s: now %dx%d %s", self.address.label, *shape)
+        self._shape = shape
+        self._last = self._numbered(as_live(arrival.picture), placed, arrived_s=arrival.arrived_s, whole=arrival.whole)
+        return self._last
+
+    def _numbered(
+        self,
+        picture: VideoFrame,
+        time_s: float,
+        *,
+        arrived_s: float,
+        whole: bool = True,
+        stands_in: StandsIn | None = None,
+    ) -> Frame:
+        index, self._index = self._index, self._index + 1
+        return Frame(
+            planes=planes.planes_of(picture),
+            index=index,
+            pts=round(time_s / TIME_BASE),
+            time_base=TIME_BASE,
+            picture=picture,
+            arrived_s=arrived_s,
+            whole=whole,
+            stands_in=stands_in,
+        )
+
+    def _keep_sound(self, message: wire.Message) -> None:
+        body = message.body
+        moment = body["pts"] if body["pts"] is not None else body["dts"]
+        if moment is None or self._timeline.offset_s is None:
+            return  # nothing to hear it with yet
+        time_s = float(moment * Fraction(*body["base"])) + self._timeline.offset_s
+        self.sound.append(SoundPacket(message.data, time_s))
+
+    # Between sessions -------------------------------------------------------------------------------------------------
+
+    def _wait_for_next(self) -> Iterator[Frame]:
+        self._backoff.failed()
+        while not self._closing and not self._backoff.is_over():
+            time.sleep(_TICK_S)
+            yield from self._stand_in()
+
+    def _lost(self, reason: str) -> None:
+        """Tell of a source that is gone: once for each reason."""
+        if self.address.ends:
+            if not self.met:
+                raise SourceError(f"{self.address.label}: {reason}. Check the file.")
+            return
+        self.counts.failures += self.state is not State.CONNECTED
+        self.state = State.RECONNECTING if self.met else State.CONNECTING
+        self.reason = reason
+        if reason != self._told:
+            log.warning("%s: %s; trying again", self.address.label, reason)
+            self._told = reason
+
+    def _stand_in(self) -> Iterator[Frame]:
+        """What is shown for want of a new picture: nothing at first, then the last one, then a slate."""
+        now = time.monotonic()
+        silent_s = now - self._heard_s
+        if self._last is not None and silent_s < max(_HOLD_AFTER_S, 3 * self._timeline.step_s):
+            return
+        if self._last is None or silent_s >= _SLATE_AFTER_S:
+            self.counts.slates += self.met
+            reason = self.reason or "nothing comes"
+            picture = slate(self.canvas, title=self.address.label, reason=reason, seconds=int(silent_s))
+            kind = StandsIn.SLATE
+        else:
+            self.counts.held += 1
+            assert isinstance(self._last.picture, VideoFrame)
+            picture, kind = self._last.picture, StandsIn.HELD
+        yield self._numbered(picture, self._timeline.hold(now_s=now), arrived_s=now, stands_in=kind)
+
+
+def _reason(message: wire.Message) -> str:
+    return str(message.body.get("reason", "it has ended"))
+
+
+def give_up(source: LiveSource) -> DeviceError:
+    """The error of a source that was never met, for whoever does not want to wait any longer."""
+    return DeviceError(f"{source.address.label}: {source.reason}; not one picture came from it.")

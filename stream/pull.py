@@ -1,0 +1,217 @@
+"""The process that reads a live source: packets out of FFmpeg, messages to the parent.
+
+`python -m deepclarity.stream.pull`; what to open comes through standard input, as `{"kind": "open", …}`. It answers
+`opened` (with a sample of the streams in a NUT file), then `packet` after `packet`, and at last `failed` or `ended`.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import io
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from . import wire
+from .child import dead_man, left_alone
+from .packets import AnyPacket
+
+_PICTURES = "wrapped_avframe"
+"""The codec of devices that hand out pictures in memory."""
+_LOST = re.compile(rb"RTP: missed (-?\d+) packets")
+_ALIVE_S = 20.0
+"""The longest that a read may take before the kernel ends us: the parent should have done so long before."""
+
+_LONGEST_PAUSE_S = 5.0
+_READ_AHEAD_S = 1.5
+
+_REASONS = {
+    errno.ENOENT: "there is no such device or path",
+    errno.ENODEV: "there is no such device",
+    errno.ENXIO: "there is no such device",
+    errno.EBUSY: "another program is using it",
+    errno.EACCES: "no permission to use it",
+    errno.EPERM: "no permission to use it",
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.ETIMEDOUT: "no answer in time",
+    errno.EHOSTUNREACH: "host unreachable",
+    errno.ENETUNREACH: "network unreachable",
+}
+
+
+def main() -> None:
+    """Read until the source ends or nobody listens any more."""
+    left_alone()
+    order = wire.Inbox(sys.stdin.fileno()).take()
+    if order is None:
+        return
+    losses = _Losses()
+    tell = sys.stdout.fileno()
+    try:
+        dead_man(_ALIVE_S)
+        _read(order.body, tell, losses)
+        wire.send(tell, wire.Message("ended"))
+    except BrokenPipeError:  # the parent has gone
+        pass
+    except (OSError, ValueError, IndexError) as error:
+        wire.send(tell, wire.Message("failed", {"reason": reason_of(error)}))
+
+
+def reason_of(error: Exception) -> str:
+    """Why a source cannot be read, in words that hold no address: FFmpeg's own may hold the password."""
+    number = getattr(error, "errno", None)
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return "user or password refused"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return "nothing is published there (404)"
+    if isinstance(error, av.error.InvalidDataError):
+        return "no video that FFmpeg can read"
+    if number in _REASONS:
+        return _REASONS[number]
+    if isinstance(error, av.error.FFmpegError | OSError):
+        return str(error.strerror or type(error).__name__).lower()
+    return "cannot be opened" if isinstance(error, ValueError) else "no video in it"
+
+
+def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
+    """`paced`: hand packets out at the speed that they are to be shown at, as a camera would."""
+    with av.open(order["url"], "r", format=order["format"], options=order["options"]) as container:
+        video = container.streams.video[0]
+        sound = next(iter(container.streams.audio), None) if order["sound"] else None
+        streams: list[Stream] = [video] if sound is None else [video, sound]
+        told, packets = False, _packets(container, streams)
+        for packet in _paced(packets) if order["paced"] else packets:
+            dead_man(_ALIVE_S)
+            lost = losses.counted()
+            if not told and packet.stream is video:
+                wire.send(tell, _opened(packet, streams))
+                told = True
+            if told:
+                wire.send(tell, _told(packet, lost))
+
+
+def _packets(container: InputContainer, streams: list[Stream]) -> Iterator[AnyPacket]:
+    """What comes, with pictures that exist as memory only made into bytes."""
+    for packet in container.demux(streams):
+        if not packet.size:
+            continue
+        if packet.stream.type == "video" and packet.stream.codec_context.name == _PICTURES:
+            for picture in packet.decode():
+                assert isinstance(picture, VideoFrame)
+                yield _as_bytes(picture, packet)
+        else:
+            yield packet
+
+
+def _as_bytes(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
+    if picture.format.name not in ("yuv420p", "yuvj420p"):
+        picture = picture.reformat(format="yuv420p")
+    raw: AnyPacket = Packet(picture.to_ndarray().tobytes())
+    raw.pts, raw.dts, raw.time_base = packet.pts, packet.dts, packet.time_base
+    raw.stream = packet.stream
+    return raw
+
+
+def _told(packet: AnyPacket, lost: int) -> wire.Message:
+    body = {
+        "track": packet.stream.type,
+        "pts": packet.pts,
+        "dts": packet.dts,
+        "base": [packet.time_base.numerator, packet.time_base.denominator],
+        "key": packet.is_keyframe,
+        "whole": not packet.is_corrupt,
+        "lost": lost,
+        "at": time.monotonic(),
+    }
+    return wire.Message("packet", body, bytes(packet))
+
+
+def _opened(first: AnyPacket, streams: list[Stream]) -> wire.Message:
+    """What the streams are, as a NUT file that holds `first`: every parameter in FFmpeg's own words."""
+    video = streams[0]
+    assert isinstance(video, VideoStream)
+    rate = video.average_rate or video.guessed_rate or Fraction(30)
+    body = {"rate": str(rate), "raw": video.codec_context.name == _PICTURES}
+    held = io.BytesIO()
+    with av.open(held, "w", format="nut") as nut:
+        copies = [_copied(nut, stream) for stream in streams]
+        packet: AnyPacket = Packet(bytes(first))
+        packet.pts = packet.dts = 0
+        packet.time_base, packet.is_keyframe, packet.stream = first.time_base, True, copies[0]
+        nut.mux_one(packet)
+    return wire.Message("opened", body, held.getvalue())
+
+
+def _copied(nut: OutputContainer, stream: Stream) -> Stream:
+    if isinstance(stream, VideoStream) and stream.codec_context.name == _PICTURES:
+        raw = nut.add_stream("rawvideo", rate=30)
+        raw.width, raw.height, raw.pix_fmt = stream.codec_context.width, stream.codec_context.height, "yuv420p"
+        return raw
+    return nut.add_stream_from_template(stream, opaque=True)
+
+
+def _paced(packets: Iterator[AnyPacket]) -> Iterator[AnyPacket]:
+    """Hand a file's packets out in the order and at the speed that they are to be shown in.
+
+    A file keeps a second of pictures and then a second of sound: as much is read ahead.
+    """
+    ahead: list[tuple[float, int, AnyPacket]] = []
+    began_s: float | None = None
+    due_s = newest_s = 0.0
+    for number, packet in enumerate(packets):
+        moment = packet.dts if packet.dts is not None else packet.pts
+        due_s = due_s if moment is None else float(moment * packet.time_base)
+        newest_s = max(newest_s, due_s)
+        heapq.heappush(ahead, (due_s, number, packet))
+        while ahead and newest_s - ahead[0][0] > _READ_AHEAD_S:
+            began_s = began_s if began_s is not None else time.monotonic() - ahead[0][0]
+            yield _when_due(heapq.heappop(ahead), began_s)
+    for waiting in sorted(ahead, key=lambda item: item[:2]):
+        began_s = began_s if began_s is not None else time.monotonic() - waiting[0]
+        yield _when_due(waiting, began_s)
+
+
+def _when_due(waiting: tuple[float, int, AnyPacket], began_s: float) -> AnyPacket:
+    dead_man(0)
+    time.sleep(min(_LONGEST_PAUSE_S, max(0.0, began_s + waiting[0] - time.monotonic())))
+    return waiting[2]
+
+
+class _Losses:
+    """Counts RTP packets that never came. FFmpeg says so nowhere but on stderr, which is ours to read here.
+
+    Its own log callback writes there without the interpreter: Python's could block a decoder's thread.
+    """
+
+    def __init__(self) -> None:
+        self._read, write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(write, False)  # FFmpeg's flood must not stop us
+        os.dup2(write, 2)
+        os.close(write)
+        av.logging.restore_default_callback()
+
+    def counted(self) -> int:
+        """Packets lost since the last call."""
+        try:
+            said = os.read(self._read, 1 << 16)
+        except BlockingIOError:
+            return 0
+        return sum(max(1, abs(int(number))) for number in _LOST.findall(said))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Times that viewers can rely on, whatever the source's clock does."""
+
+from __future__ import annotations
+
+_NEW_TIMELINE = 3
+"""So many odd times in a row that fit each other are no mistake: the source has begun to count anew."""
+_ODD_S = 2.0
+"""A time this far from what was expected is odd."""
+_LEAST_STEP_S = 0.001
+_FIRST_STEP_S = 1 / 30
+_LONGEST_STEP_S = 1.0
+
+
+class Timeline:
+    """Turns a source's times, in seconds, into ones that rise strictly and never jump.
+
+    A single odd time is put beside its neighbours. After an interruption, or when the source counts anew, times go on
+    after as long as has really passed, by a clock that nobody sets.
+    """
+
+    def __init__(self) -> None:
+        self.moved = 0
+        """Times that were odd and were put beside their neighbours."""
+        self.offset_s: float | None = None
+        """Our time minus the source's; None until its first time is known. Sound is shifted by the same."""
+        self._last_s: float | None = None
+        self._expected_s = 0.0
+        self._arrived_s = 0.0
+        self._step_s = _FIRST_STEP_S
+        self._odd: list[float] = []
+
+    @property
+    def step_s(self) -> float:
+        """The usual distance of two pictures."""
+        return self._step_s
+
+    @property
+    def last_s(self) -> float | None:
+        """The last time given out."""
+        return self._last_s
+
+    def interrupted(self) -> None:
+        """The source was lost: whatever time comes next joins on after as long as has passed."""
+        self.offset_s = None
+        self._odd.clear()
+
+    def place(self, time_s: float | None, *, arrived_s: float) -> float:
+        """When to show a picture that the source stamps `time_s` and that came at `arrived_s`, a monotonic clock's."""
+        if self.offset_s is None:
+            return self._begin(time_s, arrived_s)
+        placed = self._expected_s if time_s is None else time_s + self.offset_s
+        if time_s is not None and abs(placed - self._expected_s) > _ODD_S + self._pause(arrived_s):
+            return self._odd_one(time_s, arrived_s)
+        self._odd.clear()
+        if time_s is not None:
+            self._learn(placed)
+        return self._given(placed, arrived_s)
+
+    def hold(self, *, now_s: float) -> float:
+        """When to show the last picture once more, nothing having come until `now_s`."""
+        if self._last_s is None:  # nothing was ever shown: time begins here
+            return self._given(0.0, now_s)
+        held = self._expected_s - self._step_s + (now_s - self._arrived_s)
+        self._last_s = max(self._last_s + _LEAST_STEP_S, held)
+        return self._last_s
+
+    def _begin(self, time_s: float | None, arrived_s: float) -> float:
+        """Join a new session on."""
+        if self._last_s is None:
+            placed = 0.0
+        else:
+            placed = max(self._expected_s - self._step_s + (arrived_s - self._arrived_s), self._last_s)
+        self.offset_s = None if time_s is None else placed - time_s
+        return self._given(placed, arrived_s)
+
+    def _odd_one(self, time_s: float, arrived_s: float) -> float:
+        """A time that does not fit: a mistake, or the third of a new count."""
+        fits = not self._odd or abs(time_s - self._odd[-1]) < _ODD_S
+        self._odd = [*self._odd, time_s] if fits else [time_s]
+        if len(self._odd) >= _NEW_TIMELINE:
+            self._odd.clear()
+            return self._begin(time_s, arrived_s)
+        self.moved += 1
+        return self._given(self._expected_s, arrived_s)
+
+    def _given(self, placed: float, arrived_s: float) -> float:
+        """Give `placed` out, or the next moment where the last picture was held beyond it."""
+        self._expected_s = placed + self._step_s
+        self._arrived_s = arrived_s
+        self._last_s = placed if self._last_s is None else max(placed, self._last_s + _LEAST_STEP_S)
+        return self._last_s
+
+    def _pause(self, arrived_s: float) -> float:
+        """How much later than usual a picture came: its time may be as much later."""
+        return max(0.0, arrived_s - self._arrived_s)
+
+    def _learn(self, placed: float) -> None:
+        step = placed - (self._expected_s - self._step_s)
+        if 0 < step < _LONGEST_STEP_S:
+            self._step_s += (step - self._step_s) / 8
