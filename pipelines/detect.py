@@ -28,14 +28,15 @@ class Judged:
 
 
 def detect(frames: Iterable[Frame], detector: Detector | None, summary: Summary) -> Iterator[Judged]:
-    """Put a verdict to every frame; without a detector everything counts as clean."""
+    """Put a verdict to every frame; without a detector everything counts as clean, as do damaged frames."""
     before = None
     for frame in frames:
         began = time.perf_counter()
         thumbnail = _thumbnail(frame)
         cut = before is None or _changed(before, thumbnail) > _CUT
         before = thumbnail
-        verdict = _judged(frame, detector) if detector else Verdict(score=0.0)
+        sound = frame.whole and frame.stands_in is None
+        verdict = _judged(frame, detector) if detector and sound else Verdict(score=0.0)
         summary.spent("detect", time.perf_counter() - began)
         yield Judged(frame, verdict, cut)
 

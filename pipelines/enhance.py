@@ -84,7 +84,7 @@ def inside(frame: Frame, fit: Fit) -> tuple[int, int]:
     if frame.size == fit.source:
         return fit.size
     width, height = frame.size
-    scale = min(fit.size[0] / width, fit.size[1] / height)
+    scale = min(fit.canvas[0] / width, fit.canvas[1] / height)
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 

@@ -47,6 +47,8 @@ class Preset:
     source_buffer_frames: int = 4
     sink_buffer_frames: int = 4
     restart_every_frames: int = 250
+    latency_ms: int = 100
+    """Live: age of a frame at the sink from which on a simpler tier takes over."""
 
     @property
     def routing(self) -> Routing:
@@ -116,13 +118,20 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "source_buffer_frames": int,
     "sink_buffer_frames": int,
     "restart_every_frames": int,
+    "latency_ms": int,
     "on_score": (int, float),
     "off_score": (int, float),
     "hold_s": (int, float),
 }
 
 
-_BOUNDS = {"on_score": (0.0, 1.0), "off_score": (0.0, 1.0), "hold_s": (0.0, 3600.0), "confirm_frames": (0, 50)}
+_BOUNDS = {
+    "on_score": (0.0, 1.0),
+    "off_score": (0.0, 1.0),
+    "hold_s": (0.0, 3600.0),
+    "confirm_frames": (0, 50),
+    "latency_ms": (10, 10_000),
+}
 
 
 def _converted(key: str, value: object, where: str) -> object:

@@ -69,7 +69,9 @@ def route(
         blocks = None
         if now.cut:
             trigger.forget_lattice()
-        if routing.which is Which.ALL:
+        if not now.frame.whole or now.frame.stands_in is not None:
+            repair = False  # nothing to go by, and nothing to be made up
+        elif routing.which is Which.ALL:
             repair = True
             blocks = trigger.lattice(now) if now.verdict.pixelated else None
         elif routing.which is Which.PIXELATED and trigger.decide(now, ahead):

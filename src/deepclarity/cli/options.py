@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from deepclarity.pipelines.preset import Preset
+    from deepclarity.stream.live_state import Waiting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +59,75 @@ def hush_opencv() -> None:
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+_LIVE = (
+    click.option("--preset", "preset_name", default="live", help="Name of a preset, or a TOML file of yours."),
+    model,
+    method,
+    pixel_art,
+    click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not."),
+    click.option("--none", "which", flag_value="none", help="Enhance nothing: only resize and re-encode."),
+    click.option("--size", metavar="WxH", help="Size that leaves, always the same; default 1920x1080."),
+    click.option("--codec", metavar="h264|hevc", help="Default: h264."),
+    click.option("--crf", type=int, metavar="N", help="Constant rate factor: less is better and larger."),
+    click.option("--speed", metavar="PRESET", help="Encoder effort: ultrafast … veryslow."),
+    click.option("--latency", "latency_ms", type=int, metavar="MS", help="Age from which a simpler tier takes over."),
+    device,
+    click.option("--seconds", type=click.FloatRange(min=0), metavar="N", help="End after so long."),
+    click.option(
+        "--timeout", "timeout_s", type=click.FloatRange(min=0.5, max=600), default=5.0, show_default=True, metavar="S",
+        help="Longest that an answer or the next packet is waited for.",
+    ),
+    click.option("--metrics", type=click.IntRange(0, 65535), metavar="PORT", help="Serve /metrics and /healthz."),
+    click.option("--metrics-host", default="127.0.0.1", show_default=True, metavar="HOST", help="Where to serve them."),
+    click.option("--log-json", is_flag=True, help="Messages and status as JSON lines on stderr."),
+)  # fmt: skip
+
+
+def live_shared(command: Command) -> Command:
+    """What `live` and `relay` have in common."""
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed((*_LIVE, quiet, debug)), command)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """How a live command is run and watched."""
+
+    seconds: float | None
+    timeout_s: float
+    metrics: int | None
+    metrics_host: str
+    log_json: bool
+    quiet: bool
+
+    @property
+    def waiting(self) -> Waiting:
+        """How long a source is waited for."""
+        from deepclarity.stream.live_state import Waiting
+
+        return Waiting(self.timeout_s, self.timeout_s)
+
+
+def live_settings(given: dict[str, Any]) -> tuple[Preset, LiveRun]:
+    """The preset with the options that were given laid over it, and how to run."""
+    from deepclarity.pipelines.preset import load_preset
+
+    run = LiveRun(
+        **{key: given.pop(key) for key in ("seconds", "timeout_s", "metrics", "metrics_host", "log_json", "quiet")}
+    )
+    preset = load_preset(given.pop("preset_name"))
+    return replace(preset, **typed(given)), run
+
+
+def typed(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, in the preset's types."""
+    from deepclarity.pipelines.route import Which
+
+    wanted: dict[str, Any] = changes(**given)
+    if "which" in wanted:
+        wanted["which"] = Which(wanted["which"])
+    return wanted
 
 
 def changes(**options: object) -> dict[str, object]:

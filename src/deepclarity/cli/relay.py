@@ -1,0 +1,58 @@
+"""`deepclarity relay`: a stream in, the same stream repaired out, until it is stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options, watching
+
+
+@click.command()
+@click.argument("source", metavar="IN", required=False)
+@click.argument("target", metavar="OUT", required=False)
+@click.option("--file", "relays", type=click.Path(path_type=Path), metavar="relays.toml", help="Several streams.")
+@click.option("--transport", default="tcp", metavar="tcp|udp", help="How RTSP is read.")
+@click.option("--no-audio", is_flag=True, help="Leave the sound out.")
+@click.option("--loop", is_flag=True, help="IN is a file: begin again at its end.")
+@click.option("--name", default="relay", help="What it is called in status line and metrics.")
+@options.live_shared
+def relay(
+    source: str | None,
+    target: str | None,
+    relays: Path | None,
+    transport: str,
+    no_audio: bool,
+    loop: bool,
+    name: str,
+    **given: Any,
+) -> None:
+    """Read IN (rtsp, rtmp, http, udp, or a file), repair its pixelated frames, and publish to OUT (rtsp).
+
+    OUT stays up when IN is lost: the last picture is held, then a slate says why, and IN is asked for again.
+    """
+    from deepclarity.errors import UsageError
+    from deepclarity.pipelines.live import LiveJob
+    from deepclarity.stream.address import sink_address, source_address
+
+    preset, run = options.live_settings(given)
+    if relays is not None:
+        if source is not None:
+            raise UsageError("relay: either IN and OUT, or --file relays.toml.")
+        watching.run_relays(relays, run)
+        return
+    if source is None or target is None:
+        raise UsageError("relay: name IN and OUT, or --file relays.toml.")
+    job = LiveJob(
+        source_address(source, transport=transport, timeout_s=run.timeout_s),
+        server=sink_address(target, timeout_s=run.timeout_s),
+        preset=preset,
+        name=name,
+        sound=not no_audio,
+        loop=loop,
+        seconds=run.seconds,
+        waiting=run.waiting,
+    )
+    watching.run_live(job, run)
