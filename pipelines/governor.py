@@ -76,6 +76,8 @@ class Rule:
     """Age of a frame at the sink that is still good."""
     rest_s: float = 0.3
     """No second step down sooner."""
+    warm_s: float = 1.0
+    """How long the first frames may be old: networks are compiled, windows opened."""
     calm_s: float = 10.0
     """How long all must be well before a step up; doubled each time that one was taken back."""
     longest_calm_s: float = 320.0
@@ -97,10 +99,14 @@ class Governor:
         self._calm_s = rule.calm_s
         self._stepped_up_s: float | None = None
         self._dropped = 0
+        self._warm = False
 
     def saw(self, age_s: float, *, dropped: int, interval_s: float) -> None:
         """A frame left `age_s` after it had come. `dropped`: frames lost so far; `interval_s`: from one to the next."""
         now = self._clock()
+        if not self._warm:
+            self._warm = True
+            self._changed_s = self._well_since_s = now + self._rule.warm_s - self._rule.rest_s
         self._ages.append(age_s)
         lost, self._dropped = dropped > self._dropped, dropped
         late = len(self._ages) == _LOOK_BACK and statistics.median(self._ages) > self._rule.target_s

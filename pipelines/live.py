@@ -141,10 +141,11 @@ class Live:
         preset, fit = self.job.preset, Fit(self._canvas, self._canvas, source=(0, 0))
         until_s = time.monotonic() + self.job.seconds if self.job.seconds is not None else None
         told_s = 0.0
-        arriving = Handover(self._source, size=preset.source_buffer_frames, when_full=self._source.when_full)
+        coming = self.tally.counted(self._source)
+        arriving = Handover(coming, size=preset.source_buffer_frames, when_full=self._source.when_full)
         with arriving:
             self._arriving = arriving
-            judged = detect(self.tally.counted(arriving), self._detector, self.tally)
+            judged = detect(arriving, self._detector, self.tally)
             routed = route(judged, preset.routing, resize=False, enlarge=True, summary=self.tally)
             done = stood_in(enhance(routed, self._ladder, fit, self.tally))
             with Handover(done, size=preset.sink_buffer_frames) as leaving:

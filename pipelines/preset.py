@@ -113,6 +113,7 @@ def _parse(text: str, name: str) -> dict[str, Any]:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "pad": bool,
+    "pixel_art": bool,
     "crf": int,
     "confirm_frames": int,
     "source_buffer_frames": int,

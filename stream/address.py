@@ -81,7 +81,8 @@ def camera_address(text: str, *, size: str | None = None, rate: str | None = Non
     if text.startswith("lavfi:"):
         return Address(text.removeprefix("lavfi:"), text, "camera", muxer="lavfi")
     device, pattern = _DEVICES.get(sys.platform, _DEVICES["linux"])
-    name = pattern.format(text) if text.isdigit() else text
+    named = text.isdigit() or (device == "dshow" and not text.startswith("video="))
+    name = pattern.format(text) if named else text
     options = {"video_size": size or "", "framerate": rate or ""}
     return Address(name, f"camera {name}", "camera", device, {key: value for key, value in options.items() if value})
 

@@ -28,10 +28,10 @@ class Passthrough:
     Pulled along by the sink: memory stays flat however badly the file is interleaved.
     """
 
-    def __init__(self, path: Path, *, but: int) -> None:
-        """`but`: index of the stream that is repaired and so not copied."""
+    def __init__(self, path: Path, *, but: int, demuxer: str | None = None) -> None:
+        """`but`: index of the stream that is repaired and so not copied. `demuxer`: see `open_input`."""
         self._path = path
-        self._container = open_input(path)
+        self._container = open_input(path, demuxer=demuxer)
         self._main = self._container.streams[but]
         self._streams = [s for s in self._container.streams if s.index != but]
         self._outputs: dict[int, Stream] = {}

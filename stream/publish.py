@@ -38,7 +38,7 @@ def main() -> None:
         _publish(order, inbox, tell)
     except BrokenPipeError as error:
         _fail(tell, error)
-    except (OSError, ValueError) as error:
+    except (av.error.FFmpegError, OSError, ValueError) as error:
         _fail(tell, error)
 
 

@@ -66,7 +66,7 @@ def main() -> None:
         wire.send(tell, wire.Message("ended"))
     except BrokenPipeError:  # the parent has gone
         pass
-    except (OSError, ValueError, IndexError) as error:
+    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
         wire.send(tell, wire.Message("failed", {"reason": reason_of(error)}))
 
 

@@ -42,7 +42,8 @@ class Window:
         """What is on screen: (height, width, 3) BGR."""
 
     def __enter__(self) -> Window:
-        cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # Qt's complaints about fonts
+        cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(_NAME, _WIDEST_PX, _WIDEST_PX * 9 // 16)
         cv2.setMouseCallback(_NAME, self._mouse)
         return self

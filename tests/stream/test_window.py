@@ -1,0 +1,98 @@
+"""The preview window, on a screen that nobody sees."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepclarity.errors import UsageError
+from deepclarity.stream.window import Window, compare
+from tests.rtsp.until import until
+
+_MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
+_SHOWN = """
+import sys
+from deepclarity.cli import run
+from deepclarity.stream import window
+shown = window.Window.show
+def show(self, after, before, *, told):
+    shown(self, after, before, told=told)
+    print(round(self.split, 2), told, flush=True)
+window.Window.show = show
+sys.exit(run(["live", "--camera", "lavfi:testsrc2=size=320x180:rate=30,realtime", "--none", "--seconds", "30"]))
+"""
+
+
+@pytest.fixture
+def screen() -> Iterator[str]:
+    if _MISSING:
+        pytest.skip(f"the preview window goes untested: {' and '.join(_MISSING)} not installed")
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1400x900x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        number = told.readline().strip()
+    yield f":{number}"
+    server.terminate()
+    server.wait(5)
+
+
+def test_keys_and_mouse_move_the_split_and_q_closes(screen: str, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    environment = {**os.environ, "DISPLAY": screen, "QT_QPA_PLATFORM": "xcb"}
+    with said.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-c", _SHOWN], env=environment, stdout=out, stderr=out)
+    try:
+
+        def split() -> float:
+            lines = [line for line in said.read_text().splitlines() if " fps " in line]
+            return float(lines[-1].split()[0]) if lines else -1.0
+
+        def tell(*words: str) -> str:
+            done = subprocess.run(["xdotool", *words], env=environment, capture_output=True, text=True, timeout=10)
+            return done.stdout.strip()
+
+        until(lambda: split() == 0.5, timeout_s=20, what=said.read_text)
+        window = tell("search", "--name", "DeepClarity").splitlines()[-1]
+        tell("windowfocus", window, "key", "--window", window, "d")
+        until(lambda: split() == 0.55, timeout_s=5, what=said.read_text)
+        tell("mousemove", "--window", window, "320", "300", "mousedown", "1")
+        tell("mousemove", "--window", window, "322", "302", "mouseup", "1")
+        until(lambda: 0.15 < split() < 0.35, timeout_s=5, what=said.read_text)
+        tell("windowfocus", window, "key", "--window", window, "q")
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert " ms " in said.read_text()
+
+
+def test_without_a_screen_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UsageError, match="--no-view"):
+        Window()
+
+
+def test_before_is_left_of_the_split_and_after_right_of_it() -> None:
+    def grey(level: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        luma = np.full((height, width), level, np.uint8)
+        chroma = np.full((height // 2, width // 2), 128, np.uint8)
+        return luma, chroma, chroma
+
+    picture = compare(grey(16, 320, 180), grey(235, 1920, 1080), split=0.25, told="")
+    assert picture.shape == (720, 1280, 3)
+    assert picture[360, 100].tolist() == [0, 0, 0]
+    assert picture[360, 1000].tolist() == [255, 255, 255]
