@@ -95,24 +95,31 @@ class Governor:
         self._rule = rule
         self._clock = clock
         self._ages: deque[float] = deque(maxlen=_LOOK_BACK)
+        self._worked: deque[bool] = deque(maxlen=_LOOK_BACK)
         self._changed_s = self._well_since_s = clock()
         self._calm_s = rule.calm_s
         self._stepped_up_s: float | None = None
         self._dropped = 0
         self._warm = False
 
-    def saw(self, age_s: float, *, dropped: int, interval_s: float) -> None:
-        """A frame left `age_s` after it had come. `dropped`: frames lost so far; `interval_s`: from one to the next."""
+    def saw(self, age_s: float, *, dropped: int, interval_s: float, repaired: bool = True) -> None:
+        """A frame left `age_s` after it had come.
+
+        `dropped`: frames lost so far; `interval_s`: from one to the next; `repaired`: whether the ladder worked on it.
+        Where nothing is repaired, another tier would change nothing.
+        """
         now = self._clock()
         if not self._warm:
             self._warm = True
             self._changed_s = self._well_since_s = now + self._rule.warm_s - self._rule.rest_s
         self._ages.append(age_s)
+        self._worked.append(repaired)
         lost, self._dropped = dropped > self._dropped, dropped
         late = len(self._ages) == _LOOK_BACK and statistics.median(self._ages) > self._rule.target_s
         if late or lost:
             self._well_since_s = now
-            if (late or age_s > self._rule.target_s) and now - self._changed_s >= self._rule.rest_s:
+            of_use = any(self._worked) and (late or age_s > self._rule.target_s)
+            if of_use and now - self._changed_s >= self._rule.rest_s:
                 self._down(now)
         elif age_s > self._rule.room * self._rule.target_s:
             self._well_since_s = max(self._well_since_s, now - self._calm_s / 2)

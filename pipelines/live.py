@@ -23,7 +23,7 @@ from deepclarity.stream.live_encode import LiveEncoding
 from deepclarity.stream.live_picture import PLANAR, TIME_BASE
 from deepclarity.stream.live_source import LiveSource, give_up
 from deepclarity.stream.live_state import State, Waiting
-from deepclarity.stream.rtsp_sink import RtspSink
+from deepclarity.stream.rtsp_sink import SOUND_CARRIED, RtspSink
 from deepclarity.stream.sink import FileSink
 from deepclarity.stream.target import check_writable, container_of
 from deepclarity.stream.virtual_camera import VirtualCamera
@@ -35,6 +35,7 @@ from .fit import Fit, SizeWish
 from .governor import Governor, Ladder, Rule, rungs
 from .preset import Preset
 from .pulse import Pulse, Reading, Tally
+from .records import Lane
 from .route import Which, route
 from .stand_in import stood_in
 
@@ -177,9 +178,9 @@ class Live:
             self._camera.write(frame)
         self._show(frame, before)
         self.pulse.stages["encode"].add(time.perf_counter() - began)
-        self._left(frame)
+        self._left(frame, repaired=item.routed.lane is Lane.ENHANCE)
 
-    def _left(self, frame: Frame) -> None:
+    def _left(self, frame: Frame, *, repaired: bool) -> None:
         self.tally.frames_out += 1
         self.pulse.left.tick()
         if frame.stands_in is not None or frame.arrived_s is None:
@@ -188,7 +189,8 @@ class Live:
         if self._sink is None:
             self.pulse.leaves(age_s)
         if self._governor is not None and self._arriving is not None:
-            self._governor.saw(age_s, dropped=self._arriving.dropped, interval_s=self._source.step_s)
+            dropped, step_s = self._arriving.dropped, self._source.step_s
+            self._governor.saw(age_s, dropped=dropped, interval_s=step_s, repaired=repaired)
 
     def _show(self, frame: Frame, before: Frame) -> None:
         if self._window is not None:
@@ -207,7 +209,7 @@ class Live:
                     size=self._canvas,
                     rate=source.rate,
                     encoding=self._encoding.tagged(source.colour),
-                    source_sample=source.sample if source.has_sound else None,
+                    source_sample=self._heard(),
                     timeout_s=job.waiting.open_s,
                     written=self.pulse.leaves,
                 )
@@ -217,6 +219,14 @@ class Live:
         if job.virtual_camera is not None:
             camera = VirtualCamera(job.virtual_camera, size=self._canvas, rate=float(source.rate))
             self._camera = outputs.enter_context(camera)
+
+    def _heard(self) -> bytes | None:
+        """The sample of the source's sound, where it can be sent along."""
+        kind = self._source.sound_kind
+        if kind is not None and kind.codec not in SOUND_CARRIED:
+            log.warning("%s: its %s sound cannot be sent over RTSP and is left out", self.job.name, kind.codec)
+            return None
+        return self._source.sample if kind is not None else None
 
     def _recorder(self, path: Path) -> FileSink:
         preset, source = self.job.preset, self._source

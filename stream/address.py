@@ -42,6 +42,11 @@ class Address:
         return self.scheme == "camera"
 
     @property
+    def in_bursts(self) -> bool:
+        """Whether what it holds is to be read no faster than it is to be shown: a file, or the segments of HLS."""
+        return self.scheme in ("file", "http", "https")
+
+    @property
     def ends(self) -> bool:
         """Whether its end is its end; anything live has only been interrupted."""
         return self.scheme == "file"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from . import wire
 from .live_picture import TIME_BASE
-from .live_state import SourceCounts
+from .live_state import SoundKind, SourceCounts
 from .packets import AnyPacket
 
 _MOST_ON_WAY = 256
@@ -32,6 +33,14 @@ class Arrival:
     """False behind a loss, up to the next key frame: the decoder made parts of it up."""
 
 
+def sound_of(container: InputContainer) -> SoundKind | None:
+    """What a container's first sound track is; None without one."""
+    for track in container.streams.audio:
+        codec = track.codec_context
+        return SoundKind(codec.codec.canonical_name, codec.sample_rate, codec.layout.nb_channels)
+    return None
+
+
 class Session:
     """Decodes what one opening of a source brings, each picture as soon as it can be."""
 
@@ -42,7 +51,7 @@ class Session:
         self.rate = Fraction(opened.body["rate"])
         """Pictures a second, as announced."""
         container = av.open(io.BytesIO(opened.data), "r", format="nut")
-        self.has_sound = bool(container.streams.audio)
+        self.sound = sound_of(container)
         self._video = container.streams.video[0].codec_context
         self._video.thread_count, self._video.thread_type = 1, "SLICE"  # frame threads would keep pictures back
         self._container = container  # the decoder is its own

@@ -26,7 +26,7 @@ from .handover import WhenFull
 from .info import Colour, VideoInfo
 from .live_picture import PLANAR, TIME_BASE, as_live, live_colour
 from .live_session import Arrival, Session
-from .live_state import SoundPacket, SourceCounts, State, Waiting
+from .live_state import SoundKind, SoundPacket, SourceCounts, State, Waiting
 from .slate import slate
 from .timeline import Timeline
 
@@ -66,7 +66,8 @@ class LiveSource:
         self.info = VideoInfo(address.label, *canvas, PLANAR, TIME_BASE, Fraction(30))
         self.sample: bytes | None = None
         """A NUT file with the parameters of the source's streams, once it has been met."""
-        self.has_sound = False
+        self.sound_kind: SoundKind | None = None
+        """What sound it brought at first; other sound that comes later is left out."""
         self.rate = Fraction(30)
         """Pictures a second, as the source announces them: a hint."""
         self.colour = Colour(range=1)
@@ -144,7 +145,8 @@ class LiveSource:
                     return message.kind == "ended"
                 self._heard_s = message.body["at"]
                 if message.body["track"] == "audio":
-                    self._keep_sound(message)
+                    if session.sound == self.sound_kind:
+                        self._keep_sound(message)
                 else:
                     yield from self._frames(session, message)
             return False
@@ -155,7 +157,7 @@ class LiveSource:
             "format": self.address.muxer,
             "options": self.address.options,
             "sound": self._sound_wanted,
-            "paced": self.address.ends,
+            "paced": self.address.in_bursts,
         }
         return wire.Message("open", body)
 
@@ -186,7 +188,7 @@ class LiveSource:
         self.counts.reconnects += self.met
         log.info("%s: connected%s", self.address.label, " again" if self.met else "")
         if not self.met:
-            self.sample, self.has_sound, self.rate = session.sample, session.has_sound, session.rate
+            self.sample, self.sound_kind, self.rate = session.sample, session.sound, session.rate
             self.colour = live_colour(first.picture)
         self.state, self.reason, self._told = State.CONNECTED, "", None
         self._backoff.succeeded()

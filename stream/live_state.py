@@ -69,6 +69,16 @@ class SinkCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundKind:
+    """What coded sound is: what is sent along must stay the same."""
+
+    codec: str
+    """FFmpeg's name: `aac`, `opus`, …"""
+    rate_hz: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
 class SoundPacket:
     """Coded sound on its way past the pictures."""
 

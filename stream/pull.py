@@ -18,6 +18,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -25,6 +26,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from . import wire
+from .adts import audio_specific_config, without_head
 from .child import dead_man, left_alone
 from .packets import AnyPacket
 
@@ -36,6 +38,7 @@ _ALIVE_S = 20.0
 
 _LONGEST_PAUSE_S = 5.0
 _READ_AHEAD_S = 1.5
+_LATE_S = 0.2
 
 _REASONS = {
     errno.ENOENT: "there is no such device or path",
@@ -92,6 +95,7 @@ def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
         video = container.streams.video[0]
         sound = next(iter(container.streams.audio), None) if order["sound"] else None
         streams: list[Stream] = [video] if sound is None else [video, sound]
+        headed = sound is not None and _lacks_config(sound)
         told, packets = False, _packets(container, streams)
         for packet in _paced(packets) if order["paced"] else packets:
             dead_man(_ALIVE_S)
@@ -100,7 +104,8 @@ def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
                 wire.send(tell, _opened(packet, streams))
                 told = True
             if told:
-                wire.send(tell, _told(packet, lost))
+                data = bytes(packet)
+                wire.send(tell, _told(packet, without_head(data) if headed and packet.stream is sound else data, lost))
 
 
 def _packets(container: InputContainer, streams: list[Stream]) -> Iterator[AnyPacket]:
@@ -125,7 +130,7 @@ def _as_bytes(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
     return raw
 
 
-def _told(packet: AnyPacket, lost: int) -> wire.Message:
+def _told(packet: AnyPacket, data: bytes, lost: int) -> wire.Message:
     body = {
         "track": packet.stream.type,
         "pts": packet.pts,
@@ -136,7 +141,7 @@ def _told(packet: AnyPacket, lost: int) -> wire.Message:
         "lost": lost,
         "at": time.monotonic(),
     }
-    return wire.Message("packet", body, bytes(packet))
+    return wire.Message("packet", body, data)
 
 
 def _opened(first: AnyPacket, streams: list[Stream]) -> wire.Message:
@@ -160,34 +165,53 @@ def _copied(nut: OutputContainer, stream: Stream) -> Stream:
         raw = nut.add_stream("rawvideo", rate=30)
         raw.width, raw.height, raw.pix_fmt = stream.codec_context.width, stream.codec_context.height, "yuv420p"
         return raw
-    return nut.add_stream_from_template(stream, opaque=True)
+    copy = nut.add_stream_from_template(stream, opaque=True)
+    if isinstance(stream, AudioStream) and _lacks_config(stream):
+        codec = stream.codec_context
+        copy.codec_context.extradata = audio_specific_config(codec.sample_rate, codec.layout.nb_channels)
+    return copy
+
+
+def _lacks_config(sound: AudioStream) -> bool:
+    return sound.codec_context.name == "aac" and not sound.codec_context.extradata
 
 
 def _paced(packets: Iterator[AnyPacket]) -> Iterator[AnyPacket]:
-    """Hand a file's packets out in the order and at the speed that they are to be shown in.
+    """Hand packets out in the order and at the speed that they are to be shown in.
 
-    A file keeps a second of pictures and then a second of sound: as much is read ahead.
+    A file keeps a second of pictures and then a second of sound: as much is read ahead. An HLS stream comes in
+    segments; where one is late, all that follow are shown as much later.
     """
     ahead: list[tuple[float, int, AnyPacket]] = []
-    began_s: float | None = None
     due_s = newest_s = 0.0
+    pace = _Pace()
     for number, packet in enumerate(packets):
         moment = packet.dts if packet.dts is not None else packet.pts
         due_s = due_s if moment is None else float(moment * packet.time_base)
         newest_s = max(newest_s, due_s)
         heapq.heappush(ahead, (due_s, number, packet))
         while ahead and newest_s - ahead[0][0] > _READ_AHEAD_S:
-            began_s = began_s if began_s is not None else time.monotonic() - ahead[0][0]
-            yield _when_due(heapq.heappop(ahead), began_s)
-    for waiting in sorted(ahead, key=lambda item: item[:2]):
-        began_s = began_s if began_s is not None else time.monotonic() - waiting[0]
-        yield _when_due(waiting, began_s)
+            due, _, waiting = heapq.heappop(ahead)
+            pace.wait_for(due)
+            yield waiting
+    for due, _, waiting in sorted(ahead, key=lambda item: item[:2]):
+        pace.wait_for(due)
+        yield waiting
 
 
-def _when_due(waiting: tuple[float, int, AnyPacket], began_s: float) -> AnyPacket:
-    dead_man(0)
-    time.sleep(min(_LONGEST_PAUSE_S, max(0.0, began_s + waiting[0] - time.monotonic())))
-    return waiting[2]
+class _Pace:
+    """Lets as much time pass as the packets' own times say."""
+
+    def __init__(self) -> None:
+        self._zero_s: float | None = None
+
+    def wait_for(self, due_s: float) -> None:
+        """Sleep until `due_s` on the packets' clock; be late for all that follow if that is long past."""
+        now = time.monotonic()
+        if self._zero_s is None or self._zero_s + due_s < now - _LATE_S:
+            self._zero_s = now - due_s
+        dead_man(0)
+        time.sleep(min(_LONGEST_PAUSE_S, max(0.0, self._zero_s + due_s - now)))
 
 
 class _Losses:

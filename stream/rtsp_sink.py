@@ -30,6 +30,11 @@ _TICK_S = 0.1
 _UNANSWERED = 60
 """Pictures that may be on their way to the server's socket: more, and it has stopped reading."""
 
+SOUND_CARRIED = frozenset(
+    {"aac", "ac3", "adpcm_g722", "mp2", "mp3", "opus", "pcm_alaw", "pcm_mulaw", "pcm_s16be", "speex", "vorbis"}
+)
+"""Sound that can be sent as it is (the RTP payloads that FFmpeg writes), by FFmpeg's names."""
+
 Written = Callable[[float], None]
 """Called with the seconds from a picture's arrival to its leaving for the server."""
 

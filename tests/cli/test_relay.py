@@ -42,11 +42,14 @@ def rises(seen: list[Seen]) -> bool:
 
 
 def test_pixelated_pictures_arrive_repaired_in_full_hd_and_in_order(server: RtspServer) -> None:
-    with Publisher(server.url("cam"), block_px=4, rate=30), relay(server) as running:
-        with Viewer(server.url("out"), patience_s=15) as viewer:
-            seen = viewer.wait_for_frames(60, timeout_s=30)
-            metrics = running.metrics()
-            assert fetched(running.metrics_address("/healthz"))[0] == 200
+    with (
+        Publisher(server.url("cam"), block_px=4, rate=30),
+        relay(server) as running,
+        Viewer(server.url("out"), patience_s=15) as viewer,
+    ):
+        seen = viewer.wait_for_frames(60, timeout_s=30)
+        metrics = running.metrics()
+        assert fetched(running.metrics_address("/healthz"))[0] == 200
     assert {(each.width, each.height) for each in seen} == {(1920, 1080)}
     numbers = [each.number for each in seen if each.number is not None]
     assert len(numbers) > 40
@@ -150,10 +153,13 @@ def test_logs_are_json_lines_where_that_is_asked_for(server: RtspServer) -> None
 
 
 def test_sound_is_sent_along(server: RtspServer) -> None:
-    with Publisher(server.url("cam"), rate=30, tone=True), relay(server, *QUICK):
-        with Viewer(server.url("out"), patience_s=15) as viewer:
-            viewer.wait_for_frames(20)
-            assert viewer.sound == "aac"
+    with (
+        Publisher(server.url("cam"), rate=30, tone=True),
+        relay(server, *QUICK),
+        Viewer(server.url("out"), patience_s=15) as viewer,
+    ):
+        viewer.wait_for_frames(20)
+        assert viewer.sound == "aac"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +190,8 @@ def relay_file(folder: Path, server: RtspServer) -> Path:
     path.write_text(
         f'size = "640x360"\nwhich = "none"\n'
         f'[relay.front]\nin = "{server.url("cam")}"\nout = "{server.url("one")}"\n'
-        f'[relay.back]\nin = "rtsp://ann:${{CAMERA_PASSWORD}}@127.0.0.1:{server.port}/cam"\nout = "{server.url("two")}"\n'
+        f'[relay.back]\nin = "{server.url("cam").replace("//", "//ann:${CAMERA_PASSWORD}@")}"\n'
+        f'out = "{server.url("two")}"\n'
     )
     return path
 

@@ -73,6 +73,14 @@ def test_the_first_second_may_be_slow() -> None:
     assert ladder.name == "turbo"
 
 
+def test_where_nothing_is_repaired_another_tier_would_not_help() -> None:
+    stream = Stream()
+    for number in range(90):
+        stream.clock.now += 1 / 30
+        stream.governor.saw(0.3 if number > 8 else 0.03, dropped=0, interval_s=1 / 30, repaired=False)
+    assert stream.ladder.name == "srgan"
+
+
 def test_one_late_frame_is_no_reason() -> None:
     stream = Stream()
     stream.run(1, age_s=0.03)

@@ -115,9 +115,10 @@ def test_an_interruption_ends_the_recording_in_good_order(tmp_path: Path) -> Non
 
 def test_a_camera_that_never_gave_a_picture_is_a_device_error() -> None:
     job = LiveJob(camera_address("/dev/video-that-is-not-there"), preset=replace(SMALL, which=Which.NONE), seconds=1)
-    with pytest.raises(DeviceError, match="camera /dev/video-that-is-not-there: there is no such device"), Live(
-        job
-    ) as live:
+    with (
+        pytest.raises(DeviceError, match="camera /dev/video-that-is-not-there: there is no such device"),
+        Live(job) as live,
+    ):
         live.run()
 
 

@@ -67,9 +67,7 @@ def test_other_paths_are_not_found_and_a_silent_client_holds_nobody_up() -> None
 
 def test_one_line_says_all_that_matters() -> None:
     line = reading(fps_in=30.0, fps_out=29.5, latency_p50_ms=12.0, latency_p99_ms=40.0).line()
-    assert line == (
-        "door  in 30.0  out 29.5 fps  latency 12/40 ms  repaired 25 %  turbo  drops 2  reconnects 3"
-    )
+    assert line == ("door  in 30.0  out 29.5 fps  latency 12/40 ms  repaired 25 %  turbo  drops 2  reconnects 3")
     assert "reconnecting/connected: no answer" in reading(source_state="reconnecting", reason="no answer").line()
 
 

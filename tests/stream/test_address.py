@@ -44,7 +44,7 @@ def test_only_an_rtsp_server_can_be_published_to(typed: str) -> None:
 
 
 def test_an_unknown_scheme_is_named_with_the_nearest_one() -> None:
-    with pytest.raises(UsageError, match="did you mean 'rtsps?'"):
+    with pytest.raises(UsageError, match=r"did you mean 'rtsps?'"):
         source_address("rtps://u:secret@cam/x")
 
 

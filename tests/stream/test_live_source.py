@@ -13,6 +13,7 @@ import pytest
 
 from deepclarity.errors import SourceError
 from deepclarity.stream.address import camera_address, source_address
+from deepclarity.stream.adts import audio_specific_config, without_head
 from deepclarity.stream.frame import Frame, StandsIn
 from deepclarity.stream.live_source import LiveSource
 from deepclarity.stream.live_state import State, Waiting
@@ -234,11 +235,21 @@ def test_sound_goes_past_the_pictures_on_their_clock(server: RtspServer) -> None
     source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
     with Publisher(server.url("cam"), rate=30, tone=True), watched(source) as frames:
         seen = until(frames, real(45))
-    assert source.has_sound
+    assert source.sound_kind is not None
+    assert source.sound_kind.codec == "aac"
     heard = [packet.time_s for packet in source.sound]
     assert len(heard) > 20
     assert heard == sorted(heard)
     assert abs(heard[-1] - seen[-1].time_s) < 0.5
+
+
+def test_a_transport_stream_s_sound_gets_the_description_that_rtp_wants() -> None:
+    head = bytes([0xFF, 0xF1, 0x4C, 0x80, 0x01, 0x7F, 0xFC])  # ADTS: AAC-LC, 48 kHz, stereo, no checksum
+    assert without_head(head + b"sound") == b"sound"
+    assert without_head(b"sound without one") == b"sound without one"
+    assert audio_specific_config(48_000, 2) == bytes([0x11, 0x90])
+    assert audio_specific_config(44_100, 1) == bytes([0x12, 0x08])
+    assert audio_specific_config(1234, 2) is None
 
 
 def test_nothing_is_left_when_nobody_listens_any_more() -> None:

@@ -46,7 +46,9 @@ def frames() -> Iterator[Frame]:
         yield Frame((luma, grey, grey), number, pts, TIME_BASE, arrived_s=time.monotonic())
 
 
-def write_until(target: RtspSink, shown: Iterator[Frame], enough: Callable[[], object], *, limit_s: float = 15) -> float:
+def write_until(
+    target: RtspSink, shown: Iterator[Frame], enough: Callable[[], object], *, limit_s: float = 15
+) -> float:
     """Write frames until it is enough; the longest that a write took."""
     deadline, longest = time.monotonic() + limit_s, 0.0
     for frame in shown:

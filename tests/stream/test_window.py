@@ -60,7 +60,9 @@ def test_keys_and_mouse_move_the_split_and_q_closes(screen: str, tmp_path: Path)
             return float(lines[-1].split()[0]) if lines else -1.0
 
         def tell(*words: str) -> str:
-            done = subprocess.run(["xdotool", *words], env=environment, capture_output=True, text=True, timeout=10)
+            done = subprocess.run(
+                ["xdotool", *words], env=environment, capture_output=True, text=True, timeout=10, check=False
+            )
             return done.stdout.strip()
 
         until(lambda: split() == 0.5, timeout_s=20, what=said.read_text)

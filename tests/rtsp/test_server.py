@@ -1,0 +1,244 @@
+"""The RTSP server, publisher and viewer that other tests lean on."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.rtsp import gstreamer
+from tests.rtsp.numbered import read_number, write_number
+from tests.rtsp.publisher import Publisher
+from tests.rtsp.server import RtspServer, Scheme
+from tests.rtsp.viewer import Seen, Viewer
+
+PASSWORD = "p@s:/#%w"
+
+small_publisher = partial(Publisher, size=(320, 180), gop=5)
+"""Cheap to encode, quick to join."""
+
+
+@pytest.fixture
+def server() -> Iterator[RtspServer]:
+    with RtspServer() as running:
+        yield running
+    assert not [thread.name for thread in threading.enumerate() if "rtsp" in thread.name]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_what_is_published_is_seen_at_once(server: RtspServer, transport: str):
+    with small_publisher(server.url("cam")) as publisher, Viewer(server.url("cam"), transport=transport) as viewer:
+        frames = viewer.wait_for_frames(15)
+    numbers = [frame.number for frame in frames]
+    assert numbers == list(range(numbers[0], numbers[0] + 15))
+    assert statistics.median(publisher.latency_s(frame.number, frame.at) for frame in frames) < 0.15
+    assert (frames[0].width, frames[0].height, frames[0].keyframe) == (320, 180, True)
+    assert not viewer.errors
+
+
+def test_the_server_keeps_a_log(server: RtspServer):
+    with small_publisher(server.url("cam")) as publisher:
+        publisher.wait_for_frames(10)
+    server.wait_for(lambda: server.teardowns("cam"))
+    methods = [request.method for request in server.requests if request[1:] == ("cam", "publisher")]
+    assert methods == ["ANNOUNCE", "SETUP", "RECORD", "TEARDOWN"]
+    assert server.sessions("cam") == 1
+    assert server.received_bytes("cam") > 1000
+    times = [arrival.rtp for arrival in server.arrivals("cam")]
+    assert set(np.diff(times) % (1 << 32)) == {90_000 // 25}
+
+
+@pytest.mark.parametrize("scheme", Scheme)
+def test_users_are_asked_for_their_password(scheme: Scheme):
+    with RtspServer(users={"ann": PASSWORD}, scheme=scheme) as server:
+        with small_publisher(server.url("cam", user="ann")), Viewer(server.url("cam", user="ann")) as viewer:
+            viewer.wait_for_frames(3)
+        with Viewer(server.url("cam")) as stranger:
+            stranger.wait_for_end()
+    assert not stranger.frames
+    assert "Unauthorized" in stranger.errors[0]
+
+
+def test_a_reset_ends_the_reader_and_the_publisher_comes_back(server: RtspServer):
+    with small_publisher(server.url("cam")) as publisher, Viewer(server.url("cam")) as viewer:
+        viewer.wait_for_frames(3)
+        server.reset("cam")
+        viewer.wait_for_end()
+        server.wait_for(lambda: server.sessions("cam") == 2)
+        publisher.wait_for_frames(3)
+
+
+def test_a_stall_keeps_the_connection(server: RtspServer):
+    with small_publisher(server.url("cam")), Viewer(server.url("cam")) as viewer:
+        viewer.wait_for_frames(3)
+        server.stall()
+        before, bytes_before = len(viewer.frames), server.received_bytes("cam")
+        server.wait_for(lambda: server.received_bytes("cam") > bytes_before + 20_000)
+        assert len(viewer.frames) <= before + 3
+        assert not viewer.ended
+        server.resume()
+        viewer.wait_for_frames(15)
+    assert server.sessions("cam") == 1
+
+
+def test_stopped_and_started_it_listens_on_its_port_again(server: RtspServer):
+    with small_publisher(server.url("cam")) as publisher:
+        port = server.port
+        server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        server.start()
+        assert server.port == port
+        server.wait_for(lambda: server.sessions("cam") == 2)
+        publisher.wait_for_frames(3)
+
+
+def test_it_can_refuse_connections_and_keep_those_it_has(server: RtspServer):
+    with small_publisher(server.url("cam")) as publisher:
+        server.refuse()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port))
+        publisher.wait_for_frames(3)
+        server.accept()
+        with Viewer(server.url("cam")) as viewer:
+            viewer.wait_for_frames(3)
+    assert server.sessions("cam") == 1
+
+
+def test_datagrams_get_lost_and_the_viewer_goes_on(server: RtspServer):
+    server.loss = 0.1
+    with small_publisher(server.url("cam")), Viewer(server.url("cam"), transport="udp") as viewer:
+        viewer.wait_for(lambda frames: server.weather.lost > 2 and len(frames) > 15)
+
+
+def test_a_silent_server_answers_nothing(server: RtspServer):
+    server.silent = True
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.3) as caller:
+        caller.sendall(b"OPTIONS rtsp://127.0.0.1/cam RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            caller.recv(1)
+    assert server.requests == [("OPTIONS", "cam", "?")]
+
+
+def test_readers_hear_404_and_publishers_403(server: RtspServer):
+    server.not_found = server.reject_publish = True
+    publisher = small_publisher(server.url("cam"))
+    with Viewer(server.url("cam")) as viewer:
+        viewer.wait_for_end()
+        server.wait_for(lambda: publisher.errors)
+        publisher.stop()
+    assert "NotFound" in viewer.errors[0]
+    assert "Forbidden" in publisher.errors[0]
+
+
+def test_a_server_that_stops_reading_blocks_its_publisher(server: RtspServer):
+    with Publisher(server.url("cam"), size=(1280, 720)) as publisher:
+        server.stop_reading("cam")
+        deadline = time.monotonic() + 8
+        while time.monotonic() - max(publisher.sent.values()) < 0.5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        server.read_on("cam")
+        publisher.wait_for_frames(10)
+    assert server.sessions("cam") == 1
+
+
+def test_a_frozen_publisher_goes_on_with_the_picture_of_the_moment(server: RtspServer):
+    with small_publisher(server.url("cam")) as publisher:
+        publisher.freeze()
+        server.wait_for(lambda: time.monotonic() - server.arrivals("cam")[-1].at > 1)
+        publisher.thaw()
+        publisher.wait_for_frames(3)
+    steps = np.diff([arrival.rtp for arrival in server.arrivals("cam")]) % (1 << 32)
+    assert 0.9 < max(steps) / 90_000 < 2
+    assert sorted(steps)[-2] == 90_000 // 25
+
+
+def test_the_size_may_change_within_a_session(server: RtspServer):
+    with small_publisher(server.url("cam")) as publisher, Viewer(server.url("cam")) as viewer:
+        viewer.wait_for_frames(3)
+        publisher.resize((640, 480), new_session=False)
+        viewer.wait_for(lambda frames: frames[-1].width == 640)
+        assert viewer.wait_for_frames(3)[-1].number is not None
+    assert server.sessions("cam") == 1
+
+
+def test_a_new_session_brings_another_codec_size_and_sound(server: RtspServer):
+    with small_publisher(server.url("cam")) as publisher, Viewer(server.url("cam")) as viewer:
+        viewer.wait_for_frames(3)
+        publisher.resize((640, 480))
+        viewer.wait_for_end()
+    with (
+        Publisher(server.url("cam"), codec="libx265", tone=True, block_px=4),
+        Viewer(server.url("cam"), patience_s=5) as viewer,
+    ):
+        frames = viewer.wait_for_frames(5)
+    assert (viewer.codec, viewer.sound) == ("hevc", "aac")
+    assert None not in [frame.number for frame in frames]
+    assert server.sessions("cam") == 3
+
+
+def test_one_picture_is_moved_in_time(server: RtspServer):
+    with small_publisher(server.url("cam")), Viewer(server.url("cam")) as viewer:
+        viewer.wait_for_frames(2)
+        server.shift_next("cam", -9800)
+        viewer.wait_for(lambda frames: len(_jumps(frames)) == 2)
+    assert _jumps(viewer.frames) == [-9800, 9800]
+
+
+def test_the_32_bits_of_time_run_over_without_a_reader_noticing(server: RtspServer):
+    with small_publisher(server.url("cam")) as publisher:
+        server.wrap_in("cam", 1.5)
+        publisher.wait_for_frames(2)
+        with Viewer(server.url("cam")) as viewer:
+            viewer.wait_for(lambda _: len(publisher.sent) > 50)
+    assert set(np.round(_steps(viewer.frames), 3)) == {0.04}
+
+
+@pytest.mark.parametrize("size", [(320, 180), (640, 480), (1920, 800)])
+@pytest.mark.parametrize("number", [0, 1, 43690, 65535])
+def test_a_number_survives_bars_and_scaling(size: tuple[int, int], number: int):
+    luma = np.full((size[1], size[0]), 120, np.uint8)
+    write_number(luma, number)
+    scale = min(1920 / size[0], 1080 / size[1])
+    width, height = round(size[0] * scale), round(size[1] * scale)
+    screen = np.full((1080, 1920), 16, np.uint8)
+    top, left = (1080 - height) // 2, (1920 - width) // 2
+    screen[top : top + height, left : left + width] = cv2.resize(luma, (width, height), interpolation=cv2.INTER_CUBIC)
+    assert read_number(screen) == number
+    assert read_number(np.full_like(screen, 16)) is None
+
+
+def test_gstreamer_serves_and_records():
+    if sentence := gstreamer.missing():
+        pytest.skip(sentence)
+    with gstreamer.GstreamerServer() as stranger:
+        assert gstreamer.ffmpeg_read(stranger.url("pattern"), seconds=0.5) > 8
+        with small_publisher(stranger.url("record")):
+            stranger.wait_for_recorded(10)
+
+
+def test_the_ffmpeg_command_publishes(server: RtspServer):
+    if sentence := gstreamer.missing_ffmpeg():
+        pytest.skip(sentence)
+    with gstreamer.ffmpeg_publisher(server.url("cam")), Viewer(server.url("cam"), patience_s=5) as viewer:
+        viewer.wait_for_frames(5)
+
+
+def _steps(frames: list[Seen]) -> list[float]:
+    moments = [frame.pts_s for frame in frames if frame.pts_s is not None]
+    return [after - before for before, after in itertools.pairwise(moments)]
+
+
+def _jumps(frames: list[Seen]) -> list[int]:
+    """The steps of more than a second; FFmpeg takes one far back for 32 bits that have run over."""
+    wrap_s = (1 << 32) / 90_000
+    return [round((step + wrap_s / 2) % wrap_s - wrap_s / 2) for step in _steps(frames) if abs(step) > 1]
