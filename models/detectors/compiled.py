@@ -46,14 +46,28 @@ class Compiled:
             self._own.request = request
         return self._own.request
 
-    def __call__(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    @property
+    def inputs(self) -> list[NDArray[Any]]:
+        """This thread's memory for the inputs, to be filled before `run`."""
+        try:
+            self.request  # noqa: B018
+        except RuntimeError as error:
+            raise self._failed(error) from error
+        return self._own.inputs  # type: ignore[no-any-return]
+
+    def run(self) -> NDArray[np.float32]:
         """The first row of the first output, a copy."""
         try:
-            request = self.request
-            for memory, array in zip(self._own.inputs, inputs, strict=True):
-                memory[:] = array
-            request.start_async()  # `infer` would wrap inputs and outputs anew
-            request.wait()
+            self.request.infer(share_outputs=True)
         except RuntimeError as error:
-            raise DeviceError(f"OpenVINO could not run {self._name}: {first_line(error)}") from error
+            raise self._failed(error) from error
         return np.array(self._own.found[0], np.float32)
+
+    def __call__(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """What `run` does, of `inputs`, which are copied."""
+        for memory, array in zip(self.inputs, inputs, strict=True):
+            memory[:] = array
+        return self.run()
+
+    def _failed(self, error: RuntimeError) -> DeviceError:
+        return DeviceError(f"OpenVINO could not run {self._name}: {first_line(error)}")

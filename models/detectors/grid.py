@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from deepclarity.models.backends.plane import check_luma
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 
+from .judgeable import judgeable
 from .lattice import (
-    CODEC_PX,
-    FEWEST_PX,
     FIT,
     FIT_EXPECTED,
     Floats,
@@ -33,6 +32,7 @@ from .lattice import (
     lattice_of_whole_blocks,
     sharpness,
     spread_and_cover,
+    without_rhythm,
 )
 
 _BANDS = 6
@@ -57,7 +57,7 @@ class Grid:
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides."""
         check_luma(luma, max_value)
-        if min(luma.shape) < FEWEST_PX:
+        if not judgeable(luma):
             return Verdict(0.0)
         steps_x = _steps_along_rows(luma, max_value)
         x = _find(steps_x)
@@ -180,7 +180,7 @@ def _find(steps: _Steps) -> Lattice | None:
     first = _measured(best_lattice(profile), steps)
     if first is None or not first.in_codec_rhythm or first.margin >= 0:
         return first
-    quiet = _without_rhythm(profile)
+    quiet = without_rhythm(profile)
     second = _measured(best_lattice(quiet), steps)
     return second if second and not second.in_codec_rhythm and second.margin > first.margin else first
 
@@ -207,18 +207,13 @@ def _find_again(steps: _Steps, found: Lattice, other: Lattice) -> Lattice:
         found = replace(found, expected=True)
     if drift < 0.3:
         return found
-    profile = steps.profile if other.in_codec_rhythm else _without_rhythm(steps.profile)
+    profile = steps.profile if other.in_codec_rhythm else without_rhythm(steps.profile)
     again = _measured(lattice_at(profile, period), steps)
     if again is None:
         return found
     again = replace(again, expected=True)
     better = again.fit > found.fit if found.margin >= 0 else again.margin > found.margin
     return again if better and again.margin >= min(0.0, found.margin) else found
-
-
-def _without_rhythm(profile: Floats) -> Floats:
-    whole = profile[: profile.size // CODEC_PX * CODEC_PX].reshape(-1, CODEC_PX)
-    return profile - np.resize(whole.mean(axis=0), profile.size) if len(whole) else profile
 
 
 def _measured(lattice: Lattice | None, steps: _Steps) -> Lattice | None:

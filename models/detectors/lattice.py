@@ -183,6 +183,12 @@ def _best(profile: Floats, proposals: list[tuple[float, float]]) -> Lattice | No
 
 def fitted(profile: Floats, period: float, phase: float) -> Lattice:
     """The lattice at about this place, with its correlation with `profile`, (places,), of unit variance."""
+    period, phase, fit = measured(profile, period, phase)
+    return Lattice(period, phase, fit, places=profile.size)
+
+
+def measured(profile: Floats, period: float, phase: float) -> tuple[float, float, float]:
+    """Period, phase and fit of what `fitted` finds."""
     period, denominator = _snapped(period, profile.size)
     if denominator:
         # Between these phases the rounded edges do not change: the middle stands for all of them.
@@ -193,13 +199,25 @@ def fitted(profile: Floats, period: float, phase: float) -> Lattice:
         stride = round(period * denominator)
         firsts = {floor(phase + period * k - 0.5) % stride for k in range(denominator)}
         parts = [profile[first::stride] for first in firsts]
-        on, count = sum(float(part.sum()) for part in parts), sum(part.size for part in parts)
+        on, count = sum(float(np.add.reduce(part)) for part in parts), sum(part.size for part in parts)
     else:
         edges = edge_places(profile.size, period, phase)
-        on, count = float(profile[edges].sum()), edges.size
+        on, count = float(np.add.reduce(profile[edges])), edges.size
     free = profile.size - count
-    fit = on * sqrt(profile.size / (count * free)) if count and free > 0 else 0.0
-    return Lattice(period, phase, fit, places=profile.size)
+    return period, phase, on * sqrt(profile.size / (count * free)) if count and free > 0 else 0.0
+
+
+def without_rhythm(profile: Floats) -> Floats:
+    """`profile`, (places,), less what repeats after a codec's 16 pixels."""
+    rounds = profile.size // CODEC_PX
+    if not rounds:
+        return profile
+    whole = rounds * CODEC_PX
+    rhythm = np.full(rounds, 1 / rounds, np.float32) @ profile[:whole].reshape(-1, CODEC_PX)
+    quiet = np.empty_like(profile)
+    np.subtract(profile[:whole].reshape(-1, CODEC_PX), rhythm, out=quiet[:whole].reshape(-1, CODEC_PX))
+    np.subtract(profile[whole:], rhythm[: profile.size - whole], out=quiet[whole:])
+    return quiet
 
 
 def _snapped(period: float, length: int) -> tuple[float, int]:

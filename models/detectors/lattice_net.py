@@ -6,7 +6,9 @@ numbers on how well it explains the whole picture. So it tells blocks from codec
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ from deepclarity.models.generator import Tensors
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 from deepclarity.models.weights import load_weights
 
-from .lattice import FEWEST_PX, FIT_EXPECTED
+from .judgeable import judgeable
+from .lattice import FIT_EXPECTED
 from .looks import EVIDENCE, Look, look
 from .search import Pair, search
 from .steps import steps_along_axes
@@ -44,6 +47,7 @@ class LatticeNet:
         except ImportError as error:
             raise DeviceError(f"{self.name} needs OpenVINO, which cannot be used here ({error}); take grid") from error
         self._network, self._pixel_art = OpenVinoLatticeNet(tensors), pixel_art
+        self._turn = threading.Lock()
 
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides.
@@ -51,7 +55,9 @@ class LatticeNet:
         `chroma` is not looked at.
         """
         check_luma(luma, max_value)
-        found = seen(luma, max_value=max_value)
+        # Hundreds of short steps, each of which gives Python's own lock away: threads are faster one after the other.
+        with self._turn:
+            found = seen(luma, max_value=max_value)
         if found is None:
             return Verdict(0.0)
         return _verdict(self._network(found[0]), found[1], pixel_art=self._pixel_art)
@@ -59,7 +65,7 @@ class LatticeNet:
 
 def seen(luma: Plane, *, max_value: int = 255) -> tuple[Look, Pair] | None:
     """What the network takes of `luma`, and the lattice; None where there is nothing to see, or less than 13 pixels."""
-    if min(luma.shape) < FEWEST_PX:
+    if not judgeable(luma):
         return None
     steps = steps_along_axes(luma, max_value=max_value)
     pair = search(steps[0].profile, steps[1].profile)
@@ -67,8 +73,11 @@ def seen(luma: Plane, *, max_value: int = 255) -> tuple[Look, Pair] | None:
 
 
 def _verdict(logits: NDArray[np.float32], pair: Pair, *, pixel_art: bool) -> Verdict:
-    odds = np.exp(logits - logits.max())
-    shares = dict(zip(CLASSES, (odds / odds.sum()).tolist(), strict=True))
+    told: list[float] = logits.tolist()
+    highest = max(told)
+    odds = [exp(value - highest) for value in told]
+    total = sum(odds)
+    shares = {kind: value / total for kind, value in zip(CLASSES, odds, strict=True)}
     score = shares.pop(Kind.PIXELATED)
     if pixel_art:
         score += shares.pop(Kind.PIXEL_ART)

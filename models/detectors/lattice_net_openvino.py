@@ -31,34 +31,36 @@ class OpenVinoLatticeNet:
 
     def __call__(self, look: Look) -> NDArray[np.float32]:
         """The logits, (classes,)."""
-        return self.compiled([*channels(look), look.evidence[None]])
+        shown, means, gains, evidence = self.compiled.inputs
+        _, means[:], gains[:] = channels(look, out=shown)
+        evidence[0] = look.evidence
+        return self.compiled.run()
 
 
-def channels(look: Look) -> tuple[NDArray[np.uint8], Floats, Floats]:
-    """Luma, its steps along x and y, and those on edges, (8, 5, 48, 48) uint8; the mean of luma, and what each crop is
-    multiplied by, so that its mean step is about 1: (8, 1, 1, 1) each."""
-    shown = np.empty((CROPS, INPUTS, CROP_PX, CROP_PX), np.uint8)
-    shown[:, 0] = look.crops
-    rows, crops = look.crops.reshape(-1, CROP_PX), look.crops.reshape(CROPS, -1)
-    steps_x, steps_y = np.zeros_like(look.crops), np.zeros_like(look.crops)
-    steps_x[:, :, 1:].reshape(rows.shape[0], -1)[:] = cv2.absdiff(rows[:, 1:], rows[:, :-1])
-    cv2.absdiff(crops[:, CROP_PX:], crops[:, :-CROP_PX], dst=steps_y.reshape(CROPS, -1)[:, CROP_PX:])
-    shown[:, 1], shown[:, 2] = steps_x, steps_y
-    np.bitwise_and(steps_x, look.edges_x[:, None], out=shown[:, 3])
-    np.bitwise_and(steps_y, look.edges_y[:, :, None], out=shown[:, 4])
-    gains: Floats = np.reciprocal(_means(steps_x) + _means(steps_y) + np.float32(1))
-    return shown, np.rint(_means(look.crops)), gains
-
-
-def _means(crops: NDArray[np.uint8]) -> Floats:
-    sums = cv2.reduce(crops.reshape(CROPS, -1), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
-    means: Floats = sums.astype(np.float32).reshape(-1, 1, 1, 1) * np.float32(1 / _PIXELS)
-    return means
+def channels(look: Look, *, out: NDArray[np.uint8] | None = None) -> tuple[NDArray[np.uint8], Floats, Floats]:
+    """Luma, its steps along x and y, and those on edges, (8, 48, 48, 5) uint8, in `out` if given; the mean of luma, and
+    what each crop is multiplied by, so that its mean step is about 1: (8, 1, 1, 1) each."""
+    shown = np.empty((CROPS, CROP_PX, CROP_PX, INPUTS), np.uint8) if out is None else out
+    planes = np.empty((INPUTS, CROPS, CROP_PX, CROP_PX), np.uint8)
+    luma, steps_x, steps_y, on_x, on_y = planes
+    rows = planes.reshape(INPUTS, 1, -1)
+    luma[:] = look.crops
+    # As if all rows were one, and all crops: what comes of the seams is wiped out.
+    cv2.absdiff(rows[0, :, 1:], rows[0, :, :-1], dst=rows[1, :, 1:])
+    cv2.absdiff(rows[0, :, CROP_PX:], rows[0, :, :-CROP_PX], dst=rows[2, :, CROP_PX:])
+    steps_x[:, :, 0] = 0
+    steps_y[:, 0] = 0
+    np.bitwise_and(steps_x, look.edges_x[:, None], out=on_x)
+    np.bitwise_and(steps_y, look.edges_y[:, :, None], out=on_y)
+    cv2.merge(list(rows), dst=shown.reshape(1, -1, INPUTS))
+    sums = cv2.reduce(planes[:3].reshape(3 * CROPS, -1), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F)
+    means: Floats = (sums * np.float32(1 / _PIXELS)).reshape(3, CROPS, 1, 1, 1)
+    return shown, np.rint(means[0]), np.reciprocal(means[1] + means[2] + np.float32(1))
 
 
 def build_graph(tensors: _Tensors) -> openvino.Model:
-    """What `channels` makes, (8, 5, 48, 48) uint8 and twice (8, 1, 1, 1), and evidence (1, n) in; logits (1, 6) out."""
-    shown = ops.parameter([CROPS, INPUTS, CROP_PX, CROP_PX], np.uint8, name="shown")
+    """What `channels` makes, (8, 48, 48, 5) uint8 and twice (8, 1, 1, 1), and evidence (1, n) in; logits (1, 6) out."""
+    shown = ops.parameter([CROPS, CROP_PX, CROP_PX, INPUTS], np.uint8, name="shown")
     means = ops.parameter([CROPS, 1, 1, 1], np.float32, name="means")
     gains = ops.parameter([CROPS, 1, 1, 1], np.float32, name="gains")
     evidence = ops.parameter([1, EVIDENCE], np.float32, name="evidence")
@@ -66,9 +68,12 @@ def build_graph(tensors: _Tensors) -> openvino.Model:
     weight = np.array(tensors["conv0.weight"], np.float32)
     weight[:, 0] *= LUMA_GAIN
     level = ops.constant(weight[:, 0].sum(axis=(1, 2)).reshape(1, -1, 1, 1))
-    x = ops.convolution(ops.convert(shown, "f32"), ops.constant(weight), [2, 2], [0, 0], [0, 0], [1, 1])
-    x = ops.multiply(ops.subtract(x, ops.multiply(means, level)), gains)
-    x = ops.relu(ops.add(x, ops.constant(tensors["conv0.bias"].reshape(1, -1, 1, 1).astype(np.float32))))
+    pairs = ops.reshape(shown, _ints(CROPS, CROP_PX, CROP_PX // 2, 2 * INPUTS), False)
+    x = ops.transpose(ops.convert(pairs, "f32"), _ints(0, 3, 1, 2))  # OpenVINO keeps channels last in memory
+    x = ops.convolution(x, ops.constant(_on_pairs(weight)), [2, 1], [0, 0], [0, 0], [1, 1])
+    bias = ops.constant(tensors["conv0.bias"].reshape(1, -1, 1, 1).astype(np.float32))
+    shift = ops.subtract(bias, ops.multiply(ops.multiply(means, gains), level))
+    x = ops.relu(ops.add(ops.multiply(x, gains), shift))
     for number in range(1, len(CHANNELS)):
         x = _convolution(x, tensors, f"conv{number}", stride=1 if number == len(CHANNELS) - 1 else 2)
     each = ops.reduce_mean(x, _ints(2, 3), keep_dims=False)
@@ -77,6 +82,12 @@ def build_graph(tensors: _Tensors) -> openvino.Model:
     x = ops.concat([*together, ops.clamp(told, -EVIDENCE_CLIP, EVIDENCE_CLIP)], axis=1)
     x = ops.relu(_dense(x, tensors, "hidden"))
     return openvino.Model([_dense(x, tensors, "logits")], [shown, means, gains, evidence], "lattice_net")
+
+
+def _on_pairs(weight: Floats) -> Floats:
+    """A kernel (out, in, 3, 3) that moves on by two pixels, for pairs of pixels side by side: (out, 2 * in, 3, 2)."""
+    wide = np.pad(weight, ((0, 0), (0, 0), (0, 0), (0, 1)))
+    return np.ascontiguousarray(np.concatenate([wide[..., 0::2], wide[..., 1::2]], axis=1))
 
 
 def _convolution(x: openvino.Node, tensors: _Tensors, name: str, *, stride: int) -> openvino.Node:

@@ -6,6 +6,8 @@ Reducing a picture destroys the evidence of blocks; these leave every pixel as i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from math import log, sqrt
 
 import numpy as np
@@ -20,7 +22,7 @@ from .steps import BANDS, Steps, as_bytes
 CROPS, CROP_PX = 8, 48
 _TELLING = 5
 """Of the crops, how many show where the lattice is clearest; the others, where else there is much to see."""
-_ELSEWHERE = 0, 4, 9
+_ELSEWHERE = np.array([0, 4, 9])
 """Those, by their rank among the rest."""
 AXIS = 20
 """How many numbers tell of one axis: those of x come first, then those of y."""
@@ -30,8 +32,10 @@ EVIDENCE = 2 * AXIS + 30
 _BARS = np.array([0.1, 0.3, 0.7, 1.5], np.float32)
 _SHARES = np.array([0.1, 0.3, 0.5, 0.7, 0.9], np.float32)
 _BUSY = 0.15
-_FLOOR = 0.1
+_FLOOR = np.float32(0.1)
 """Levels below which steps count for nothing."""
+_AROUND = np.array([[0], [-1], [1]])
+_FAINT, _CLEAR = np.float32(0.02), np.float32(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +54,78 @@ class Look:
 
 def look(luma: Plane, steps: tuple[Steps, Steps], pair: Pair, *, max_value: int = 255) -> Look:
     """What there is to see in `luma`, (height, width) in 0..max_value, of the lattices along x and y."""
-    at = [edge_places(axis.line.size, found.period_px, found.phase_px) for axis, found in zip(steps, pair, strict=True)]
-    (heat_x, energy_x), (heat_y, energy_y) = (
-        _cells(axis.bands, places) for axis, places in zip(steps, at, strict=True)
-    )
+    x, y = (_edges(axis.line.size, found.period_px, found.phase_px) for axis, found in zip(steps, pair, strict=True))
+    (heat_x, energy_x), (heat_y, energy_y) = _cells(steps[0].bands, x), _cells(steps[1].bands, y)
     least, energy = np.minimum(heat_x, heat_y.T).ravel(), (energy_x + energy_y.T).ravel() * np.float32(0.5)
-    crops, edges_x, edges_y = _crops(luma, at, _telling(least, energy), max_value)
-    told = [*_axis(steps[0], pair[0], at[0]), *_axis(steps[1], pair[1], at[1]), *_both(pair), *_spread(least, energy)]
-    return Look(crops, edges_x, edges_y, np.array(told, np.float32))
+    cells = _telling(least, energy)
+    told = [*_axis(steps[0], pair[0], x), *_axis(steps[1], pair[1], y), *_both(pair), *_spread(least, energy)]
+    edges_x, edges_y = x.seen[cells % BANDS], y.seen[cells // BANDS]
+    return Look(_crops(luma, cells.tolist(), max_value), edges_x, edges_y, np.array(told, np.float32))
 
 
-def _cells(bands: Floats, at: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Log ratio of steps on the edges to those between, and the mean step, in six parts of six bands: (6, 6) each."""
-    length = bands.shape[1]
-    starts = np.arange(BANDS) * length // BANDS
-    first = np.minimum(np.searchsorted(at, starts), max(0, at.size - 1))
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Where the edges of a lattice lie in the steps along one axis."""
+
+    at: NDArray[np.intp]
+    """Their places, (n,)."""
+    around: NDArray[np.intp]
+    """The places on, just before and just behind those that have both neighbours: (3, n)."""
+    starts: NDArray[np.intp]
+    """Where each of six parts begins: (6,)."""
+    first: NDArray[np.intp]
+    """The number of the first edge in each, (6,); a part without borrows its neighbour's."""
+    counts: Floats
+    """How many places each part has, how many with edges, and how many without; the latter at least 1: (3, 6)."""
+    seen: NDArray[np.uint8]
+    """255 for those pixels behind an edge that a crop in the middle of each of six parts shows, else 0: (6, 48)."""
+
+
+@lru_cache(maxsize=16)
+def _edges(length: int, period: float, phase: float) -> _Edges:
+    """Those of `length` places; from one frame of a video to the next they are often the same."""
+    at = edge_places(length, period, phase)
+    starts, crops = _parts(length)
+    first = np.minimum(at.searchsorted(starts), max(0, at.size - 1))
     sizes = _gaps(starts, length)
-    every = np.add.reduceat(bands, starts, axis=1)
-    energy: Floats = (every / sizes).astype(np.float32)
-    if not at.size:
-        return _six(np.zeros_like(energy)), _six(energy)
-    counts = np.maximum(_gaps(first, at.size), 1)
-    on = np.add.reduceat(bands[:, at], first, axis=1)
-    # A part without an edge borrows its neighbour's.
-    off = np.maximum((every - on) / np.maximum(sizes - counts, 1), 0)
-    ratio = np.log((on / counts + _FLOOR) / (off + _FLOOR))
-    return _six(ratio.astype(np.float32)), _six(energy)
+    on = [max(1, count) for count in _gaps(first, at.size)]
+    counts = np.array([sizes, on, [max(1, size - count) for size, count in zip(sizes, on, strict=True)]], np.float32)
+    marks = np.zeros(max(length + 1, CROP_PX), np.uint8)
+    marks[at + 1] = 255
+    inner = at[at.searchsorted(1) : at.searchsorted(length - 1)]
+    return _Edges(at, inner + _AROUND, starts, first, counts, marks[crops])
 
 
-def _gaps(starts: NDArray[np.intp], end: int) -> NDArray[np.intp]:
+@lru_cache(maxsize=32)
+def _parts(length: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each of six parts of `length` places begins, (6,), and the pixels that a crop there shows, (6, 48)."""
+    return np.arange(BANDS) * length // BANDS, np.array(_corners(length + 1))[:, None] + np.arange(CROP_PX)
+
+
+@lru_cache(maxsize=32)
+def _corners(side: int) -> list[int]:
+    """Where crops begin that lie in the middle of each of six parts, as far as the picture reaches."""
+    middles = [(2 * part + 1) * side // (2 * BANDS) for part in range(BANDS)]
+    return [max(0, min(side - CROP_PX, middle - CROP_PX // 2)) for middle in middles]
+
+
+def _gaps(starts: NDArray[np.intp], end: int) -> list[int]:
     """How far each of `starts` lies from the next, the last from `end`."""
-    gaps = np.empty_like(starts)
-    np.subtract(starts[1:], starts[:-1], out=gaps[:-1])
-    gaps[-1] = end - starts[-1]
-    return gaps
+    bounds = [*starts.tolist(), end]
+    return [after - before for before, after in pairwise(bounds)]
+
+
+def _cells(bands: Floats, edges: _Edges) -> tuple[Floats, Floats]:
+    """Log ratio of steps on the edges to those between, and the mean step, in six parts of six bands: (6, 6) each."""
+    sizes, on_count, off_count = edges.counts
+    every = np.add.reduceat(bands, edges.starts, axis=1)
+    energy: Floats = every / sizes
+    if not edges.at.size:
+        return _six(np.zeros_like(energy)), _six(energy)
+    on = np.add.reduceat(np.take(bands, edges.at, axis=1), edges.first, axis=1)
+    off = np.maximum((every - on) / off_count, 0)
+    ratio: Floats = np.log((on / on_count + _FLOOR) / (off + _FLOOR))
+    return _six(ratio), _six(energy)
 
 
 def _six(cells: Floats) -> Floats:
@@ -91,40 +133,24 @@ def _six(cells: Floats) -> Floats:
     return cells if len(cells) == BANDS else cells[np.arange(BANDS) * len(cells) // BANDS]
 
 
-def _telling(least: Floats, energy: Floats) -> list[int]:
+def _telling(least: Floats, energy: Floats) -> NDArray[np.intp]:
     """Eight cells of 36: those where the lattice is clearest, and busy ones spread over the rest."""
-    order = np.argsort(-(np.clip(least, 0.02, 2) * np.sqrt(energy)))
+    order = (-(np.minimum(np.maximum(least, _FAINT), _CLEAR) * np.sqrt(energy))).argsort()
     rest = order[_TELLING:]
-    rest = rest[np.argsort(-energy[rest])]
-    return [*order[:_TELLING].tolist(), *rest[list(_ELSEWHERE)].tolist()]
+    rest = rest[(-energy[rest]).argsort()]
+    return np.concatenate([order[:_TELLING], rest[_ELSEWHERE]])
 
 
-def _crops(
-    luma: Plane, at: list[NDArray[np.intp]], cells: list[int], max_value: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    height, width = luma.shape
+def _crops(luma: Plane, cells: list[int], max_value: int) -> NDArray[np.uint8]:
     crops = np.empty((CROPS, CROP_PX, CROP_PX), np.uint8)
-    marks = []
-    for places, side in zip(at, (width, height), strict=True):
-        line = np.zeros(max(side, CROP_PX), np.uint8)
-        line[places + 1] = 255
-        marks.append(line)
-    edges = np.empty((2, CROPS, CROP_PX), np.uint8)
-    for number, cell in enumerate(cells):
-        row, column = divmod(cell, BANDS)
-        top, left = _corner(row, height), _corner(column, width)
+    tops, lefts = _corners(luma.shape[0]), _corners(luma.shape[1])
+    for crop, cell in zip(crops, cells, strict=True):
+        top, left = tops[cell // BANDS], lefts[cell % BANDS]
         piece = as_bytes(luma[top : top + CROP_PX, left : left + CROP_PX], max_value)
-        high, wide = piece.shape
-        whole = high == wide == CROP_PX
-        crops[number] = piece if whole else np.pad(piece, ((0, CROP_PX - high), (0, CROP_PX - wide)), mode="edge")
-        edges[0, number] = marks[0][left : left + CROP_PX]
-        edges[1, number] = marks[1][top : top + CROP_PX]
-    return crops, edges[0], edges[1]
-
-
-def _corner(cell: int, side: int) -> int:
-    """Where a crop begins that lies in the middle of one of six parts, as far as the picture reaches."""
-    return max(0, min(side - CROP_PX, (2 * cell + 1) * side // (2 * BANDS) - CROP_PX // 2))
+        if piece.shape != crop.shape:
+            piece = np.pad(piece, [(0, CROP_PX - side) for side in piece.shape], mode="edge")
+        crop[:] = piece
+    return crops
 
 
 def _both(pair: Pair) -> list[float]:
@@ -150,33 +176,32 @@ def _both(pair: Pair) -> list[float]:
 def _spread(least: Floats, energy: Floats) -> list[float]:
     """Over how much of the picture the lattice shows, by cells and by what they hold."""
     total = float(np.add.reduce(energy))
-    order = np.argsort(least)
+    order = least.argsort()
     values, weights = least[order], energy[order]
-    busy = weights > _BUSY * float(weights.max())
-    count = int(np.count_nonzero(busy))
-    if not count or total <= 0:
+    held = values[weights > np.float32(_BUSY) * weights.max()]
+    if not held.size or total <= 0:
         return [0.0] * 20
-    held = values[busy]
-    by_cells = held[(_SHARES * count).astype(np.intp)]
-    share = np.cumsum(weights) / np.float32(total)
-    by_weight = values[np.minimum(np.searchsorted(share, _SHARES), values.size - 1)]
-    above = values > _BARS[:, None]
-    weighed = (above @ weights) / total
-    counted = (held > _BARS[:, None]).sum(axis=1) / count
-    told = [count / energy.size, log(total / energy.size + _FLOOR)]
-    return [*told, *by_cells.tolist(), *by_weight.tolist(), *weighed.tolist(), *counted.tolist()]
+    by_cells = held[(_SHARES * np.float32(held.size)).astype(np.intp)]
+    share = weights.cumsum() / np.float32(total)
+    by_weight = values[np.minimum(share.searchsorted(_SHARES), values.size - 1)]
+    below = [0.0, *share.tolist()]
+    weighed = [1 - below[place] for place in values.searchsorted(_BARS, "right").tolist()]
+    counted = [1 - place / held.size for place in held.searchsorted(_BARS, "right").tolist()]
+    told = [held.size / energy.size, log(total / energy.size + _FLOOR)]
+    return [*told, *by_cells.tolist(), *by_weight.tolist(), *weighed, *counted]
 
 
-def _axis(steps: Steps, lattice: Lattice, at: NDArray[np.intp]) -> list[float]:
+def _axis(steps: Steps, lattice: Lattice, edges: _Edges) -> list[float]:
     line, places, period = steps.line, steps.line.size, lattice.period_px
     rounds = places // 8
-    grid = (np.add.reduce(steps.profile[: rounds * 8].reshape(-1, 8)) / np.float32(sqrt(rounds) * 10)).tolist()
+    folded = np.ones(rounds, np.float32) @ steps.profile[: rounds * 8].reshape(-1, 8)
+    grid = (folded / np.float32(sqrt(rounds) * 10)).tolist()
     codec = [grid[7], grid[3], min(grid[1], grid[5]), (grid[0] + grid[2] + grid[4] + grid[6]) / 4]
-    inner = at[(at > 0) & (at < places - 1)]
-    if not inner.size:
+    count = edges.around.shape[1]
+    if not count:
         return [*codec, *[0.0] * 16]
-    on, before, after = (float(np.add.reduce(line[inner + shift])) / inner.size for shift in (0, -1, 1))
-    share, mean = inner.size / places, float(np.add.reduce(line)) / places
+    on, before, after = (np.add.reduce(np.take(line, edges.around), axis=1) / np.float32(count)).tolist()
+    share, mean = count / places, float(np.add.reduce(line)) / places
     off = max(0.0, (mean - on * share) / max(1e-3, 1 - share))
     cycles, correlation, scale = 8 / period, lattice.fit / sqrt(places), (mean + 0.05) * sqrt(period)
     outside, gridded = float(not lattice.in_codec_rhythm), float(lattice.on_codec_grid)

@@ -20,6 +20,7 @@ from deepclarity.models.verdict import Chroma, Kind, Plane, Verdict
 from deepclarity.models.weights import load_weights
 
 from .grid import Grid
+from .judgeable import judgeable
 from .mobilenet_v3 import SIDE_PX
 
 CLASSES = ("other", "pixelated")
@@ -53,6 +54,8 @@ class MobileNet:
         Without `chroma` the frame is taken for grey.
         """
         luma = check_plane(luma, max_value)
+        if not judgeable(luma):
+            return Verdict(0.0)
         return _judged(self._network(see_rgb(luma, chroma, max_value=max_value)), self._grid, luma, max_value)
 
 
@@ -72,6 +75,8 @@ class CannyMobileNet:
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides."""
         luma = check_plane(luma, max_value)
+        if not judgeable(luma):
+            return Verdict(0.0)
         return _judged(self._network(see_edges(luma, max_value=max_value)), self._grid, luma, max_value)
 
 

@@ -46,22 +46,21 @@ def steps_along_axes(luma: Plane, *, max_value: int = 255) -> tuple[Steps, Steps
     """Along x and along y, of `luma`, (height, width) in 0..max_value, at least 13 px a side, any strides."""
     if luma.strides[1] != luma.itemsize:
         luma = luma.copy()
-    return _of(_along_rows(luma, max_value)), _of(_along_columns(luma, max_value))
+    across, down = _along_rows(luma, max_value), _along_columns(luma, max_value)
+    return _of(across), _of(down)
 
 
 def _along_rows(luma: Plane, max_value: int) -> Floats:
     count, lines, tall = _layout(luma.shape[0])
     every, width = tall // lines, luma.shape[1]
     first = (tall - every * (lines - 1)) // 2
-    steps = _scratch("steps across", (count * lines, width - 1))
-    for band in range(count):
-        top = band * tall + first
-        rows = as_bytes(luma[top : top + every * lines : every][:lines], max_value)
-        cv2.absdiff(rows[:, 1:], rows[:, :-1], dst=steps[band * lines : (band + 1) * lines])
-    cv2.threshold(steps, _CLIP_LEVELS, _CLIP_LEVELS, cv2.THRESH_TRUNC, dst=steps)
+    rows = as_bytes(luma[: count * tall].reshape(count, tall, width)[:, first::every][:, :lines], max_value)
+    steps = _scratch("across", (count, lines, width - 1))
+    cv2.absdiff(rows[..., 1:], rows[..., :-1], dst=steps)
+    _clip(steps.reshape(-1, width - 1))
     sums = np.add.reduce(steps.reshape(-1, min(lines, 16), width - 1), axis=1, dtype=np.uint8)
-    means: Floats = sums.astype(np.float32) if len(sums) == count else np.add(sums[::2], sums[1::2], dtype=np.float32)
-    means *= np.float32(1 / lines)
+    one, other = (sums[::2], sums[1::2]) if len(sums) > count else (sums, np.zeros_like(sums))
+    means: Floats = cv2.addWeighted(one, 1 / lines, other, 1 / lines, 0, dtype=cv2.CV_32F)
     return means
 
 
@@ -69,16 +68,20 @@ def _along_columns(luma: Plane, max_value: int) -> Floats:
     # Single columns far apart would touch every cache line of the picture: narrow bands tell as much.
     count, lines, wide = _layout(luma.shape[1])
     height = luma.shape[0]
-    steps = _scratch("steps down", (count, height - 1, lines))
+    steps = _scratch("down", (count, height - 1, lines))
     for band in range(count):
         left = band * wide + (wide - lines) // 2
         columns = as_bytes(luma[:, left : left + lines], max_value)
         cv2.absdiff(columns[1:], columns[:-1], dst=steps[band])
     flat = steps.reshape(-1, lines)
-    cv2.threshold(flat, _CLIP_LEVELS, _CLIP_LEVELS, cv2.THRESH_TRUNC, dst=flat)
-    sums = cv2.reduce(flat, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
-    means: Floats = sums.reshape(count, height - 1) * np.float32(1 / lines)
-    return means
+    _clip(flat)
+    means: Floats = cv2.reduce(flat, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F)  # type: ignore[assignment]
+    means *= np.float32(1 / lines)
+    return means.reshape(count, height - 1)
+
+
+def _clip(steps: _Bytes) -> None:
+    cv2.threshold(steps, _CLIP_LEVELS, _CLIP_LEVELS, cv2.THRESH_TRUNC, dst=steps)
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> _Bytes:
@@ -105,9 +108,9 @@ def as_bytes(luma: Plane, max_value: int) -> _Bytes:
 
 
 def _of(bands: Floats) -> Steps:
-    line: Floats = np.add.reduce(bands, axis=0) * np.float32(1 / len(bands))
-    profile = line - cv2.blur(line[None], (min(_HIGH_PASS_PX, line.size // 2 * 2 - 1), 1))[0]
-    profile -= np.add.reduce(profile) / np.float32(profile.size)
-    spread = float(np.sqrt(np.dot(profile, profile) / profile.size))
-    profile = profile / np.float32(spread) if spread > _NOTHING else np.zeros_like(profile)
-    return Steps(bands, line, profile)
+    line = cv2.reduce(bands, 0, cv2.REDUCE_AVG)
+    relief = cv2.subtract(line, cv2.blur(line, (min(_HIGH_PASS_PX, line.size // 2 * 2 - 1), 1)))
+    mean, spread = (float(number[0, 0]) for number in cv2.meanStdDev(relief))
+    gain = 1 / spread if spread > _NOTHING else 0.0
+    profile = cv2.addWeighted(relief, gain, relief, 0, -mean * gain)
+    return Steps(bands, line[0], profile[0])

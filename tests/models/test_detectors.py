@@ -9,7 +9,8 @@ import pytest
 
 from deepclarity.errors import InputError, UsageError
 from deepclarity.models.detectors import DETECTORS, load_detector
-from deepclarity.models.verdict import Plane
+from deepclarity.models.detectors.judgeable import judgeable
+from deepclarity.models.verdict import Kind, Plane
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -63,6 +64,31 @@ def test_what_is_no_luma_is_refused(name: str, odd: Plane) -> None:
 def test_a_range_that_the_samples_cannot_have_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="max_value 63"):
         load_detector(name)(np.zeros((40, 40), np.uint8), max_value=63)
+
+
+UNTOLD = [
+    np.zeros((1, 1), np.uint8),
+    np.full((12, 500), 90, np.uint8),
+    np.random.default_rng(2).integers(0, 256, (500, 12), np.uint8),
+    np.zeros((270, 480), np.uint8),
+    np.full((270, 480), 940, np.uint16),
+]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("luma", UNTOLD, ids=lambda luma: f"{luma.shape} {luma.dtype}")
+def test_what_is_flat_or_too_small_is_clean(name: str, luma: Plane) -> None:
+    verdict = load_detector(name)(luma, max_value=255 if luma.dtype == np.uint8 else 1023)
+    assert verdict.score < 0.5
+    assert verdict.kind is Kind.CLEAN
+    assert verdict.blocks is None
+
+
+def test_one_odd_pixel_is_enough_to_be_looked_at() -> None:
+    luma = np.zeros((270, 480), np.uint8)
+    assert not judgeable(luma)
+    luma[200, 7] = 1
+    assert judgeable(luma)
 
 
 @pytest.mark.parametrize("name", DETECTORS)

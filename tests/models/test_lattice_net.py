@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from deepclarity.errors import WeightsError
+from deepclarity.models.detectors.lattice import without_rhythm
 from deepclarity.models.detectors.lattice_net import CLASSES, LatticeNet, seen, shapes
 from deepclarity.models.detectors.lattice_net_openvino import OpenVinoLatticeNet
 from deepclarity.models.detectors.looks import CROP_PX, CROPS, EVIDENCE, Look
@@ -78,6 +79,36 @@ def test_blocks_are_found_below_the_grid_of_jpeg(block: float) -> None:
 def test_ten_bits_are_seen_like_eight() -> None:
     luma = blocks_of((3, 3))
     assert found_in(luma.astype(np.uint16) * 4, max_value=1020) == found_in(luma)
+
+
+@pytest.mark.parametrize("shape", [(13, 40), (96, 200), (200, 513), (540, 700)])
+def test_steps_are_clipped_differences_of_some_lines_of_each_band(shape: tuple[int, int]) -> None:
+    luma = np.random.default_rng(4).integers(100, 130, shape, np.uint8)
+    across, down = steps_along_axes(luma)
+    height, width = shape
+    assert across.line.shape == (width - 1,)
+    assert down.line.shape == (height - 1,)
+    clipped = np.minimum(np.abs(np.diff(luma.astype(int), axis=0)), 15)
+    for band, means in enumerate(down.bands):
+        wide = width // len(down.bands)
+        lines = next(lines for lines in (32, 16, 8) if lines <= wide)
+        left = band * wide + (wide - lines) // 2
+        np.testing.assert_allclose(means, clipped[:, left : left + lines].mean(axis=1), atol=1e-5)
+    for axis in (across, down):
+        np.testing.assert_allclose(axis.line, axis.bands.mean(axis=0), atol=1e-4)
+        assert abs(axis.profile.mean()) < 1e-5
+        assert axis.profile.std() == pytest.approx(1, abs=1e-4)
+    for means in across.bands:
+        # Whole numbers over so many lines.
+        assert np.array_equal(means * 32, np.rint(means * 32))
+
+
+def test_what_repeats_with_a_codec_can_be_taken_out() -> None:
+    rng = np.random.default_rng(6)
+    noise, rhythm = rng.normal(size=500).astype(np.float32), rng.normal(size=16).astype(np.float32)
+    np.testing.assert_allclose(without_rhythm(noise + np.resize(rhythm, 500)), without_rhythm(noise), atol=1e-5)
+    assert np.abs(without_rhythm(np.resize(rhythm, 500))).max() < 1e-5
+    assert np.array_equal(without_rhythm(noise[:15]), noise[:15])
 
 
 def test_nothing_is_found_where_nothing_changes() -> None:
