@@ -89,6 +89,38 @@ def detectors() -> str:
     return "\n".join(lines)
 
 
+def live() -> str:
+    """A relay's latency, beside the same road without repair."""
+    told = json.loads((HERE / "results" / "live.json").read_text())
+    machine, steady, slow = told["machine"], told["steady"], told["slow"]
+    lines = [
+        "| 640x360 in, 1920x1080 out, 30 frames/s | every frame repaired | none repaired |",
+        "|---|---|---|",
+    ]
+    rows = (
+        ("frames/s out", "fps_out", 1),
+        ("added latency, median, ms", "added_p50_ms", 0),
+        ("added latency, 99 %, ms", "added_p99_ms", 0),
+        ("camera to viewer, median, ms", "end_to_end_p50_ms", 0),
+        ("its slope, ms a minute", "slope_ms_per_minute", 2),
+        ("frames dropped", "dropped_late", 0),
+    )
+    for title, key, digits in rows:
+        lines.append(f"| {title} | {steady[key]:.{digits}f} | {told['plain'][key]:.{digits}f} |")
+    way_down = slow["with_a_way_down"]
+    lines += [
+        "",
+        f"`turbo` for {steady['minutes']:g} minutes on {machine['cores']} cores of {machine['cpu']}, camera, server "
+        f"and viewer on the same cores; added latency is from a frame's arrival behind FFmpeg's demuxer to its leaving "
+        f"for the server. With a repair three times too slow the tier stepped down after "
+        f"{way_down['first_step_s']:.1f} s, start included; where there was no simpler tier, 99 % of the frames were "
+        f"younger than {slow['stuck']['latency_p99_ms_worst']:.0f} ms at any time, and as a file nothing was dropped "
+        f"({slow['file']['frames_out']} of {slow['file']['frames_in']}). `python benchmarks/live.py` measures it "
+        f"again; `benchmarks/live_faults.py` and `benchmarks/soak.py` do so for faults and for half an hour of them.",
+    ]
+    return "\n".join(lines)
+
+
 def _rate(frames_per_s: float | None) -> str:
     return "–" if frames_per_s is None else f"{frames_per_s:.0f}"
 
@@ -96,7 +128,12 @@ def _rate(frames_per_s: float | None) -> str:
 def main() -> None:
     """Replace what stands between the markers."""
     text = new = README.read_text()
-    for name, table in (("corridor", corridor), ("detectors", detectors), ("enhancer", enhancer)):
+    for name, table in (
+        ("corridor", corridor),
+        ("detectors", detectors),
+        ("enhancer", enhancer),
+        ("live", live),
+    ):
         pattern = re.compile(rf"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
         new = pattern.sub(lambda found, table=table: f"{found[1]}\n{table()}\n{found[2]}", new)
     if "--check" in sys.argv:

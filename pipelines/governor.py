@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from deepclarity.errors import DeviceError
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Plane
 
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 LADDER = ("srgan", "srgan-lite", "turbo", "lanczos")
 """The tiers from best to fastest."""
 
-_LOOK_BACK = 8
+_LOOK_BACK = 4
 """Frames whose median age decides."""
 
 
@@ -33,8 +34,7 @@ class Ladder:
 
     def __init__(self, enhancers: Sequence[Enhancer]) -> None:
         """`enhancers`: best first, at least one."""
-        self.cost_s = [0.0] * len(enhancers)
-        """What a picture took of each lately, in seconds; 0 where it is not known."""
+        self._broken: set[int] = set()
         self.scales = _shared(enhancers)
         """The factors that all of them know."""
         self._enhancers = list(enhancers)
@@ -49,13 +49,26 @@ class Ladder:
         self.name = self._enhancers[rung].name
         self.backend = self._enhancers[rung].backend
 
+    @property
+    def can_rise(self) -> bool:
+        """Whether there is a better tier that works."""
+        return self.rung > 0 and self.rung - 1 not in self._broken
+
     def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
-        """Enlarge (height, width) to (height * scale, width * scale), same dtype, range 0..max_value."""
-        rung, began = self.rung, time.perf_counter()  # it may be moved meanwhile
-        large = self._enhancers[rung](luma, scale=scale, max_value=max_value)
-        took, known = time.perf_counter() - began, self.cost_s[rung]
-        self.cost_s[rung] = took if not known else known + (took - known) / 8
-        return large
+        """Enlarge (height, width) to (height * scale, width * scale), same dtype, range 0..max_value.
+
+        A tier whose device fails is left for good; DeviceError only from the last one.
+        """
+        rung = self.rung  # it may be moved meanwhile
+        try:
+            return self._enhancers[rung](luma, scale=scale, max_value=max_value)
+        except (DeviceError, MemoryError) as error:
+            if rung + 1 >= len(self):
+                raise
+            log.warning("tier %s failed and is left: %s", self._enhancers[rung].name, error)
+            self._broken.add(rung)
+            self.stand_on(rung + 1)
+            return self(luma, scale=scale, max_value=max_value)
 
     def close(self) -> None:
         """Give back what they hold."""
@@ -102,11 +115,12 @@ class Governor:
         self._dropped = 0
         self._warm = False
 
-    def saw(self, age_s: float, *, dropped: int, interval_s: float, repaired: bool = True) -> None:
+    def saw(self, age_s: float, *, dropped: int, repaired: bool = True) -> None:
         """A frame left `age_s` after it had come.
 
-        `dropped`: frames lost so far; `interval_s`: from one to the next; `repaired`: whether the ladder worked on it.
-        Where nothing is repaired, another tier would change nothing.
+        `dropped`: frames lost so far; `repaired`: whether the ladder worked on it. Where nothing is repaired, another
+        tier would change nothing. Whether a better tier fits is not computed but tried: what it cost under another
+        load tells little. A try that fails is told by the frames' age at once, and made half as often from then on.
         """
         now = self._clock()
         if not self._warm:
@@ -123,7 +137,7 @@ class Governor:
                 self._down(now)
         elif age_s > self._rule.room * self._rule.target_s:
             self._well_since_s = max(self._well_since_s, now - self._calm_s / 2)
-        elif now - self._well_since_s >= self._calm_s and self._fits_above(interval_s):
+        elif now - self._well_since_s >= self._calm_s and self._ladder.can_rise:
             self._up(now)
 
     def _down(self, now: float) -> None:
@@ -146,8 +160,3 @@ class Governor:
         self._changed_s = self._well_since_s = now
         self._ages.clear()
         log.info("tier %s instead of %s", self._ladder.name, before)
-
-    def _fits_above(self, interval_s: float) -> bool:
-        """Whether the next better tier, as far as it is known, leaves time for the rest of the work."""
-        above = self._ladder.rung - 1
-        return above >= 0 and self._ladder.cost_s[above] < 0.8 * interval_s

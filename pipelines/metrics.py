@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
@@ -42,6 +43,7 @@ _COUNTERS = {
     "not_repaired": ("fallback_frames", "Frames that could not be repaired and were resized"),
     "tier_steps_down": ("tier_steps_down", "Steps to a simpler tier"),
     "tier_steps_up": ("tier_steps_up", "Steps to a better tier"),
+    "lane_switches": ("lane_switches", "Times repair began or ended"),
     "restarts": ("restarts", "Times the supervisor began the relay again"),
 }
 
@@ -55,13 +57,12 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(_Collector(readings))
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(readings, registry))
+            self._server = _server_class(host)((host, port), _handler(readings, registry))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or "no such port"
             raise OutputError(
                 f"--metrics {host}:{port}: cannot listen there ({reason}). Choose another port."
             ) from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True
         )
@@ -81,6 +82,18 @@ class Metrics:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _server_class(host: str) -> type[ThreadingHTTPServer]:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+        block_on_close = False  # a client that dawdles keeps nobody from leaving
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that hangs up is no event."""
+
+    return Server
 
 
 def _handler(readings: Readings, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:

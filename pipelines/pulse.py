@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 
 
 _RECENT = 300
 _RATE_OVER_S = 2.0
+_FORGOTTEN_S = 10.0
 
 
 @dataclass(slots=True)
@@ -61,12 +63,12 @@ class Pulse:
         """From a frame's arrival to its leaving."""
         self.came = Rate()
         self.left = Rate()
-        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
 
     def leaves(self, age_s: float) -> None:
         """A frame left `age_s` after it had come."""
         self.age.add(age_s)
-        self._recent.append(age_s)
+        self._recent.append((time.monotonic(), age_s))
 
     def histograms(self) -> dict[str, dict[str, Any]]:
         """All of them, as plain values."""
@@ -74,8 +76,9 @@ class Pulse:
         return {name: {"counts": list(each.counts), "sum_s": each.sum_s} for name, each in named.items()}
 
     def latency_ms(self, share: float) -> float:
-        """The age below which `share` of the last frames left, in milliseconds; 0 where there were none."""
-        ages = sorted(self._recent)
+        """The age below which `share` of the last 300 frames left, in milliseconds; 0 where none did for 10 s."""
+        since = time.monotonic() - _FORGOTTEN_S
+        ages = sorted(age_s for moment, age_s in tuple(self._recent) if moment >= since)
         return 1000 * ages[min(len(ages) - 1, int(share * len(ages)))] if ages else 0.0
 
 
@@ -93,11 +96,15 @@ class Tally(Summary):
 
     def counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Pass frames on; those that really came are counted."""
-        for frame in frames:
-            if frame.stands_in is None:
-                self.frames_in += 1
-                self.pulse.came.tick()
-            yield frame
+        with contextlib.ExitStack() as stack:
+            iterator = iter(frames)
+            if isinstance(iterator, Generator):
+                stack.callback(iterator.close)
+            for frame in iterator:
+                if frame.stands_in is None:
+                    self.frames_in += 1
+                    self.pulse.came.tick()
+                yield frame
 
 
 @dataclass(slots=True)

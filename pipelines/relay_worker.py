@@ -24,9 +24,29 @@ class _Dismissed(BaseException):
     """The supervisor has closed our input, or wants us to end."""
 
 
-class _ToParent(logging.Handler):
+class _Parent(logging.Handler):
+    """The supervisor's end of our standard output, for one thread at a time."""
+
     def emit(self, record: logging.LogRecord) -> None:
-        _tell(wire.Message("log", {"level": record.levelno, "text": hide_secrets(record.getMessage())}))
+        """Tell of an event."""
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}: {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+        self.tell(wire.Message("log", {"level": record.levelno, "text": hide_secrets(text)}))
+
+    def tell(self, message: wire.Message) -> None:
+        """Say something whole."""
+        self.acquire()
+        try:
+            wire.send(sys.stdout.fileno(), message)
+        finally:
+            self.release()
+
+    def watch(self, reading: Reading) -> None:
+        """Tell how the stream is doing; _Dismissed where nobody wants to know any more."""
+        self.tell(wire.Message("reading", asdict(reading)))
+        if select.select([sys.stdin.fileno()], [], [], 0)[0]:  # nothing more is ever said: it was closed
+            raise _Dismissed
 
 
 def main() -> None:
@@ -36,33 +56,31 @@ def main() -> None:
     order = wire.Inbox(sys.stdin.fileno()).take()
     if order is None:
         return
+    parent = _Parent()
     log = logging.getLogger("deepclarity")
     log.setLevel(logging.INFO)
-    log.handlers[:] = [_ToParent()]
+    log.propagate = False
+    log.handlers[:] = [parent]
     try:
-        relay = Relay(order.body["name"], order.body["values"])
-        _watch(Reading(relay.name))
-        with Live(relay.job(), watch=_watch) as live:
-            live.run()
-    except (DeepClarityError, MemoryError) as error:
-        log.error("%s", error)
-        sys.exit(1)
+        _run(Relay(order.body["name"], order.body["values"]), parent)
     except (_Dismissed, BrokenPipeError):
         return
+    except DeepClarityError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        log.exception("internal error")
+        sys.exit(1)
+
+
+def _run(relay: Relay, parent: _Parent) -> None:
+    with Live(relay.job(), watch=parent.watch) as live:
+        live.run()
+    parent.tell(wire.Message("ended"))
 
 
 def _dismissed(number: int, frame: object) -> None:
     raise _Dismissed
-
-
-def _watch(reading: Reading) -> None:
-    _tell(wire.Message("reading", asdict(reading)))
-    if select.select([sys.stdin.fileno()], [], [], 0)[0]:  # nothing more is ever said: it was closed
-        raise _Dismissed
-
-
-def _tell(message: wire.Message) -> None:
-    wire.send(sys.stdout.fileno(), message)
 
 
 if __name__ == "__main__":

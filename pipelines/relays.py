@@ -17,9 +17,10 @@ from typing import Any
 from deepclarity.errors import DeviceError, UsageError, did_you_mean, hide_secrets
 from deepclarity.stream import wire
 from deepclarity.stream.address import sink_address, source_address
-from deepclarity.stream.child import Child
+from deepclarity.stream.child import Child, ChildLostError
+from deepclarity.stream.live_state import State, Waiting
 
-from .live import LiveJob
+from .outlets import LiveJob
 from .preset import Preset, load_preset, preset_from
 from .pulse import Reading
 
@@ -27,10 +28,12 @@ log = logging.getLogger(__name__)
 
 _OWN_KEYS = {"in": str, "out": str, "transport": str, "audio": bool, "loop": bool, "preset": str, "timeout_s": float}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_TIMEOUT_S = (0.5, 600.0)
 _MOST_RESTARTS, _WITHIN_S = 5, 60.0
-_SILENT_S = 20.0
-"""A relay that tells nothing for so long is stuck."""
+_SILENT_S, _LOADING_S = 20.0, 180.0
+"""A relay that tells nothing for so long is stuck; it may take longer to load its networks."""
 _LEAVE_S = 4.0
+_LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Relay:
         values = dict(self.values)
         own = {key: values.pop(key) for key in _OWN_KEYS if key in values}
         timeout_s = float(own.get("timeout_s", 5.0))
+        if not _TIMEOUT_S[0] <= timeout_s <= _TIMEOUT_S[1]:
+            raise UsageError(
+                f"relay {self.name}: timeout_s {timeout_s:g}: between {_TIMEOUT_S[0]} and {_TIMEOUT_S[1]:g}."
+            )
         base = load_preset(own.get("preset", "live"))
         preset = preset_from({**_plain(base), **values}, where=f"of relay {self.name}")
         return LiveJob(
@@ -55,6 +62,7 @@ class Relay:
             name=self.name,
             sound=own.get("audio", True),
             loop=own.get("loop", False),
+            waiting=Waiting(timeout_s, timeout_s),
         )
 
 
@@ -88,7 +96,8 @@ def _checked(table: dict[str, Any], *, where: str) -> dict[str, Any]:
         if key not in known:
             raise UsageError(f"{where}: unknown key '{key}'; {did_you_mean(key, known)}")
         wanted = _OWN_KEYS.get(key)
-        if wanted is not None and not isinstance(value, (int, float) if wanted is float else wanted):
+        fits = isinstance(value, (int, float) if wanted is float else wanted or object)
+        if wanted is not None and (not fits or (wanted is float and isinstance(value, bool))):
             raise UsageError(f"{where}: {key} wants {wanted.__name__}, not {type(value).__name__}.")
     for key in ("in", "out"):
         if key not in table:
@@ -120,22 +129,30 @@ class _Ward:
         self.restarts = 0
         self._began: deque[float] = deque(maxlen=_MOST_RESTARTS)
         self._heard_s = 0.0
+        self._limit_s = _LOADING_S
         self.child: Child | None = None
+        self.ended = False
+        """Whether its source was a file, which has come to its end."""
 
     def look(self) -> None:
         """Hear what it has to say; begin it, or begin it again, where it is time to."""
         now = time.monotonic()
+        if self.ended:
+            return
         if self.child is None:
             if len(self._began) < _MOST_RESTARTS or now - self._began[0] >= _WITHIN_S:
                 self._begin(now)
             return
         while (message := self.child.inbox.take(0)) is not None:
             self._heard_s = now
+            if message.kind == "ended":
+                self._end()
+                return
             self._hear(message)
         if self.child.inbox.ended:
             self._failed("its process died")
-        elif now - self._heard_s > _SILENT_S:
-            self._failed(f"nothing was heard of it for {_SILENT_S:g} s")
+        elif now - self._heard_s > self._limit_s:
+            self._failed(f"nothing was heard of it for {self._limit_s:g} s")
 
     def close(self) -> None:
         """End it now."""
@@ -145,16 +162,27 @@ class _Ward:
 
     def _begin(self, now: float) -> None:
         self._began.append(now)
-        self._heard_s = now
-        self.child = Child("deepclarity.pipelines.relay_worker")
-        self.child.send(wire.Message("run", {"name": self.relay.name, "values": self.relay.values}))
+        self._heard_s, self._limit_s = now, _LOADING_S
+        try:
+            self.child = Child("deepclarity.pipelines.relay_worker")
+            self.child.send(wire.Message("run", {"name": self.relay.name, "values": self.relay.values}))
+        except ChildLostError as error:
+            self._failed(str(error))
 
     def _hear(self, message: wire.Message) -> None:
         if message.kind == "reading":
+            self._limit_s = _SILENT_S
             self.reading = Reading(**message.body)
             self.reading.counts["restarts"] = self.restarts
         elif message.kind == "log":
             log.log(message.body["level"], "%s: %s", self.relay.name, hide_secrets(message.body["text"]))
+
+    def _end(self) -> None:
+        """Its file has come to its end, which is no failure."""
+        self.close()
+        self.ended = True
+        self.reading.source_state = self.reading.sink_state = State.ENDED.value
+        log.info("%s: its file has ended", self.relay.name)
 
     def _failed(self, reason: str) -> None:
         self.close()
@@ -198,13 +226,13 @@ class Supervisor:
         seconds: float | None = None,
         watch: Callable[[list[Reading]], object] = lambda readings: None,
     ) -> None:
-        """Until `seconds` are over, or for ever."""
+        """Until `seconds` are over, or every relay's file has ended."""
         until = None if seconds is None else time.monotonic() + seconds
-        while until is None or time.monotonic() < until:
+        while (until is None or time.monotonic() < until) and not all(ward.ended for ward in self._wards):
             for ward in self._wards:
                 ward.look()
             watch(self.readings())
-            wire.ready([ward.child.inbox for ward in self._wards if ward.child is not None], 0.25)
+            wire.ready([ward.child.inbox for ward in self._wards if ward.child is not None], _LOOK_EVERY_S)
 
 
 def check_alive(readings: Sequence[Reading]) -> None:

@@ -13,6 +13,7 @@ from deepclarity.errors import UsageError, did_you_mean, hide_secrets
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "tcp")
 _OUTPUTS = ("rtsp", "rtsps")
 _ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+_LAST_PORT = 65_535
 _PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
 
 _DEVICES = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
@@ -42,9 +43,9 @@ class Address:
         return self.scheme == "camera"
 
     @property
-    def in_bursts(self) -> bool:
-        """Whether what it holds is to be read no faster than it is to be shown: a file, or the segments of HLS."""
-        return self.scheme in ("file", "http", "https")
+    def can_be_asked(self) -> bool:
+        """Whether there is a port that accepts connections when the peer is there."""
+        return self.scheme not in ("udp", "rtp") and self.host is not None and self.port is not None
 
     @property
     def ends(self) -> bool:
@@ -93,15 +94,25 @@ def camera_address(text: str, *, size: str | None = None, rate: str | None = Non
 
 
 def _remote(scheme: str, rest: str, options: dict[str, str]) -> Address:
-    user, at, place = rest.rpartition("@")
-    user = _encoded(user) + at if at else ""
+    user, place = _split_user(rest)
     found = re.match(r"(\[[^\]]*\]|[^:/?#]*)(?::(\d+))?", place)
     host = found[1].strip("[]") if found else ""
     if not host:
         raise UsageError(f"{hide_secrets(f'{scheme}://{rest}')}: no host in it. Use {scheme}://HOST[:PORT]/PATH.")
     port = int(found[2]) if found and found[2] else _PORTS.get(scheme)
+    if port is not None and not 0 < port <= _LAST_PORT:
+        raise UsageError(f"{hide_secrets(f'{scheme}://{place}')}: there is no port {port}. Use 1 to {_LAST_PORT}.")
     url = f"{scheme}://{user}{place}"
     return Address(url, hide_secrets(f"{scheme}://{place}"), scheme, _muxer(scheme), options, host, port)
+
+
+def _split_user(rest: str) -> tuple[str, str]:
+    """`user:password@` (encoded, or empty) and what follows it. A password may hold `@` and `/`, so may a path."""
+    before_path = re.split(r"[/?]", rest, maxsplit=1)[0]
+    if "@" not in rest or re.fullmatch(r"(\[[^\]]*\]|[^:@]+)(:\d+)?", before_path):
+        return "", rest
+    user, _, place = rest.rpartition("@")
+    return f"{_encoded(user)}@", place
 
 
 def _encoded(user: str) -> str:

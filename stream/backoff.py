@@ -7,13 +7,14 @@ import socket
 import time
 
 from .address import Address
+from .handover import Later
 
 _LONGEST_S = 30.0
 _ANSWERING_S = 4.0
 """A peer that answers, if only to refuse, is asked again no later than that: it costs it nothing."""
 _CAMERA_S = 2.0
 _PROBE_EVERY_S = 1.0
-_PROBE_S = 0.3
+_PROBE_S = 0.5
 _JITTER = 0.2
 
 
@@ -31,6 +32,7 @@ class Backoff:
         self._due_s = 0.0
         self._probe_due_s = 0.0
         self._was_alive: bool | None = None
+        self._probe: Later[bool] | None = None
 
     def succeeded(self) -> None:
         """The next failure begins at the beginning."""
@@ -43,30 +45,34 @@ class Backoff:
             wait *= 1 + self._chance.uniform(-_JITTER, _JITTER)
         self._failures += 1
         now = time.monotonic()
-        self._due_s, self._probe_due_s, self._was_alive = now + wait, now + _PROBE_EVERY_S, None
+        self._due_s, self._probe_due_s = now + wait, now + _PROBE_EVERY_S
+        self._was_alive = self._probe = None
         return wait
 
     def is_over(self) -> bool:
-        """Whether to try now. Takes 0.3 s at most, when it looks at the peer."""
+        """Whether to try now. Never waits itself."""
         now = time.monotonic()
         if now >= self._due_s:
             return True
-        if self._address.host is None or self._address.port is None or now < self._probe_due_s:
-            return False
-        alive = answers(self._address)
-        self._probe_due_s = time.monotonic() + _PROBE_EVERY_S
+        if self._probe is not None and self._probe.done:
+            self._saw(alive=bool(self._probe.result), now=now)
+        elif self._probe is None and now >= self._probe_due_s and self._address.can_be_asked:
+            self._probe = Later(lambda: answers(self._address))
+        return now >= self._due_s
+
+    def _saw(self, *, alive: bool, now: float) -> None:
+        self._probe, self._probe_due_s = None, now + _PROBE_EVERY_S
         if alive and self._was_alive is False:
-            self._due_s = 0.0  # it has just come back
+            self._due_s = now  # it has just come back
         elif alive and self._failures > 1:
             self._due_s = min(self._due_s, now + _ANSWERING_S)
         self._was_alive = alive
-        return time.monotonic() >= self._due_s
 
 
 def answers(address: Address, *, timeout_s: float = _PROBE_S) -> bool:
     """Whether somebody is there: the port accepts, and an RTSP server says something when spoken to."""
-    if address.scheme in ("udp", "rtp") or address.host is None or address.port is None:
-        return False
+    assert address.host is not None
+    assert address.port is not None
     try:
         with socket.create_connection((address.host, address.port), timeout_s) as peer:
             if address.scheme != "rtsp":
@@ -75,5 +81,5 @@ def answers(address: Address, *, timeout_s: float = _PROBE_S) -> bool:
             place = f"rtsp://{address.host}:{address.port}/"
             peer.sendall(f"OPTIONS {place} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: deepclarity\r\n\r\n".encode())
             return bool(peer.recv(1))
-    except OSError:
+    except (OSError, ValueError):  # a name that cannot be one is a ValueError
         return False

@@ -9,11 +9,17 @@ import subprocess
 import sys
 from types import TracebackType
 
+from deepclarity.errors import UsageError
+
 from . import wire
 
 _PATIENCE_S = 2.0
 _PIPE_BYTES = 1 << 20
 _SET_PIPE_SIZE = 1031  # Linux's F_SETPIPE_SZ
+
+
+class ChildLostError(RuntimeError):
+    """A process of ours has ended, or does not listen."""
 
 
 class Child:
@@ -23,9 +29,17 @@ class Child:
     """
 
     def __init__(self, module: str) -> None:
-        """Start `python -m module`."""
+        """Start `python -m module`; ChildLostError where the system starts no more processes."""
+        if sys.platform == "win32":
+            raise UsageError("live streams are for Linux and macOS: Windows cannot wait for several pipes at once.")
+        try:
+            self._start(module)
+        except OSError as error:
+            raise ChildLostError(f"no process can be started ({error.strerror})") from error
+
+    def _start(self, module: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -40,14 +54,14 @@ class Child:
         os.set_blocking(self._stdin.fileno(), False)
         self.inbox = wire.Inbox(self._stdout.fileno())
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
-
     def send(self, message: wire.Message, *, timeout_s: float = _PATIENCE_S) -> None:
-        """Say something to it; BrokenPipeError when it has ended, TimeoutError when it does not listen."""
-        wire.send(self._stdin.fileno(), message, timeout_s=timeout_s)
+        """Say something to it; ChildLostError when it has ended, or has not listened for `timeout_s`."""
+        try:
+            wire.send(self._stdin.fileno(), message, timeout_s=timeout_s)
+        except TimeoutError as error:
+            raise ChildLostError("it does not listen any more") from error
+        except (OSError, ValueError) as error:
+            raise ChildLostError("it has died") from error
 
     def __enter__(self) -> Child:
         return self
@@ -73,15 +87,16 @@ class Child:
         """End it now."""
         if self._process.poll() is None:
             self._process.kill()  # it holds nothing that a gentler end would save
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it in the kernel
+            self._process.wait(_PATIENCE_S)
         for pipe in (self._stdin, self._stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
 
 
 def left_alone() -> None:
-    """For the child itself: signals meant for the terminal's group are the parent's affair."""
-    for name in ("SIGINT", "SIGHUP"):
+    """For the child itself: signals meant for all of us are the parent's affair, who ends us in good order."""
+    for name in ("SIGINT", "SIGHUP", "SIGTERM"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 

@@ -117,13 +117,11 @@ class Handover(Generic[T]):
 class Aside(Generic[T]):
     """Runs `work` in a thread of its own; `put` gives it items and never waits.
 
-    `work` takes them through the function it is called with: the next item within so many seconds, else None. It
-    returns when `Aside.closed`. A full buffer is emptied: what comes behind a hole is of no use to a stream.
+    `work` takes them with `take`, and returns when `closed`. A full buffer is emptied: what comes behind a hole is of
+    no use to a stream.
     """
 
     def __init__(self, work: Callable[[Aside[T]], None], *, size: int) -> None:
-        self.dropped = 0
-        """Items thrown away so far."""
         self.closed = False
         """Whether the items that wait are the last."""
         self._size = size
@@ -144,24 +142,27 @@ class Aside(Generic[T]):
             self.closed = True
             self._changed.notify_all()
         self._thread.join()
+        if error is None:
+            self.check()
 
-    def put(self, item: T) -> bool:
-        """Leave an item; False where the buffer was full and all that waited is lost, the item included.
-
-        Raises what `work` has failed with.
-        """
+    def check(self) -> None:
+        """Raise what `work` has failed with, once."""
         with self._changed:
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error
-            full = len(self._items) >= self._size
-            if full:
-                self.dropped += len(self._items) + 1
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def put(self, item: T) -> list[T]:
+        """Leave an item; what was thrown away for want of room: nothing, or all that waited and the item itself."""
+        with self._changed:
+            lost: list[T] = []
+            if len(self._items) >= self._size:
+                lost = [*self._items, item]
                 self._items.clear()
             else:
                 self._items.append(item)
             self._changed.notify_all()
-        return not full
+        return lost
 
     def take(self, timeout_s: float) -> T | None:
         """The next item; None when none came in time, or none will any more."""
@@ -169,17 +170,36 @@ class Aside(Generic[T]):
             self._changed.wait_for(lambda: self._items or self.closed, timeout_s)
             return self._items.popleft() if self._items else None
 
-    def empty(self) -> int:
-        """Throw away what waits; how many that were."""
+    def empty(self) -> list[T]:
+        """Throw away what waits, and say what that was."""
         with self._changed:
-            count = len(self._items)
-            self.dropped += count
+            lost = list(self._items)
             self._items.clear()
-        return count
+        return lost
 
     def _run(self) -> None:
         try:
             self._work(self)
-        except BaseException as error:  # carried to whoever puts
+        except BaseException as error:  # carried to whoever asks
             with self._changed:
                 self._error = error
+
+
+class Later(Generic[T]):
+    """The result of something that may take long, asked for without waiting: names looked up, hosts knocked at.
+
+    It has a thread of its own, which nobody waits for.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self.result: T | None = None
+        """None until it is `done`, or where it failed."""
+        self.done = False
+        self._work = work
+        threading.Thread(target=self._run, name="later", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.result = self._work()
+        finally:
+            self.done = True

@@ -16,12 +16,14 @@ from av.video.stream import VideoStream
 from deepclarity.errors import UsageError, did_you_mean
 
 from . import planes
+from .encode import CODECS as ENCODERS
+from .encode import EncodeSettings
 from .frame import Frame
 from .info import Colour
 from .live_picture import PLANAR, TIME_BASE
 from .packets import AnyPacket
 
-CODECS = {"h264": "libx264", "hevc": "libx265"}
+CODECS = {name: ENCODERS[name] for name in ("h264", "hevc")}
 """Codec of a live output → FFmpeg's encoder."""
 
 _KEY_EVERY_S = 2.0
@@ -46,6 +48,7 @@ class LiveEncoding:
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
             raise UsageError(f"--codec {self.codec}: cannot be sent live; {did_you_mean(self.codec, CODECS)}")
+        EncodeSettings(self.codec, self.crf, self.speed)  # refuses what no encoder takes
 
     def tagged(self, colour: Colour) -> LiveEncoding:
         """The same for pictures of another colour."""

@@ -21,17 +21,21 @@ _UNTAGGED = (0, 2, 3)
 _HD_ROWS = 720
 
 
-def as_live(picture: VideoFrame) -> VideoFrame:
-    """`picture` in `PLANAR`: itself where it is that already."""
-    full = planes.is_full_range(picture)
-    if picture.format.name == PLANAR and not full:
+def as_live(picture: VideoFrame, colour: Colour) -> VideoFrame:
+    """`picture` in `PLANAR` and by the matrix of `colour`: itself where it is that already."""
+    full, own = planes.is_full_range(picture), live_colour(picture)
+    wanted = planes.sws_matrix(colour)
+    same = planes.sws_matrix(own) == wanted
+    if picture.format.name == PLANAR and not full and same:
         return picture
     if picture.format.is_rgb or picture.format.has_palette:
-        return planes.to_planar(picture, PLANAR)
+        return picture.reformat(format=PLANAR, dst_colorspace=wanted, dst_color_range=ColorRange.MPEG)
+    matrices = {} if same else {"src_colorspace": planes.sws_matrix(own), "dst_colorspace": wanted}
     return picture.reformat(
         format=PLANAR,
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_color_range=ColorRange.MPEG,
+        **matrices,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +11,7 @@ from fractions import Fraction
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from . import wire
@@ -18,6 +20,7 @@ from .live_state import SoundKind, SourceCounts
 from .packets import AnyPacket
 
 _MOST_ON_WAY = 256
+_MOST_HURT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,20 @@ class Session:
     """Decodes what one opening of a source brings, each picture as soon as it can be."""
 
     def __init__(self, opened: wire.Message, counts: SourceCounts) -> None:
-        """`opened`: the reader's message of that name. `counts`: where losses are counted."""
+        """`opened`: the reader's message of that name. `counts`: where losses are counted.
+
+        Raises ValueError where FFmpeg has no decoder for it.
+        """
         self.sample = opened.data
         """A NUT file with the parameters of its streams."""
         self.rate = Fraction(opened.body["rate"])
         """Pictures a second, as announced."""
         container = av.open(io.BytesIO(opened.data), "r", format="nut")
         self.sound = sound_of(container)
-        self._video = container.streams.video[0].codec_context
+        video: VideoCodecContext | None = container.streams.video[0].codec_context
+        if video is None:
+            raise ValueError("FFmpeg has no decoder for its video")
+        self._video = video
         self._video.thread_count, self._video.thread_type = 1, "SLICE"  # frame threads would keep pictures back
         self._container = container  # the decoder is its own
         self._independent: bool = opened.body["raw"] or self.codec in ("mjpeg", "rawvideo")
@@ -60,6 +69,8 @@ class Session:
         self._on_way: dict[int, float] = {}
         self._came_s = 0.0
         self._whole = True
+        self._still_hurt = 0
+        self._hurt: deque[int | None] = deque(maxlen=_MOST_HURT)
 
     @property
     def codec(self) -> str:
@@ -69,9 +80,8 @@ class Session:
     def pictures(self, message: wire.Message | None) -> Iterator[Arrival]:
         """What one packet (None: the end) makes the decoder give out. A packet that it cannot decode is counted."""
         packet = None if message is None else self._packet(message)
-        if message is not None and (message.body["lost"] or not message.body["whole"]):
-            self._counts.lost_packets += message.body["lost"]
-            self._whole = False
+        if message is not None:
+            self._note_losses(message)
         try:
             decoded = self._video.decode(packet)
         except (av.error.FFmpegError, ValueError):
@@ -79,6 +89,15 @@ class Session:
             self._whole = False
             return
         yield from map(self._arrival, decoded)
+
+    def _note_losses(self, message: wire.Message) -> None:
+        """Which pictures have lost something: what is being put together when the loss is noticed, and the next."""
+        lost, hurt = message.body["lost"], not message.body["whole"]
+        self._counts.lost_packets += lost
+        self._still_hurt = 2 if lost else max(self._still_hurt - 1, 0)
+        if self._still_hurt or hurt:
+            self._whole = False
+            self._hurt.append(message.body["pts"])
 
     def _packet(self, message: wire.Message) -> AnyPacket:
         body = message.body
@@ -93,7 +112,7 @@ class Session:
         return packet
 
     def _arrival(self, picture: VideoFrame) -> Arrival:
-        if picture.key_frame or self._independent:
+        if (picture.key_frame or self._independent) and picture.pts not in self._hurt:
             self._whole = True
         whole = self._whole and not picture.is_corrupt
         self._counts.damaged_frames += not whole

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from types import TracebackType
 
+import av
 from av.video.frame import VideoFrame
 
 from deepclarity.errors import DeviceError, SourceError
@@ -20,11 +21,11 @@ from deepclarity.errors import DeviceError, SourceError
 from . import planes, wire
 from .address import Address
 from .backoff import Backoff
-from .child import Child
+from .child import Child, ChildLostError
 from .frame import Frame, StandsIn
 from .handover import WhenFull
-from .info import Colour, VideoInfo
-from .live_picture import PLANAR, TIME_BASE, as_live, live_colour
+from .info import Colour
+from .live_picture import TIME_BASE, as_live, live_colour
 from .live_session import Arrival, Session
 from .live_state import SoundKind, SoundPacket, SourceCounts, State, Waiting
 from .slate import slate
@@ -36,12 +37,15 @@ _TICK_S = 0.1
 _HOLD_AFTER_S = 0.25
 _SLATE_AFTER_S = 1.0
 _SOUND_KEPT = 512
+_ALIVE_S = 10.0
+"""How much longer than we do the kernel waits before it ends a reader that is stuck."""
 
 
 class LiveSource:
     """`with LiveSource(address) as source: for frame in source: …`, until the block is left or the file ends.
 
     Every frame is 4:2:0, 8 bits, limited range; its size may change. Frames that stand in for missing ones say so.
+    Times rise strictly from the first picture on; what stands in for it before counts the wait.
     Raises SourceError for a file that cannot be read; a live source is asked for again, for ever.
     """
 
@@ -63,7 +67,6 @@ class LiveSource:
         self.reason = "connecting"
         """Why nothing comes, for people."""
         self.counts = SourceCounts()
-        self.info = VideoInfo(address.label, *canvas, PLANAR, TIME_BASE, Fraction(30))
         self.sample: bytes | None = None
         """A NUT file with the parameters of the source's streams, once it has been met."""
         self.sound_kind: SoundKind | None = None
@@ -72,7 +75,6 @@ class LiveSource:
         """Pictures a second, as the source announces them: a hint."""
         self.colour = Colour(range=1)
         """Tags of its first picture."""
-        self.busy_s = 0.0
         self.sound: deque[SoundPacket] = deque(maxlen=_SOUND_KEPT)
         """Coded sound that came; whoever takes frames takes this, too."""
         self._sound_wanted = sound
@@ -83,7 +85,8 @@ class LiveSource:
         self._index = 0
         self._last: Frame | None = None
         self._shape = (0, 0, "")
-        self._heard_s = time.monotonic()
+        self._seen_s = time.monotonic()
+        self._stood_in_s = 0.0
         self._told: str | None = None
         self._closing = False
 
@@ -93,7 +96,7 @@ class LiveSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing = True
+        self.close()
 
     @property
     def step_s(self) -> float:
@@ -105,51 +108,72 @@ class LiveSource:
         """Whether it has ever shown a picture."""
         return self._last is not None
 
-    @property
-    def damaged(self) -> int:
-        """Packets that could not be decoded so far."""
-        return self.counts.damaged_packets
-
-    @property
-    def retimed(self) -> int:
-        """Pictures whose time did not fit."""
-        return self.counts.retimed
+    def close(self) -> None:
+        """Give out nothing more; whoever iterates comes to an end within a moment."""
+        self._closing = True
 
     def __iter__(self) -> Iterator[Frame]:
         while not self._closing:
             ended = yield from self._one_session()
-            if ended and self.address.ends and not self._loop:
+            if self.address.ends and not ended and not self._closing:
+                raise SourceError(f"{self.address.label}: {self.reason}. Check the file.")
+            if self.address.ends and not self._loop:
                 self.state = State.ENDED
                 return
             self._timeline.interrupted()
-            if not (ended and self.address.ends):
+            if not self.address.ends:
                 yield from self._wait_for_next()
 
     # One session ------------------------------------------------------------------------------------------------------
 
     def _one_session(self) -> Generator[Frame, None, bool]:
         """Open the source and give out its frames until it fails; whether it came to its end."""
-        with Child("deepclarity.stream.pull") as child:
-            child.send(self._order())
-            opened = yield from self._heard(child, self._waiting.open_s)
-            if opened is None:
+        try:
+            with Child("deepclarity.stream.pull") as child:
+                child.send(self._order())
+                return (yield from self._conversation(child))
+        except ChildLostError as error:
+            self._lost(f"its reader is lost: {error}")
+        except (av.error.FFmpegError, ValueError) as error:  # FFmpeg's own words may name the address
+            self._lost(f"its video cannot be used ({type(error).__name__})")
+        return False
+
+    def _conversation(self, child: Child) -> Generator[Frame, None, bool]:
+        """Hear a reader out. What matters is pictures: sound alone, or packets that give none, are a stall."""
+        session: Session | None = None
+        deadline = self._deadline(self._waiting.open_s)
+        while not self._closing:
+            message = child.inbox.take(_TICK_S)
+            if message is None and child.inbox.ended:
+                self._lost("its reader has died")
                 return False
-            if opened.kind != "opened":
-                self._lost(_reason(opened))
-                return False
-            session = Session(opened, self.counts)
-            while (message := (yield from self._heard(child, self._waiting.stall_s))) is not None:
-                if message.kind != "packet":
+            if message is not None and message.kind == "opened":
+                session = Session(message, self.counts)
+                deadline = self._deadline(self._waiting.stall_s)
+            elif message is not None and message.kind != "packet":
+                if session is not None:
                     yield from self._frames(session, None)
-                    self._lost(_reason(message))
-                    return message.kind == "ended"
-                self._heard_s = message.body["at"]
-                if message.body["track"] == "audio":
-                    if session.sound == self.sound_kind:
-                        self._keep_sound(message)
-                else:
-                    yield from self._frames(session, message)
-            return False
+                self._lost(str(message.body.get("reason", "it has ended")))
+                return message.kind == "ended"
+            elif message is not None and session is not None:
+                before = self._seen_s
+                yield from self._taken(session, message)
+                if self._seen_s > before:
+                    deadline = self._deadline(self._waiting.stall_s)
+            if time.monotonic() >= deadline:
+                self._lost(self._silence(opened=session is not None))
+                return False
+            yield from self._stand_in()
+        return False
+
+    def _deadline(self, wait_s: float) -> float:
+        """Until when to wait; a file is no network."""
+        return float("inf") if self.address.ends else time.monotonic() + wait_s
+
+    def _silence(self, *, opened: bool) -> str:
+        return (
+            f"no picture came for {self._waiting.stall_s:g} s" if opened else f"no answer in {self._waiting.open_s:g} s"
+        )
 
     def _order(self) -> wire.Message:
         body = {
@@ -157,31 +181,22 @@ class LiveSource:
             "format": self.address.muxer,
             "options": self.address.options,
             "sound": self._sound_wanted,
-            "paced": self.address.in_bursts,
+            "paced": self.address.ends,
+            "alive_s": 2 * max(self._waiting.open_s, self._waiting.stall_s) + _ALIVE_S,
         }
         return wire.Message("open", body)
 
-    def _heard(self, child: Child, limit_s: float) -> Generator[Frame, None, wire.Message | None]:
-        """The next message; None when none came within `limit_s`. Frames stand in meanwhile."""
-        deadline = time.monotonic() + limit_s
-        while True:
-            message = child.inbox.take(_TICK_S)
-            if message is not None:
-                return message
-            if child.inbox.ended or time.monotonic() >= deadline:
-                self._lost("its reader died" if child.inbox.ended else f"nothing came for {limit_s:g} s")
-                return None
-            yield from self._stand_in()
+    def _taken(self, session: Session, message: wire.Message) -> Iterator[Frame]:
+        if message.body["track"] != "audio":
+            yield from self._frames(session, message)
+        elif session.sound == self.sound_kind:
+            self._keep_sound(message)
 
     def _frames(self, session: Session, message: wire.Message | None) -> Iterator[Frame]:
-        began = time.perf_counter()
         for arrival in session.pictures(message):
             if self.state is not State.CONNECTED:
                 self._meet(session, arrival)
-            frame = self._frame(session, arrival)
-            self.busy_s += time.perf_counter() - began
-            yield frame
-            began = time.perf_counter()
+            yield self._frame(session, arrival)
 
     def _meet(self, session: Session, first: Arrival) -> None:
         """Its first picture is here: it is back, or there for the first time."""
@@ -190,18 +205,22 @@ class LiveSource:
         if not self.met:
             self.sample, self.sound_kind, self.rate = session.sample, session.sound, session.rate
             self.colour = live_colour(first.picture)
+            self._timeline = Timeline()  # time begins with the first picture, not with the wait for it
         self.state, self.reason, self._told = State.CONNECTED, "", None
         self._backoff.succeeded()
 
     def _frame(self, session: Session, arrival: Arrival) -> Frame:
         placed = self._timeline.place(arrival.time_s, arrived_s=arrival.arrived_s)
+        self._seen_s = max(self._seen_s, arrival.arrived_s)
         self.counts.retimed = self._timeline.moved
         shape = (arrival.picture.width, arrival.picture.height, session.codec)
         if self.met and shape != self._shape:
             self.counts.changes += 1
             log.info("%s: now %dx%d %s", self.address.label, *shape)
         self._shape = shape
-        self._last = self._numbered(as_live(arrival.picture), placed, arrived_s=arrival.arrived_s, whole=arrival.whole)
+        self._last = self._numbered(
+            as_live(arrival.picture, self.colour), placed, arrived_s=arrival.arrived_s, whole=arrival.whole
+        )
         return self._last
 
     def _numbered(
@@ -228,10 +247,11 @@ class LiveSource:
     def _keep_sound(self, message: wire.Message) -> None:
         body = message.body
         moment = body["pts"] if body["pts"] is not None else body["dts"]
-        if moment is None or self._timeline.offset_s is None:
+        if moment is None or self._timeline.offset_s is None or self._timeline.is_odd:
             return  # nothing to hear it with yet
         time_s = float(moment * Fraction(*body["base"])) + self._timeline.offset_s
-        self.sound.append(SoundPacket(message.data, time_s))
+        if self._timeline.is_near(time_s):
+            self.sound.append(SoundPacket(message.data, time_s))
 
     # Between sessions -------------------------------------------------------------------------------------------------
 
@@ -243,13 +263,11 @@ class LiveSource:
 
     def _lost(self, reason: str) -> None:
         """Tell of a source that is gone: once for each reason."""
+        self.reason = reason
         if self.address.ends:
-            if not self.met:
-                raise SourceError(f"{self.address.label}: {reason}. Check the file.")
             return
         self.counts.failures += self.state is not State.CONNECTED
         self.state = State.RECONNECTING if self.met else State.CONNECTING
-        self.reason = reason
         if reason != self._told:
             log.warning("%s: %s; trying again", self.address.label, reason)
             self._told = reason
@@ -257,10 +275,11 @@ class LiveSource:
     def _stand_in(self) -> Iterator[Frame]:
         """What is shown for want of a new picture: nothing at first, then the last one, then a slate."""
         now = time.monotonic()
-        silent_s = now - self._heard_s
-        if self._last is not None and silent_s < max(_HOLD_AFTER_S, 3 * self._timeline.step_s):
+        silent_s, usual_s = now - self._seen_s, 3 * self._timeline.step_s
+        if now - self._stood_in_s < _TICK_S or (self.met and silent_s < max(_HOLD_AFTER_S, usual_s)):
             return
-        if self._last is None or silent_s >= _SLATE_AFTER_S:
+        self._stood_in_s = now
+        if self._last is None or silent_s >= max(_SLATE_AFTER_S, usual_s):
             self.counts.slates += self.met
             reason = self.reason or "nothing comes"
             picture = slate(self.canvas, title=self.address.label, reason=reason, seconds=int(silent_s))
@@ -270,10 +289,6 @@ class LiveSource:
             assert isinstance(self._last.picture, VideoFrame)
             picture, kind = self._last.picture, StandsIn.HELD
         yield self._numbered(picture, self._timeline.hold(now_s=now), arrived_s=now, stands_in=kind)
-
-
-def _reason(message: wire.Message) -> str:
-    return str(message.body.get("reason", "it has ended"))
 
 
 def give_up(source: LiveSource) -> DeviceError:

@@ -159,6 +159,11 @@ def colour_of(picture: VideoFrame) -> Colour:
     )
 
 
+def sws_matrix(colour: Colour) -> Colorspace:
+    """swscale's name for the matrix of `colour`; BT.709 where it has none."""
+    return _SWS_MATRIX.get(colour.matrix, Colorspace.ITU709)
+
+
 def rgb_of(planes: Planes, name: str, colour: Colour) -> NDArray[np.uint8]:
     """Planar Y'CbCr as people see it: (height, width, 3) RGB uint8 by the matrix and range of `colour`.
 

@@ -7,10 +7,10 @@ end of its input, or after `finish`, it takes its leave of the server (TEARDOWN)
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import time
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -19,6 +19,7 @@ from av.packet import Packet
 
 from . import wire
 from .child import dead_man, left_alone
+from .live_picture import TIME_BASE
 from .packets import AnyPacket
 from .pull import reason_of
 
@@ -36,19 +37,19 @@ def main() -> None:
     try:
         dead_man(_OPEN_S)
         _publish(order, inbox, tell)
-    except BrokenPipeError as error:
-        _fail(tell, error)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        _fail(tell, error)
+        with contextlib.suppress(BrokenPipeError):
+            wire.send(tell, wire.Message("failed", {"reason": reason_of(error)}))
 
 
 def _publish(order: wire.Message, inbox: wire.Inbox, tell: int) -> None:
     sample = av.open(io.BytesIO(order.data), "r", format="nut")
     container = _opened(order.body)
-    try:
+    with contextlib.ExitStack() as leaving:
+        leaving.callback(_leave, container)
         tracks = [container.add_stream_from_template(stream, opaque=True) for stream in sample.streams]
         for track in tracks:
-            track.time_base = Fraction(1, 90_000)
+            track.time_base = TIME_BASE
         container.start_encoding()  # connects
         dead_man(0)
         wire.send(tell, wire.Message("connected"))
@@ -58,8 +59,12 @@ def _publish(order: wire.Message, inbox: wire.Inbox, tell: int) -> None:
             dead_man(0)
             if message.body["track"] == "video":
                 wire.send(tell, wire.Message("written", {"at": time.monotonic(), "arrived": message.body["arrived"]}))
-    finally:
-        dead_man(_LEAVE_S)
+
+
+def _leave(container: OutputContainer) -> None:
+    """TEARDOWN, where the server still listens: why we leave is told already."""
+    dead_man(_LEAVE_S)
+    with contextlib.suppress(av.error.FFmpegError, OSError):
         container.close()
 
 
@@ -72,17 +77,10 @@ def _packet(message: wire.Message, tracks: list[Any]) -> AnyPacket:
     body = message.body
     packet: AnyPacket = Packet(message.data)
     packet.pts = packet.dts = body["pts"]
-    packet.time_base = Fraction(1, 90_000)
+    packet.time_base = TIME_BASE
     packet.is_keyframe = body["key"]
     packet.stream = next(track for track in tracks if track.type == body["track"])
     return packet
-
-
-def _fail(tell: int, error: Exception) -> None:
-    try:
-        wire.send(tell, wire.Message("failed", {"reason": reason_of(error)}))
-    except BrokenPipeError:
-        return
 
 
 if __name__ == "__main__":

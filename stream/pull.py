@@ -1,13 +1,13 @@
 """The process that reads a live source: packets out of FFmpeg, messages to the parent.
 
-`python -m deepclarity.stream.pull`; what to open comes through standard input, as `{"kind": "open", …}`. It answers
+`python -m deepclarity.stream.pull`; what to open comes through standard input, as `{"kind": "open", …}`: `alive_s` is
+the longest that a read may take before the kernel ends us, which the parent should have done long before. It answers
 `opened` (with a sample of the streams in a NUT file), then `packet` after `packet`, and at last `failed` or `ended`.
 """
 
 from __future__ import annotations
 
 import errno
-import heapq
 import io
 import os
 import re
@@ -21,24 +21,23 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Discard, Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from . import wire
 from .adts import audio_specific_config, without_head
 from .child import dead_man, left_alone
+from .pacing import paced
 from .packets import AnyPacket
 
 _PICTURES = "wrapped_avframe"
 """The codec of devices that hand out pictures in memory."""
 _LOST = re.compile(rb"RTP: missed (-?\d+) packets")
-_ALIVE_S = 20.0
-"""The longest that a read may take before the kernel ends us: the parent should have done so long before."""
-
-_LONGEST_PAUSE_S = 5.0
-_READ_AHEAD_S = 1.5
-_LATE_S = 0.2
+_SEGMENTED = ("hls", "dash")
+"""Formats that come in bursts of some seconds each."""
+_PATIENCE = 100
+"""Damaged reads in a row after which nothing more is expected."""
 
 _REASONS = {
     errno.ENOENT: "there is no such device or path",
@@ -64,7 +63,7 @@ def main() -> None:
     losses = _Losses()
     tell = sys.stdout.fileno()
     try:
-        dead_man(_ALIVE_S)
+        dead_man(float(order.body["alive_s"]))
         _read(order.body, tell, losses)
         wire.send(tell, wire.Message("ended"))
     except BrokenPipeError:  # the parent has gone
@@ -90,15 +89,19 @@ def reason_of(error: Exception) -> str:
 
 
 def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
-    """`paced`: hand packets out at the speed that they are to be shown at, as a camera would."""
+    alive_s = float(order["alive_s"])
     with av.open(order["url"], "r", format=order["format"], options=order["options"]) as container:
-        video = container.streams.video[0]
+        video = _video_of(container)
         sound = next(iter(container.streams.audio), None) if order["sound"] else None
         streams: list[Stream] = [video] if sound is None else [video, sound]
+        for stream in container.streams:
+            if stream not in streams:
+                stream.discard = Discard.all
         headed = sound is not None and _lacks_config(sound)
-        told, packets = False, _packets(container, streams)
-        for packet in _paced(packets) if order["paced"] else packets:
-            dead_man(_ALIVE_S)
+        told, packets = False, _packets(container, streams, losses)
+        in_bursts = order["paced"] or container.format.name in _SEGMENTED
+        for packet in paced(packets, sleep=_asleep) if in_bursts else packets:
+            dead_man(alive_s)
             lost = losses.counted()
             if not told and packet.stream is video:
                 wire.send(tell, _opened(packet, streams))
@@ -108,17 +111,45 @@ def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
                 wire.send(tell, _told(packet, without_head(data) if headed and packet.stream is sound else data, lost))
 
 
-def _packets(container: InputContainer, streams: list[Stream]) -> Iterator[AnyPacket]:
+def _video_of(container: InputContainer) -> VideoStream:
+    """The largest moving picture; IndexError where there is none."""
+    moving = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+    return sorted(moving, key=lambda each: each.width * each.height)[-1]
+
+
+def _asleep(seconds: float) -> None:
+    dead_man(0)
+    time.sleep(seconds)
+
+
+def _packets(container: InputContainer, streams: list[Stream], losses: _Losses) -> Iterator[AnyPacket]:
     """What comes, with pictures that exist as memory only made into bytes."""
-    for packet in container.demux(streams):
-        if not packet.size:
-            continue
+    for packet in _demuxed(container, streams, losses):
         if packet.stream.type == "video" and packet.stream.codec_context.name == _PICTURES:
             for picture in packet.decode():
                 assert isinstance(picture, VideoFrame)
                 yield _as_bytes(picture, packet)
         else:
             yield packet
+
+
+def _demuxed(container: InputContainer, streams: list[Stream], losses: _Losses) -> Iterator[AnyPacket]:
+    """Packets up to the end; what is damaged beyond reading is counted as lost and passed over."""
+    failures = 0
+    while True:
+        try:
+            for packet in container.demux(streams):
+                if packet.size:
+                    failures = 0
+                    yield packet
+            return
+        except EOFError:
+            return
+        except av.error.InvalidDataError:
+            failures += 1
+            losses.unreadable += 1
+            if failures > _PATIENCE:
+                raise
 
 
 def _as_bytes(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
@@ -176,44 +207,6 @@ def _lacks_config(sound: AudioStream) -> bool:
     return sound.codec_context.name == "aac" and not sound.codec_context.extradata
 
 
-def _paced(packets: Iterator[AnyPacket]) -> Iterator[AnyPacket]:
-    """Hand packets out in the order and at the speed that they are to be shown in.
-
-    A file keeps a second of pictures and then a second of sound: as much is read ahead. An HLS stream comes in
-    segments; where one is late, all that follow are shown as much later.
-    """
-    ahead: list[tuple[float, int, AnyPacket]] = []
-    due_s = newest_s = 0.0
-    pace = _Pace()
-    for number, packet in enumerate(packets):
-        moment = packet.dts if packet.dts is not None else packet.pts
-        due_s = due_s if moment is None else float(moment * packet.time_base)
-        newest_s = max(newest_s, due_s)
-        heapq.heappush(ahead, (due_s, number, packet))
-        while ahead and newest_s - ahead[0][0] > _READ_AHEAD_S:
-            due, _, waiting = heapq.heappop(ahead)
-            pace.wait_for(due)
-            yield waiting
-    for due, _, waiting in sorted(ahead, key=lambda item: item[:2]):
-        pace.wait_for(due)
-        yield waiting
-
-
-class _Pace:
-    """Lets as much time pass as the packets' own times say."""
-
-    def __init__(self) -> None:
-        self._zero_s: float | None = None
-
-    def wait_for(self, due_s: float) -> None:
-        """Sleep until `due_s` on the packets' clock; be late for all that follow if that is long past."""
-        now = time.monotonic()
-        if self._zero_s is None or self._zero_s + due_s < now - _LATE_S:
-            self._zero_s = now - due_s
-        dead_man(0)
-        time.sleep(min(_LONGEST_PAUSE_S, max(0.0, self._zero_s + due_s - now)))
-
-
 class _Losses:
     """Counts RTP packets that never came. FFmpeg says so nowhere but on stderr, which is ours to read here.
 
@@ -226,15 +219,18 @@ class _Losses:
         os.set_blocking(write, False)  # FFmpeg's flood must not stop us
         os.dup2(write, 2)
         os.close(write)
+        self.unreadable = 0
+        """Packets that the demuxer could not make out, since the last count."""
         av.logging.restore_default_callback()
 
     def counted(self) -> int:
         """Packets lost since the last call."""
+        lost, self.unreadable = self.unreadable, 0
         try:
             said = os.read(self._read, 1 << 16)
         except BlockingIOError:
-            return 0
-        return sum(max(1, abs(int(number))) for number in _LOST.findall(said))
+            return lost
+        return lost + sum(max(1, abs(int(number))) for number in _LOST.findall(said))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from types import TracebackType
 from . import wire
 from .address import Address
 from .backoff import Backoff
-from .child import Child
+from .child import Child, ChildLostError
 from .frame import Frame
 from .handover import Aside
 from .live_encode import Coded, LiveEncoder, LiveEncoding
@@ -35,8 +35,8 @@ SOUND_CARRIED = frozenset(
 )
 """Sound that can be sent as it is (the RTP payloads that FFmpeg writes), by FFmpeg's names."""
 
-Written = Callable[[float], None]
-"""Called with the seconds from a picture's arrival to its leaving for the server."""
+Written = Callable[[float | None], None]
+"""Called with the seconds from a picture's arrival to its leaving for the server; None for one that stood in."""
 
 
 class RtspSink:
@@ -51,15 +51,13 @@ class RtspSink:
         encoding: LiveEncoding | None = None,
         source_sample: bytes | None = None,
         timeout_s: float = 5.0,
-        written: Written = lambda seconds: None,
+        written: Written = lambda age_s: None,
     ) -> None:
         """`size`: (width, height). `source_sample`: a NUT file whose sound is sent along."""
         self.address = address
         self.state = State.CONNECTING
         self.reason = "connecting"
         self.counts = SinkCounts()
-        self.busy_s = 0.0
-        self.warnings: list[str] = []
         self._encoder = LiveEncoder(encoding or LiveEncoding(), size=size, rate=rate)
         self._source_sample = source_sample
         self._sample: bytes | None = None
@@ -67,10 +65,13 @@ class RtspSink:
         self._timeout_s = timeout_s
         self._written = written
         self._backoff = Backoff(address)
-        self._wants_key = False
-        self._open = False
+        self._session = 0
+        """Counts sessions with the server; 0 while there is none."""
+        self._begun = 0
+        """The session that the viewers have had a key frame of, the only one that other pictures may go to."""
         self._on_way = 0
         self._told: str | None = None
+        self._last_words: str | None = None
         self._aside: Aside[wire.Message] = Aside(self._serve, size=_QUEUE)
         self._stack = ExitStack()
 
@@ -91,29 +92,34 @@ class RtspSink:
 
     def write(self, frame: Frame) -> None:
         """Code `frame` and leave it to be sent, if there is anybody to send it to."""
-        began = time.perf_counter()
-        key, self._wants_key = self._wants_key or self._sample is None, False
-        for coded in self._encoder.encode(frame, key=key):
+        self._aside.check()
+        session = self._session
+        for coded in self._encoder.encode(frame, key=session != self._begun or self._sample is None):
             if self._sample is None:
                 self._sample = self._encoder.sample(coded, sound=self._source_sample)
-                self._wants_key = True
-            self._leave(_picture(coded, frame))
-        self.busy_s += time.perf_counter() - began
+            if session and coded.key:
+                self._begun = session
+            if session and session == self._begun:
+                self._leave(_picture(coded, frame))
+            else:
+                self.counts.dropped += 1
 
     def hear(self, sound: SoundPacket) -> None:
         """Send coded sound along."""
         pts = round(sound.time_s / TIME_BASE)
-        if self._open and self._source_sample is not None and pts > self._sound_until:
+        wanted = self._session and self._session == self._begun and self._source_sample is not None
+        if wanted and pts > self._sound_until:
             self._sound_until = pts
-            body = {"track": "audio", "pts": pts, "key": True, "arrived": 0.0}
-            self._aside.put(wire.Message("packet", body, sound.data))
+            self._leave(wire.Message("packet", {"track": "audio", "pts": pts, "key": True, "arrived": 0.0}, sound.data))
 
     def _leave(self, message: wire.Message) -> None:
-        if not self._open:
-            self.counts.dropped += 1
-        elif not self._aside.put(message):
-            self.counts.dropped += 1
-            self._wants_key = True
+        lost = self._aside.put(message)
+        if lost:
+            self._count_dropped(lost)
+            self._begun = 0  # what is shown after the hole begins with a key frame
+
+    def _count_dropped(self, lost: list[wire.Message]) -> None:
+        self.counts.dropped += sum(message.body["track"] == "video" for message in lost)
 
     # In the thread that talks to the child ----------------------------------------------------------------------------
 
@@ -122,10 +128,13 @@ class RtspSink:
             if self._sample is None:
                 aside.take(_TICK_S)
                 continue
-            with Child("deepclarity.stream.publish") as child:
-                self._converse(child, aside, self._sample)
-            self._open = False
-            aside.empty()
+            try:
+                with Child("deepclarity.stream.publish") as child:
+                    self._converse(child, aside, self._sample)
+            except ChildLostError as error:
+                self._lost(f"the publisher is lost: {error}")
+            self._count_dropped(aside.empty())
+            self.counts.dropped += self._on_way
             self._on_way = 0
             self._wait(aside)
 
@@ -144,25 +153,23 @@ class RtspSink:
             return
         try:
             self._send_on(child, aside)
-        except TimeoutError:
-            self._lost("the server has stopped reading")
-        except BrokenPipeError:
+        except ChildLostError:
             self._hear_out(child, 0.5)
-            self._lost(self._last_words or "the connection broke")
-
-    _last_words: str | None = None
+            self._lost(self._last_words or "the server has stopped reading")
 
     def _connected(self, child: Child, aside: Aside[wire.Message]) -> bool:
         deadline = time.monotonic() + self._timeout_s
-        while time.monotonic() < deadline and not aside.closed:
+        while time.monotonic() < deadline:
             message = child.inbox.take(_TICK_S)
+            if aside.closed:
+                return False
             if message is not None and message.kind == "connected":
                 self._met()
                 return True
             if message is not None or child.inbox.ended:
-                self._lost(str(message.body.get("reason")) if message else "the publisher died")
+                self._lost(str(message.body.get("reason")) if message else "the publisher has died")
                 return False
-        self._lost(f"no answer within {self._timeout_s:g} s")
+        self._lost(f"no answer in {self._timeout_s:g} s")
         return False
 
     def _send_on(self, child: Child, aside: Aside[wire.Message]) -> None:
@@ -170,23 +177,19 @@ class RtspSink:
         while True:
             message = aside.take(_TICK_S)
             if message is not None:
-                self._hand(child, message)
+                self._on_way += message.body["track"] == "video"
+                child.send(message)
             elif aside.closed:
                 child.finish()
                 return
             if self._hear_out(child, 0.0) or not self._on_way:
                 answered_s = time.monotonic()
             if self._last_words is not None or child.inbox.ended:
-                self._lost(self._last_words or "the publisher died")
+                self._lost(self._last_words or "the publisher has died")
                 return
             if time.monotonic() - answered_s > self._timeout_s or self._on_way > _UNANSWERED:
                 self._lost(f"the server has stopped reading ({self._on_way} pictures behind)")
                 return
-
-    def _hand(self, child: Child, message: wire.Message) -> None:
-        if message.body["track"] == "video":
-            self._on_way += 1
-        child.send(message)
 
     def _hear_out(self, child: Child, timeout_s: float) -> bool:
         """Take the answers that have come; whether there were any."""
@@ -198,8 +201,8 @@ class RtspSink:
                 return True
             self._on_way -= 1
             self.counts.written += 1
-            if message.body["arrived"]:
-                self._written(message.body["at"] - message.body["arrived"])
+            arrived_s = message.body["arrived"]
+            self._written(message.body["at"] - arrived_s if arrived_s else None)
         return any_came
 
     def _met(self) -> None:
@@ -208,11 +211,10 @@ class RtspSink:
         log.info("%s: publishing%s", self.address.label, " again" if again else "")
         self.state, self.reason, self._told, self._last_words = State.CONNECTED, "", None, None
         self._backoff.succeeded()
-        self._wants_key = True
-        self._open = True
+        self._session = self.counts.connections
 
     def _lost(self, reason: str) -> None:
-        self._open = False
+        self._session = 0
         self.counts.failures += self.state is not State.CONNECTED
         self.state = State.RECONNECTING if self.counts.connections else State.CONNECTING
         self.reason, self._last_words = reason, None
@@ -223,6 +225,5 @@ class RtspSink:
 
 def _picture(coded: Coded, frame: Frame) -> wire.Message:
     arrived = 0.0 if frame.stands_in or frame.arrived_s is None else frame.arrived_s
-    return wire.Message(
-        "packet", {"track": "video", "pts": coded.pts, "key": coded.key, "arrived": arrived}, coded.data
-    )
+    body = {"track": "video", "pts": coded.pts, "key": coded.key, "arrived": arrived}
+    return wire.Message("packet", body, coded.data)

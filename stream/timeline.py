@@ -8,7 +8,9 @@ _ODD_S = 2.0
 """A time this far from what was expected is odd."""
 _LEAST_STEP_S = 0.001
 _FIRST_STEP_S = 1 / 30
-_LONGEST_STEP_S = 1.0
+_LONGEST_STEP_S = 10.0
+_BEHIND = 10
+"""So many pictures in a row behind what was shown, at the usual pace, and the source's clock has stood still."""
 
 
 class Timeline:
@@ -28,6 +30,7 @@ class Timeline:
         self._arrived_s = 0.0
         self._step_s = _FIRST_STEP_S
         self._odd: list[float] = []
+        self._behind = 0
 
     @property
     def step_s(self) -> float:
@@ -35,9 +38,13 @@ class Timeline:
         return self._step_s
 
     @property
-    def last_s(self) -> float | None:
-        """The last time given out."""
-        return self._last_s
+    def is_odd(self) -> bool:
+        """Whether the last time did not fit: what else the source says of time is not to be trusted now."""
+        return bool(self._odd)
+
+    def is_near(self, time_s: float) -> bool:
+        """Whether a time, on our clock, lies near the pictures that are shown now."""
+        return self._last_s is not None and abs(time_s - self._last_s) <= _ODD_S
 
     def interrupted(self) -> None:
         """The source was lost: whatever time comes next joins on after as long as has passed."""
@@ -54,6 +61,7 @@ class Timeline:
         self._odd.clear()
         if time_s is not None:
             self._learn(placed)
+            placed = self._caught_up(placed, arrived_s)
         return self._given(placed, arrived_s)
 
     def hold(self, *, now_s: float) -> float:
@@ -89,6 +97,18 @@ class Timeline:
         self._arrived_s = arrived_s
         self._last_s = placed if self._last_s is None else max(placed, self._last_s + _LEAST_STEP_S)
         return self._last_s
+
+    def _caught_up(self, placed: float, arrived_s: float) -> float:
+        """Move on with a source whose clock stood still while time passed; a backlog that comes at once is none."""
+        assert self._last_s is not None
+        assert self.offset_s is not None
+        at_pace = arrived_s - self._arrived_s > self._step_s / 2
+        self._behind = self._behind + 1 if placed <= self._last_s and at_pace else 0
+        if self._behind < _BEHIND:
+            return placed
+        self._behind = 0
+        self.offset_s += self._last_s + self._step_s - placed
+        return self._last_s + self._step_s
 
     def _pause(self, arrived_s: float) -> float:
         """How much later than usual a picture came: its time may be as much later."""

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from deepclarity.errors import UsageError
 
 from .frame import Frame, Planes
+from .info import Colour
+from .live_picture import PLANAR
+from .planes import rgb_of
 
 _NAME = "DeepClarity"
 _WIDEST_PX = 1280
 _STEP = 0.05
 _QUIT, _LEFT, _RIGHT = {ord("q"), 27}, {ord("a"), ord(","), 81, 2}, {ord("d"), ord("."), 83, 3}
-_LEVELS = np.arange(256.0)
-_FULL_LUMA = np.clip((_LEVELS - 16) * 255 / 219, 0, 255).astype(np.uint8)
-_FULL_CHROMA = np.clip((_LEVELS - 128) * 255 / 224 + 128, 0, 255).astype(np.uint8)
 _WHITE, _BLACK = (245, 245, 245), (20, 20, 20)
 
 
@@ -54,9 +54,9 @@ class Window:
         cv2.destroyWindow(_NAME)
         cv2.waitKey(1)  # lets the window system do it
 
-    def show(self, after: Frame, before: Frame, *, told: str) -> None:
-        """Put `before` on the left of the split and `after` on its right, `told` in a corner."""
-        self.picture = compare(before.planes, after.planes, split=self.split, told=told)
+    def show(self, after: Frame, before: Frame, *, colour: Colour, told: str) -> None:
+        """Put `before` on the left of the split and `after` on its right, both in `colour`; `told` in a corner."""
+        self.picture = compare(before.planes, after.planes, colour=colour, split=self.split, told=told)
         cv2.imshow(_NAME, self.picture)
         self._key(cv2.waitKey(1))
         if cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1:
@@ -81,13 +81,16 @@ def display_found() -> bool:
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def compare(before: Planes, after: Planes, *, split: float, told: str) -> NDArray[np.uint8]:
-    """(height, width, 3) BGR: `before` left of `split` (0..1), `after` right of it, at most 1280 wide."""
+def compare(before: Planes, after: Planes, *, colour: Colour, split: float, told: str) -> NDArray[np.uint8]:
+    """(height, width, 3) BGR: `before` left of `split` (0..1), `after` right of it, at most 1280 wide.
+
+    Both are limited-range 4:2:0 by the matrix of `colour`.
+    """
     height, width = after[0].shape
     scale = min(1.0, _WIDEST_PX / width)
-    size = round(width * scale), round(height * scale)
-    right = _bgr(after, size, cv2.INTER_AREA)
-    left = _bgr(before, _inside(before[0].shape, size), cv2.INTER_NEAREST)
+    size = _even(width * scale), _even(height * scale)
+    right = _bgr(after, size, colour, cv2.INTER_AREA)
+    left = _bgr(before, _inside(before[0].shape, size), colour, cv2.INTER_NEAREST)
     edge = round(split * size[0])
     framed = np.zeros_like(right)
     top, side = (size[1] - left.shape[0]) // 2, (size[0] - left.shape[1]) // 2
@@ -101,20 +104,25 @@ def compare(before: Planes, after: Planes, *, split: float, told: str) -> NDArra
     return right
 
 
-def _bgr(planes: Planes, size: tuple[int, int], way: int) -> NDArray[np.uint8]:
-    """Planar limited-range 4:2:0 by BT.601's weights, near enough to look at: (height, width, 3)."""
-    luma = cv2.LUT(cv2.resize(planes[0], size, interpolation=way), _FULL_LUMA)
-    blue, red = (cv2.LUT(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), _FULL_CHROMA) for plane in planes[1:])
-    colour = cv2.cvtColor(cv2.merge([luma, red, blue]), cv2.COLOR_YCrCb2BGR)
-    return np.asarray(colour, np.uint8)
+def _bgr(planes: Planes, size: tuple[int, int], colour: Colour, way: int) -> NDArray[np.uint8]:
+    """`planes` at `size` (width, height; even): (height, width, 3)."""
+    half = size[0] // 2, size[1] // 2
+    luma = cv2.resize(planes[0], size, interpolation=way)
+    blue, red = (cv2.resize(plane, half, interpolation=cv2.INTER_LINEAR) for plane in planes[1:])
+    small: Planes = np.asarray(luma, np.uint8), np.asarray(blue, np.uint8), np.asarray(red, np.uint8)
+    return np.ascontiguousarray(rgb_of(small, PLANAR, colour)[:, :, ::-1])
 
 
 def _inside(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:
     scale = min(size[0] / shape[1], size[1] / shape[0])
-    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+    return _even(shape[1] * scale), _even(shape[0] * scale)
+
+
+def _even(length: float) -> int:
+    return max(2, round(length / 2) * 2)
 
 
 def _write(picture: NDArray[np.uint8], text: str, place: tuple[int, int]) -> None:
     plain = text.encode("ascii", "replace").decode()
-    for colour, thickness in ((_BLACK, 3), (_WHITE, 1)):
-        cv2.putText(picture, plain, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA)
+    for grey, thickness in ((_BLACK, 3), (_WHITE, 1)):
+        cv2.putText(picture, plain, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, grey, thickness, cv2.LINE_AA)

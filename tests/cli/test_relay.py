@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,6 +59,11 @@ def test_pixelated_pictures_arrive_repaired_in_full_hd_and_in_order(server: Rtsp
     assert metrics["deepclarity_frame_age_seconds_count"] > 40
 
 
+def shown_since(viewer: Viewer, number: int) -> None:
+    """Wait until the viewer has been shown a picture that was sent after `number`."""
+    viewer.wait_for(lambda seen: any(each.number is not None and each.number > number for each in seen[-60:]))
+
+
 def test_the_session_survives_its_source_and_says_why_nothing_comes(server: RtspServer) -> None:
     with Publisher(server.url("cam"), rate=30) as camera, relay(server, *QUICK) as running:
         with Viewer(server.url("out"), patience_s=15) as viewer:
@@ -83,19 +88,24 @@ def test_the_session_survives_its_source_and_says_why_nothing_comes(server: Rtsp
 
 
 def test_another_size_and_codec_leave_the_session_as_it_is(server: RtspServer) -> None:
-    with relay(server, "--none"), Viewer(server.url("out"), patience_s=20) as viewer:
+    with relay(server, "--none") as running, Viewer(server.url("out"), patience_s=20) as viewer:
         with Publisher(server.url("cam"), size=(640, 360), rate=30) as camera:
             viewer.wait_for_frames(20, timeout_s=25)
             for size in ((1280, 720), (640, 480)):
+                newest = max(camera.sent)
                 camera.resize(size)
+                shown_since(viewer, newest)
                 count = len(viewer.frames)
                 viewer.wait_for_frames(count + 40)
         with Publisher(server.url("cam"), size=(640, 360), rate=30, codec="libx265"):
+            viewer.wait_for(lambda seen: running.metrics()["deepclarity_source_changes_total"] >= 3)
             count = len(viewer.frames)
-            seen = viewer.wait_for(lambda seen: len(seen) > count + 40)
+            seen = viewer.wait_for(lambda seen: sum(each.number is not None for each in seen[count:]) > 20)
+        metrics = running.metrics()
     assert {(each.width, each.height) for each in seen} == {(1920, 1080)}
     assert rises(seen)
     assert server.sessions("out") == 1
+    assert metrics["deepclarity_source_changes_total"] >= 3
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -106,6 +116,15 @@ def test_a_signal_ends_it_in_good_order(server: RtspServer, number: int, code: i
         assert len(family) == 2  # who reads and who publishes
         assert running.end(number) == (code, pytest.approx(2.5, abs=2.5))
         assert alive(family) == []
+    assert server.teardowns("out") == 1
+
+
+def test_a_signal_to_all_its_processes_at_once_ends_it_in_good_order(server: RtspServer) -> None:
+    with Publisher(server.url("cam"), rate=30), relay(server, *QUICK) as running:
+        server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=20)
+        for pid in running.family():
+            os.kill(pid, signal.SIGTERM)  # as systemd does
+        assert running.end(signal.SIGTERM)[0] == 143
     assert server.teardowns("out") == 1
 
 
@@ -128,8 +147,8 @@ def test_even_a_killed_relay_leaves_no_process_behind(server: RtspServer) -> Non
 
 
 def test_the_password_is_nowhere_to_be_found() -> None:
-    with RtspServer(users={"ann": SECRET}) as server, Publisher(server.url("cam", user="ann"), rate=30):
-        source, target = (server.url(path).replace("//", f"//ann:{SECRET}@") for path in ("cam", "out"))
+    with RtspServer(users={"watchman": SECRET}) as server, Publisher(server.url("cam", user="watchman"), rate=30):
+        source, target = (server.url(path).replace("//", f"//watchman:{SECRET}@") for path in ("cam", "out"))
         with relay(server, *QUICK, "--debug", "--log-json", source=source, target=target) as running:
             server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=20)
             children = [Path(f"/proc/{pid}/cmdline").read_text() for pid in running.family()]
@@ -141,7 +160,7 @@ def test_the_password_is_nowhere_to_be_found() -> None:
             said = running.said
     for secret in (SECRET, "p%40s", "s:/#"):
         assert [text for text in (said, *children, *pages) if secret in text] == []
-    assert "ann" not in said
+    assert "watchman" not in said
 
 
 def test_logs_are_json_lines_where_that_is_asked_for(server: RtspServer) -> None:
@@ -173,6 +192,10 @@ def test_sound_is_sent_along(server: RtspServer) -> None:
         (("live", "--no-view"), "nowhere to show it"),
         (("live", "--no-view", "-o", "film.xyz"), "cannot write '.xyz'"),
         (("relay", "a.mp4", "rtsp://h/x", "--codec", "av1"), "cannot be sent live"),
+        (("relay", "a.mp4", "rtsp://h/x", "--speed", "banana"), "no such encoder speed"),
+        (("relay", "a.mp4", "rtsp://h/x", "--crf", "99"), "takes 0 (best) to 51"),
+        (("relay", "a.mp4", "rtsp://h/x", "--latency", "1"), "not in the range"),
+        (("relay", "--file", "relays.toml", "--model", "srgan"), "--model belongs into the relay file"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(
@@ -222,6 +245,17 @@ def test_one_supervisor_runs_several_and_begins_each_again_on_its_own(server: Rt
     assert sum(float(line.rpartition(" ")[2]) for line in restarts) == 1
 
 
+def test_relays_of_files_end_with_their_files(
+    server: RtspServer, tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    clip, path = make_clip(count=30, size=(160, 90)), tmp_path / "relays.toml"
+    path.write_text(f'size = "320x180"\nwhich = "none"\n[relay.film]\nin = "{clip}"\nout = "{server.url("one")}"\n')
+    with Running("relay", "--file", str(path)) as running:
+        assert running.process.wait(40) == 0
+        assert "its file has ended" in running.said
+        assert "died" not in running.said
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -230,6 +264,8 @@ def test_one_supervisor_runs_several_and_begins_each_again_on_its_own(server: Rt
         ("[relay.a]\nin = 'x.mp4'\nout = 'rtsp://h/x'\nmodell = 'turbo'", "did you mean 'model'"),
         ("[relay.a]\nin = 'x.mp4'\nout = 'rtsp://h/x'\nloop = 1", "loop wants bool"),
         ("[relay.a]\nin = '${NOT_THERE_AT_ALL}'\nout = 'rtsp://h/x'", "the environment has no NOT_THERE_AT_ALL"),
+        ("[relay.a]\nin = 'x.mp4'\nout = 'rtsp://h/x'\ntimeout_s = 0", "between 0.5 and 600"),
+        ("[relay.a]\nin = 'x.mp4'\nout = 'rtsp://h/x'\ntimeout_s = true", "timeout_s wants float"),
         ("[relay", "not valid TOML"),
     ],
 )

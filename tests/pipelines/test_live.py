@@ -16,10 +16,12 @@ from deepclarity.errors import DeviceError, UsageError
 from deepclarity.models.backends.lanczos import Lanczos
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 from deepclarity.pipelines.governor import Ladder
-from deepclarity.pipelines.live import Live, LiveJob
-from deepclarity.pipelines.preset import load_preset
+from deepclarity.pipelines.live import Live
+from deepclarity.pipelines.outlets import LiveJob
+from deepclarity.pipelines.preset import Preset, load_preset
 from deepclarity.pipelines.pulse import Reading
 from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.address import camera_address
 from deepclarity.stream.virtual_camera import VirtualCamera
 from tests.rtsp.relaying import resources
@@ -83,6 +85,15 @@ def test_too_slow_for_every_tier_it_drops_the_oldest_counts_them_and_does_not_gr
     assert 0 <= on_way <= 5
     later = sizes[len(sizes) // 2 :]
     assert max(later) - min(later) < 20
+
+
+def test_as_a_file_the_same_load_loses_nothing(
+    make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepclarity.pipelines.upscale.load_enhancer", lambda name, device: Slow("turbo", 0.1))
+    clip = make_clip(count=25, size=(160, 90))
+    summary = upscale(Job(clip, tmp_path / "out.mp4", Preset(which=Which.ALL, size="320x180", speed="ultrafast")))
+    assert (summary.frames_in, summary.frames_out, summary.repaired, summary.dropped) == (25, 25, 25, 0)
 
 
 def test_what_is_recorded_is_whole_and_keeps_its_times(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ class Mount:
     sdp: bytes = b""
     readers: list[Client] = field(default_factory=list)
     stalled: bool = False
+    blind: bool = False
+    """Whether pictures are swallowed and sound is not."""
     teardowns: int = 0
     received_bytes: int = 0
     arrivals: list[list[Arrival]] = field(default_factory=list)
@@ -68,7 +70,7 @@ class Mount:
             self.received_bytes += len(packet)
             if video:
                 self._note(timestamp(packet))
-        if self.stalled:
+        if self.stalled or (self.blind and video):
             return
         if video:
             packet = self.clock.rewrite_report(packet) if report else self.clock.rewrite(packet)

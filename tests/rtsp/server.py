@@ -165,6 +165,10 @@ class RtspServer:
         """End a stall."""
         self._stalled(path, now=False)
 
+    def blind(self, path: str) -> None:
+        """Swallow the pictures of a path from now on; sound goes on."""
+        self._house.mount(path).blind = True
+
     def reset(self, path: str) -> None:
         """Reset the connections (TCP RST) of a path's publisher and readers."""
         self._reset(lambda each: each.mount is self._house.mount(path))

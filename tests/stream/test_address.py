@@ -31,6 +31,23 @@ def test_a_secret_in_the_query_is_not_shown_either() -> None:
     assert "abcdef" not in address.label + repr(address)
 
 
+@pytest.mark.parametrize(
+    ("typed", "host"),
+    [
+        ("http://host/live/@chan/x.m3u8", "host"),
+        ("rtsp://cam/x?u=a@b", "cam"),
+        ("rtsp://cam:554/a@b", "cam"),
+    ],
+)
+def test_an_at_sign_need_not_stand_behind_a_user(typed: str, host: str) -> None:
+    assert source_address(typed).host == host
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    with pytest.raises(UsageError, match="there is no port 99999"):
+        source_address("rtsp://u:secret@cam:99999/x")
+
+
 def test_ports_and_ipv6_hosts_are_understood() -> None:
     assert source_address("rtsp://cam/x").port == 554
     six = source_address("rtsp://[::1]:9000/x")

@@ -82,6 +82,26 @@ def test_a_pause_in_the_stream_is_no_jump() -> None:
     assert timeline.moved == 0
 
 
+def test_a_slow_camera_s_step_is_learnt() -> None:
+    timeline = Timeline()
+    for number in range(40):
+        timeline.place(float(number), arrived_s=100.0 + number)
+    assert abs(timeline.step_s - 1.0) < 0.05
+
+
+def test_a_source_whose_clock_stood_still_is_moved_on_with() -> None:
+    timeline = Timeline()
+    shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
+    last_came = 100.0 + 9 * STEP
+    held = [timeline.hold(now_s=last_came + 0.25 + 0.1 * n) for n in range(16)]  # nothing for 1.75 s …
+    late = [
+        timeline.place((10 + n) * STEP, arrived_s=last_came + 1.8 + n * STEP) for n in range(40)
+    ]  # … as if nothing were
+    assert late == sorted(set(late))
+    assert near(steps(late)[-20:], STEP)
+    assert late[-1] - held[-1] > 20 * STEP
+
+
 def test_pictures_without_a_time_follow_one_another() -> None:
     assert near(steps(shown(Timeline(), [None] * 10)), STEP)
 

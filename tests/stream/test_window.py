@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from deepclarity.errors import UsageError
+from deepclarity.stream.info import Colour
 from deepclarity.stream.window import Window, compare
 from tests.rtsp.until import until
 
@@ -22,8 +23,8 @@ import sys
 from deepclarity.cli import run
 from deepclarity.stream import window
 shown = window.Window.show
-def show(self, after, before, *, told):
-    shown(self, after, before, told=told)
+def show(self, after, before, *, colour, told):
+    shown(self, after, before, colour=colour, told=told)
     print(round(self.split, 2), told, flush=True)
 window.Window.show = show
 sys.exit(run(["live", "--camera", "lavfi:testsrc2=size=320x180:rate=30,realtime", "--none", "--seconds", "30"]))
@@ -94,7 +95,7 @@ def test_before_is_left_of_the_split_and_after_right_of_it() -> None:
         chroma = np.full((height // 2, width // 2), 128, np.uint8)
         return luma, chroma, chroma
 
-    picture = compare(grey(16, 320, 180), grey(235, 1920, 1080), split=0.25, told="")
+    picture = compare(grey(16, 320, 180), grey(235, 1920, 1080), colour=Colour(1, 1, 1, 1), split=0.25, told="")
     assert picture.shape == (720, 1280, 3)
     assert picture[360, 100].tolist() == [0, 0, 0]
     assert picture[360, 1000].tolist() == [255, 255, 255]

@@ -34,7 +34,7 @@ def live(
     In the window the mouse (button down) or the keys `a` and `d` move the line between before and after; `q` ends.
     """
     from deepclarity.errors import UsageError
-    from deepclarity.pipelines.live import LiveJob
+    from deepclarity.pipelines.outlets import LiveJob
     from deepclarity.stream.address import camera_address, sink_address
     from deepclarity.stream.window import display_found
 

@@ -72,7 +72,10 @@ _LIVE = (
     click.option("--codec", metavar="h264|hevc", help="Default: h264."),
     click.option("--crf", type=int, metavar="N", help="Constant rate factor: less is better and larger."),
     click.option("--speed", metavar="PRESET", help="Encoder effort: ultrafast … veryslow."),
-    click.option("--latency", "latency_ms", type=int, metavar="MS", help="Age from which a simpler tier takes over."),
+    click.option(
+        "--latency", "latency_ms", type=click.IntRange(10, 10_000), metavar="MS",
+        help="Age from which a simpler tier takes over.",
+    ),
     device,
     click.option("--seconds", type=click.FloatRange(min=0), metavar="N", help="End after so long."),
     click.option(
@@ -113,11 +116,15 @@ def live_settings(given: dict[str, Any]) -> tuple[Preset, LiveRun]:
     """The preset with the options that were given laid over it, and how to run."""
     from deepclarity.pipelines.preset import load_preset
 
-    run = LiveRun(
-        **{key: given.pop(key) for key in ("seconds", "timeout_s", "metrics", "metrics_host", "log_json", "quiet")}
-    )
+    run = live_run(given)
     preset = load_preset(given.pop("preset_name"))
     return replace(preset, **typed(given)), run
+
+
+def live_run(given: dict[str, Any]) -> LiveRun:
+    """How to run; the rest stays in `given`."""
+    keys = ("seconds", "timeout_s", "metrics", "metrics_host", "log_json", "quiet")
+    return LiveRun(**{key: given.pop(key) for key in keys})
 
 
 def typed(given: dict[str, Any]) -> dict[str, Any]:

@@ -34,15 +34,14 @@ def relay(
     OUT stays up when IN is lost: the last picture is held, then a slate says why, and IN is asked for again.
     """
     from deepclarity.errors import UsageError
-    from deepclarity.pipelines.live import LiveJob
+    from deepclarity.pipelines.outlets import LiveJob
     from deepclarity.stream.address import sink_address, source_address
 
-    preset, run = options.live_settings(given)
     if relays is not None:
-        if source is not None:
-            raise UsageError("relay: either IN and OUT, or --file relays.toml.")
-        watching.run_relays(relays, run)
+        _only_with_file(click.get_current_context())
+        watching.run_relays(relays, options.live_run(given))
         return
+    preset, run = options.live_settings(given)
     if source is None or target is None:
         raise UsageError("relay: name IN and OUT, or --file relays.toml.")
     job = LiveJob(
@@ -56,3 +55,17 @@ def relay(
         waiting=run.waiting,
     )
     watching.run_live(job, run)
+
+
+_OF_A_FILE = {"relays", "seconds", "metrics", "metrics_host", "log_json", "quiet"}
+
+
+def _only_with_file(context: click.Context) -> None:
+    """UsageError for what a relay file says itself, for each of its relays."""
+    from deepclarity.errors import UsageError
+
+    given = click.core.ParameterSource.COMMANDLINE
+    names = [name for name in context.params if context.get_parameter_source(name) is given and name not in _OF_A_FILE]
+    if names:
+        told = ", ".join({"source": "IN", "target": "OUT"}.get(name, f"--{name.replace('_', '-')}") for name in names)
+        raise UsageError(f"relay --file: {told} belongs into the relay file, not beside it.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from deepclarity.pipelines.live import LiveJob
     from deepclarity.pipelines.metrics import Metrics
+    from deepclarity.pipelines.outlets import LiveJob
     from deepclarity.pipelines.pulse import Reading
 
     from .options import LiveRun
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REDRAW_S, _LINE_S = 0.5, 10.0
+_WIPE = "\r\x1b[K"
+"""Back to the beginning of the terminal's line, and empty it."""
 
 
 class StatusLine:
@@ -45,7 +48,8 @@ class StatusLine:
         if self._as_json:
             logging.getLogger("deepclarity.status").info("status", extra={"reading": reading})
         elif self._terminal:
-            click.echo(f"\r\x1b[K{reading.line()}", err=True, nl=False)
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"{_WIPE}{reading.line()[:width]}", err=True, nl=False)
             self._drawn = True
         else:
             click.echo(reading.line(), err=True)
@@ -53,7 +57,8 @@ class StatusLine:
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._drawn:
-            click.echo(err=True)
+            click.echo(_WIPE, err=True, nl=False)
+            self._drawn = False
 
 
 class JsonLines(logging.Handler):
@@ -78,13 +83,20 @@ class JsonLines(logging.Handler):
         click.echo(json.dumps(said), err=True)
 
 
+class _BesideTheLine(logging.Handler):
+    """Messages on lines of their own, whatever stands on the terminal's last."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        wipe = _WIPE if sys.stderr is not None and sys.stderr.isatty() else ""
+        click.echo(f"{wipe}{record.levelname.lower()}: {record.getMessage()}", err=True)
+
+
 def listen(*, as_json: bool, quiet: bool) -> None:
     """Tell what happens to a live stream, in words or in JSON."""
     log = logging.getLogger("deepclarity")
     if log.level != logging.DEBUG:
         log.setLevel(logging.WARNING if quiet else logging.INFO)
-    if as_json:
-        log.handlers[:] = [JsonLines()]
+    log.handlers[:] = [JsonLines() if as_json else _BesideTheLine()]
 
 
 def run_live(job: LiveJob, run: LiveRun) -> None:

@@ -1,0 +1,180 @@
+"""Claim: a live stream stays as young as it was, however long it runs, and quality gives way before time does.
+
+Three loads, 640x360 at 30 in, 1920x1080 out, every frame pixelated, on the loopback:
+
+- steady: `turbo` for ten minutes. Latency is measured twice: what we add, from a frame's arrival at our reader to its
+  leaving for the server (our own metric), and from the camera's encoder to the viewer's decoder, by numbers in the
+  picture;
+- plain: the same relay with `--none`, for comparison: what the same road costs without repair;
+- slow: repair made three times as slow (injected), live and as a file.
+
+    python benchmarks/live.py [--minutes 10] [--out benchmarks/results/live.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from machine import describe
+from relayed import RATE, Stage, percentile, relay, rest, slope_per_minute
+
+from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.load import load_enhancer
+from deepclarity.models.verdict import Plane
+from deepclarity.pipelines.governor import Ladder
+from deepclarity.pipelines.live import Live
+from deepclarity.pipelines.outlets import LiveJob
+from deepclarity.pipelines.preset import Preset, load_preset
+from deepclarity.pipelines.pulse import Reading
+from deepclarity.pipelines.records import Summary
+from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.scene import paint, pan, pixelate
+from deepclarity.pipelines.upscale import Job, upscale
+from deepclarity.stream.address import source_address
+from deepclarity.stream.clip import write_clip
+from tests.rtsp.relaying import resources
+
+_LOOK_EVERY_S = 5.0
+_SLOWER = 3
+
+
+def steady(minutes: float, *options: str) -> dict[str, Any]:
+    """A relay for so long: rate, latency and memory over time."""
+    with relay("--model", "turbo", *options) as stage:
+        assert stage.camera is not None
+        stage.viewer.wait_for_frames(60, timeout_s=60)
+        rest(3)
+        began, first = time.monotonic(), len(stage.viewer.frames)
+        before, looks = stage.running.metrics(), []
+        while time.monotonic() - began < minutes * 60:
+            rest(_LOOK_EVERY_S)
+            now = stage.running.metrics()
+            looks.append({**stage.sample(), "p50_ms": 1000 * now['deepclarity_latency_seconds{quantile="0.5"}'],
+                          "p99_ms": 1000 * now['deepclarity_latency_seconds{quantile="0.99"}']})  # fmt: skip
+        after, took_s = stage.running.metrics(), time.monotonic() - began
+        seen = stage.viewer.frames[first:]
+        end_to_end = _end_to_end_ms(stage, first)
+    p50, memory = [look["p50_ms"] for look in looks], [look["megabytes"] for look in looks]
+    at_s = [look["at_s"] for look in looks]
+    lane = 'deepclarity_frames_total{lane="enhance"}'
+    late = 'deepclarity_dropped_frames_total{reason="late"}'
+    return {
+        "minutes": minutes, "fps_out": len(seen) / took_s,
+        "repaired": (after[lane] - before[lane]) / max(1, len(seen)),
+        "dropped_late": after[late] - before[late], "steps_down": after["deepclarity_tier_steps_down_total"],
+        "added_p50_ms": percentile(p50, 0.5), "added_p99_ms": percentile([look["p99_ms"] for look in looks], 0.5),
+        "added_p99_ms_worst_of_10_s": max(look["p99_ms"] for look in looks),
+        "added_share_within_ms": _shares(before, after), "slope_ms_per_minute": slope_per_minute(at_s, p50),
+        "end_to_end_p50_ms": percentile(end_to_end, 0.5), "end_to_end_p99_ms": percentile(end_to_end, 0.99),
+        "memory_mb": [min(memory), max(memory)], "memory_slope_mb_per_minute": slope_per_minute(at_s, memory),
+    }  # fmt: skip
+
+
+def _end_to_end_ms(stage: Stage, first: int) -> list[float]:
+    assert stage.camera is not None
+    return [
+        1000 * stage.camera.latency_s(each.number, each.at)
+        for each in stage.viewer.frames[first:]
+        if each.number is not None and each.number in stage.camera.sent
+    ]
+
+
+def _shares(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Share of all frames that left within so many milliseconds, from the histogram."""
+    name = "deepclarity_frame_age_seconds"
+    count = after[f"{name}_count"] - before[f"{name}_count"]
+    found = {}
+    for bound in ("0.03", "0.05", "0.08", "0.1", "0.15", "0.5"):
+        key = f'{name}_bucket{{le="{bound}"}}'
+        found[f"{1000 * float(bound):g}"] = round((after[key] - before[key]) / count, 5)
+    return found
+
+
+class Slowed:
+    """An enhancer that takes three times as long as one picture has to take for the stream to keep up."""
+
+    def __init__(self, inner: Enhancer, seconds: float) -> None:
+        self._inner, self._seconds = inner, seconds
+        self.name, self.backend, self.scales = inner.name, inner.backend, inner.scales
+
+    def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
+        time.sleep(self._seconds)
+        return self._inner(luma, scale=scale, max_value=max_value)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def slow(folder: Path, seconds: float = 60.0) -> dict[str, Any]:
+    """Three times too slow: live, it steps down and drops; as a file, it takes its time and loses nothing."""
+    clip = folder / "clip.mp4"
+    write_clip(clip, (pixelate(f, block_px=4) for f in pan(paint(), count=150, width=640, height=360)), rate=RATE)
+    pause_s = _SLOWER / RATE
+    preset = replace(load_preset("live"), which=Which.ALL, method="grid")
+    for_ever = Ladder([Slowed(load_enhancer("turbo", device="cpu"), pause_s)])
+    result = {"stuck": _live(clip, preset, for_ever, folder / "a.mkv", seconds)}
+    ladder = Ladder(
+        [Slowed(load_enhancer("srgan", device="cpu"), pause_s), *(load_enhancer(n, device="cpu") for n in ("turbo",))]
+    )
+    result["with_a_way_down"] = _live(clip, preset, ladder, folder / "b.mkv", seconds / 2)
+    return {**result, "file": _file(clip, folder, pause_s)}
+
+
+def _live(clip: Path, preset: Preset, ladder: Ladder, out: Path, seconds: float) -> dict[str, Any]:
+    began = time.monotonic()
+    looks: list[tuple[float, float, Reading]] = []
+
+    def watch(reading: Reading) -> None:
+        looks.append((time.monotonic() - began, resources(os.getpid())[2], reading))
+
+    job = LiveJob(source_address(str(clip)), file=out, loop=True, preset=preset, seconds=seconds)
+    with Live(job, ladder=ladder, watch=watch) as live:
+        last = live.run()
+        tier = ladder.name
+    settled = [(at, memory) for at, memory, _ in looks if at > min(10.0, seconds / 4)]
+    memory = [megabytes for _, megabytes in settled]
+    return {
+        "latency_p99_ms_worst": max(reading.latency_p99_ms for _, _, reading in looks),
+        "latency_p50_ms": last.latency_p50_ms, "tier": tier,
+        "first_step_s": next((at for at, _, each in looks if each.counts["tier_steps_down"]), None),
+        "dropped": last.drops["late"], "frames_in": last.counts["frames_in"], "memory_mb": [min(memory), max(memory)],
+        "memory_slope_mb_per_minute": slope_per_minute([at for at, _ in settled], memory),
+    }  # fmt: skip
+
+
+def _file(clip: Path, folder: Path, pause_s: float) -> dict[str, Any]:
+    import deepclarity.pipelines.upscale as module
+
+    real = module.load_enhancer
+    module.load_enhancer = lambda name, **options: Slowed(real("turbo", device="cpu"), pause_s)
+    try:
+        summary: Summary = upscale(Job(clip, folder / "c.mp4", Preset(which=Which.ALL, speed="ultrafast")))
+    finally:
+        module.load_enhancer = real
+    return {"frames_in": summary.frames_in, "frames_out": summary.frames_out, "dropped": summary.dropped,
+            "frames_per_s": summary.frames_per_s}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "live.json")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        results = {"slow": slow(Path(folder))}
+    results["plain"] = steady(min(1.0, asked.minutes), "--none")
+    results["steady"] = steady(asked.minutes)
+    told = json.dumps({"machine": describe(), "rate": RATE, **results}, indent=1)
+    print(told)
+    asked.out.write_text(told + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""Claim: whatever happens to a camera, a network or a server, the viewers of a relay stay.
+
+Every fault at its full length, one after the other, against `deepclarity relay` in a process of its own: what was
+expected, what was measured, and whether it held. On the loopback; about ten minutes.
+
+    python benchmarks/live_faults.py [--only NAME] [--out benchmarks/results/live_faults.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from machine import describe
+from relayed import RATE, Stage, relay, rest, rises
+
+from tests.rtsp.publisher import Publisher
+from tests.rtsp.relaying import Running, alive, resources
+from tests.rtsp.until import until
+
+_SLATE = 40  # a slate's mean luma lies far below that of the camera's pictures
+_PLAIN = ("--model", "turbo")
+
+Result = dict[str, Any]
+
+
+def _settled(stage: Stage, count: int = 60) -> None:
+    stage.viewer.wait_for_frames(count, timeout_s=60)
+
+
+def _first_slate_s(stage: Stage, lost_s: float) -> float:
+    seen = stage.viewer.wait_for(lambda frames: any(f.at > lost_s and f.brightness < _SLATE for f in frames))
+    return next(f.at for f in seen if f.at > lost_s and f.brightness < _SLATE) - lost_s
+
+
+def _first_picture_s(stage: Stage, since_s: float, *, limit_s: float = 40.0) -> float:
+    seen = stage.viewer.wait_for(
+        lambda frames: any(f.at > since_s and f.brightness > _SLATE for f in frames[-90:]), timeout_s=limit_s
+    )
+    return next(f.at for f in seen if f.at > since_s and f.brightness > _SLATE) - since_s
+
+
+def source_reset() -> Result:
+    """The source's TCP connection is reset and refused for 10 s."""
+    with relay(*_PLAIN) as stage:
+        _settled(stage)
+        stage.server.not_found = True
+        stage.server.reset_readers("cam")
+        lost_s = time.monotonic()
+        # The viewer reads from the same server, so only the source's path is refused, by 404.
+        slate_s = _first_slate_s(stage, lost_s)
+        rest(max(0.0, lost_s + 10 - time.monotonic()))
+        stage.server.not_found = False
+        back_s = _first_picture_s(stage, time.monotonic())
+        reconnects = stage.running.metrics()["deepclarity_source_reconnects_total"]
+        sessions, rising = stage.server.sessions("out"), rises(stage.viewer.frames)
+    ok = 0.8 < slate_s < 1.5 and back_s <= 5 and reconnects == 1 and sessions == 1 and rising
+    return {
+        "expected": "same session; slate at 1.0 s; picture within 5 s of the return; reconnects +1",
+        "slate_s": slate_s, "back_s": back_s, "reconnects": reconnects, "sessions": sessions,
+        "rising": rising, "ok": ok,
+    }  # fmt: skip
+
+
+def never_speaks() -> Result:
+    """The port accepts and never says a word."""
+    with relay(*_PLAIN, camera=False, watch=False) as stage:
+        stage.server.silent = True
+        stage.running.wait_until_said("nothing came for 5 s", timeout_s=12)
+        failed_s = time.monotonic() - stage.running.began_s
+        rest(1.0)
+        code, took_s = stage.running.end(signal.SIGINT)
+    return {
+        "expected": "open fails at 5 s ± 1 (from the start, the start-up counted); Ctrl-C within 1 s",
+        "failed_s": failed_s, "ctrl_c_s": took_s, "exit": code,
+        "ok": 4 <= failed_s <= 7 and took_s <= 1.0 and code == 130,
+    }  # fmt: skip
+
+
+def frozen_publisher() -> Result:
+    """The camera's process is stopped, 20 times."""
+    seen_after, before, after = [], (0, 0, 0.0), (0, 0, 0.0)
+    with relay(*_PLAIN) as stage:
+        assert stage.camera is not None
+        _settled(stage)
+        before = resources(stage.running.process.pid)
+        for number in range(20):
+            stage.camera.freeze()
+            frozen_s = time.monotonic()
+            until(
+                lambda: stage.running.metrics()['deepclarity_state{side="source",state="reconnecting"}'] == 1,
+                timeout_s=15,
+                what="the stall to be noticed",
+            )
+            seen_after.append(time.monotonic() - frozen_s)
+            stage.camera.thaw()
+            until(
+                lambda done=number: stage.running.metrics()["deepclarity_source_reconnects_total"] > done,
+                timeout_s=30,
+                what="the source to be back",
+            )
+            rest(0.5)
+        after = resources(stage.running.process.pid)
+        sessions = stage.server.sessions("out")
+    return {
+        "expected": "each stall seen within 10 s; 20 rounds leave no thread, no descriptor",
+        "seen_s_most": max(seen_after), "threads": [before[0], after[0]], "descriptors": [before[1], after[1]],
+        "sessions": sessions,
+        "ok": max(seen_after) <= 10 and after[0] <= before[0] and after[1] <= before[1] and sessions == 1,
+    }  # fmt: skip
+
+
+def camera_reboot() -> Result:
+    """The camera is gone for 30 s, then begins to count its time at 0 again."""
+    with relay(*_PLAIN) as stage:
+        _settled(stage)
+        assert stage.camera is not None
+        stage.camera.stop()
+        lost = stage.viewer.frames[-1]
+        rest(30)
+        with Publisher(stage.server.url("cam"), rate=RATE, block_px=4):
+            back_s = _first_picture_s(stage, time.monotonic())
+            rest(2)
+            seen = stage.viewer.frames
+        sessions = stage.server.sessions("out")
+    first = next(f for f in seen if f.at > lost.at + 2 and f.brightness > _SLATE)
+    assert first.pts_s is not None
+    assert lost.pts_s is not None
+    error_s = (first.pts_s - lost.pts_s) - (first.at - lost.at)
+    return {
+        "expected": "times rise strictly; the gap is the outage ± 1 frame, by the viewer's clock (± its own jitter)",
+        "rising": rises(seen), "gap_error_ms": 1000 * error_s, "back_s": back_s, "sessions": sessions,
+        "ok": rises(seen) and abs(error_s) <= 2 / RATE and sessions == 1,
+    }  # fmt: skip
+
+
+def odd_times() -> Result:
+    """One picture stamped -9,800 s, another +37,600 s."""
+    with relay(*_PLAIN) as stage:
+        _settled(stage)
+        stage.server.shift_next("cam", -9800)
+        _settled(stage)
+        stage.server.shift_next("cam", 37600)
+        _settled(stage)
+        seen = stage.viewer.frames
+        metrics, sessions = stage.running.metrics(), stage.server.sessions("out")
+    times = [each.pts_s for each in seen if each.pts_s is not None]
+    widest = max(other - one for one, other in pairwise(times[30:]))
+    return {
+        "expected": "both put beside their neighbours, nothing closed",
+        "retimed": metrics["deepclarity_retimed_frames_total"], "widest_step_ms": 1000 * widest, "sessions": sessions,
+        "ok": metrics["deepclarity_retimed_frames_total"] == 2 and widest < 0.2 and sessions == 1 and rises(seen),
+    }  # fmt: skip
+
+
+def other_sizes_and_codec() -> Result:
+    """640x360, then 1280x720, then 640x480; H.264, then HEVC."""
+    with relay(*_PLAIN) as stage:
+        _settled(stage)
+        assert stage.camera is not None
+        for size in ((1280, 720), (640, 480)):
+            stage.camera.resize(size)
+            _settled(stage, 90)
+        stage.camera.stop()
+        with Publisher(stage.server.url("cam"), rate=RATE, codec="libx265", block_px=4):
+            back_s = _first_picture_s(stage, time.monotonic())
+            _settled(stage, 60)
+            seen = stage.viewer.frames
+        changes = stage.running.metrics()["deepclarity_source_changes_total"]
+        sessions = stage.server.sessions("out")
+    sizes = sorted({(each.width, each.height) for each in seen})
+    return {
+        "expected": "same output session, 1920x1080 throughout",
+        "sizes": sizes, "changes": changes, "sessions": sessions, "back_after_codec_s": back_s,
+        "ok": sizes == [(1920, 1080)] and sessions == 1 and changes >= 3 and rises(seen),
+    }  # fmt: skip
+
+
+def packet_loss(minutes: float = 1.7) -> Result:
+    """1 %, 5 % and 25 % of the UDP packets are lost, five minutes in all."""
+    shares = {}
+    with relay(*_PLAIN, transport="udp") as stage:
+        _settled(stage)
+        for loss in (0.01, 0.05, 0.25):
+            before, count = stage.running.metrics(), len(stage.viewer.frames)
+            stage.server.loss = loss
+            rest(minutes * 60)
+            stage.server.loss = 0.0
+            after = stage.running.metrics()
+            gone = {
+                key: after[f"deepclarity_{key}_total"] - before[f"deepclarity_{key}_total"]
+                for key in ("source_lost_packets", "damaged_frames", "source_damaged_packets")
+            }
+            enhanced = 'deepclarity_frames_total{lane="enhance"}'
+            shares[f"{loss:.0%}"] = {
+                **gone,
+                "fps_out": (len(stage.viewer.frames) - count) / (minutes * 60),
+                "repaired": after[enhanced] - before[enhanced],
+            }
+        _settled(stage)
+        running, sessions = stage.running.process.poll() is None, stage.server.sessions("out")
+    counted = all(share["source_lost_packets"] > 0 and share["damaged_frames"] > 0 for share in shares.values())
+    return {
+        "expected": "no crash; damaged frames counted and not repaired; at 25 % at least 1 frame/s still goes out",
+        "by_loss": shares, "sessions": sessions,
+        "ok": running and counted and sessions == 1 and shares["25%"]["fps_out"] >= 1,
+    }  # fmt: skip
+
+
+def server_gone() -> Result:
+    """The output's server goes away for 60 s; then it stops reading."""
+    with relay(*_PLAIN) as stage:
+        _settled(stage)
+        before = stage.sample()["main_megabytes"]
+        stage.server.stop()
+        gone_s = time.monotonic()
+        frames = stage.running.metrics()["deepclarity_held_frames_total"]
+        rest(60)
+        during = stage.sample()["main_megabytes"]
+        stage.server.start()
+        began = time.monotonic()
+        until(lambda: stage.server.publishing("out"), timeout_s=30, what="the relay to publish again")
+        back_s = time.monotonic() - began
+        until(lambda: stage.running.metrics()["deepclarity_frames_written_total"] > 0, timeout_s=10)
+    with relay(*_PLAIN) as stage:
+        _settled(stage)
+        stage.server.stop_reading("out")
+        stuck_s = time.monotonic()
+        until(lambda: stage.server.sessions("out") == 2, timeout_s=40, what="a second session")
+        again_s = time.monotonic() - stuck_s
+        drained = stage.running.metrics()['deepclarity_fps{side="in"}']
+    return {
+        "expected": "source still drained; published again within 5 s of the return; memory flat ±20 MB",
+        "back_s": back_s, "memory_mb": [before, during], "after_stop_reading_s": again_s, "fps_in": drained,
+        "outage_s": began - gone_s, "held_before": frames,
+        "ok": back_s <= 5 and abs(during - before) <= 20 and drained > 25,
+    }  # fmt: skip
+
+
+def signals() -> Result:
+    """SIGTERM and SIGINT."""
+    told: Result = {"expected": "TEARDOWN sent, exit 143 / 130 within 5 s, no child left"}
+    well = True
+    for number, wanted in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        with relay(*_PLAIN) as stage:
+            _settled(stage)
+            family = stage.running.family()
+            code, took_s = stage.running.end(number)
+            left, teardowns = alive(family), stage.server.teardowns("out")
+        told[signal.Signals(number).name] = {"exit": code, "took_s": took_s, "left": left, "teardowns": teardowns}
+        well = well and code == wanted and took_s <= 5 and not left and teardowns == 1
+    return {**told, "ok": well}
+
+
+def camera_missing() -> Result:
+    """A camera that is not there, asked for again every two seconds."""
+    with Running("live", "--camera", "/dev/video99", "--no-view", "-o", "rtsp://127.0.0.1:9/x") as running:
+        running.wait_until_said("/dev/video99", timeout_s=10)
+        told_s = time.monotonic() - running.began_s
+        line = running.said.strip().splitlines()[-1]
+    return {"expected": "one line naming the device within 2 s (start-up counted)", "told_s": told_s, "line": line,
+            "ok": told_s <= 2}  # fmt: skip
+
+
+FAULTS: dict[str, Callable[[], Result]] = {
+    each.__name__: each
+    for each in (
+        source_reset, never_speaks, frozen_publisher, camera_reboot, odd_times, other_sizes_and_codec, packet_loss,
+        server_gone, signals, camera_missing,
+    )
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=list(FAULTS))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "live_faults.json")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, as behind `&`, children ignore it
+    results = json.loads(asked.out.read_text())["faults"] if asked.only and asked.out.exists() else {}
+    for name in [asked.only] if asked.only else FAULTS:
+        began = time.monotonic()
+        try:
+            result = FAULTS[name]()
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            result = {"ok": False, "error": str(error)[:500]}
+        results[name] = {"what": FAULTS[name].__doc__, **result, "took_s": round(time.monotonic() - began, 1)}
+        print(name, json.dumps(results[name]))
+        asked.out.write_text(json.dumps({"machine": describe(), "faults": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

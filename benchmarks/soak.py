@@ -1,0 +1,59 @@
+"""Claim: a relay that loses its source again and again for half an hour holds no more than it did at the start.
+
+The source's connection is reset every 36 s, 50 times in 30 minutes; memory, threads and descriptors of the relay and of
+its processes are read after each.
+
+    python benchmarks/soak.py [--minutes 30] [--reconnects 50] [--out benchmarks/results/soak.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from machine import describe
+from relayed import relay, rest, rises, slope_per_minute
+
+_SETTLED = 5
+"""Rounds that are left out of the slope: caches fill, networks are compiled."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--reconnects", type=int, default=50)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "soak.json")
+    asked = parser.parse_args()
+    every_s = asked.minutes * 60 / asked.reconnects
+    with relay("--model", "turbo") as stage:
+        stage.viewer.wait_for_frames(60, timeout_s=60)
+        began = time.monotonic()
+        for number in range(asked.reconnects):
+            stage.server.reset_readers("cam")
+            # The viewer is reset as well where it reads from the same path; it reads `out`, so it is not.
+            rest(max(0.0, began + (number + 1) * every_s - time.monotonic()))
+            sample = stage.sample()
+            print(number + 1, {key: round(value, 1) for key, value in sample.items()}, flush=True)
+        metrics, sessions, rising = stage.running.metrics(), stage.server.sessions("out"), rises(stage.viewer.frames)
+    samples = stage.samples[_SETTLED:]
+    at_s = [sample["at_s"] for sample in samples]
+    result = {
+        "machine": describe(),
+        "minutes": asked.minutes,
+        "reconnects": metrics["deepclarity_source_reconnects_total"],
+        "output_sessions": sessions,
+        "times_rise": rising,
+        "memory_mb": [samples[0]["main_megabytes"], samples[-1]["main_megabytes"]],
+        "memory_slope_mb_per_10_min": 10 * slope_per_minute(at_s, [sample["main_megabytes"] for sample in samples]),
+        "all_processes_slope_mb_per_10_min": 10 * slope_per_minute(at_s, [sample["megabytes"] for sample in samples]),
+        "threads": sorted({sample["threads"] for sample in samples}),
+        "descriptors": sorted({sample["descriptors"] for sample in samples}),
+    }
+    print(json.dumps(result, indent=1))
+    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
