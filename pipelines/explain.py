@@ -19,7 +19,8 @@ from deepclarity.stream.planes import rgb_of
 from deepclarity.stream.source import FileSource
 
 _WIDTH, _GAP, _HEAD, _PLOT = 720, 16, 40, 250
-_SMALLEST_PX = 13
+SMALLEST_PX = 13
+"""Pixels a side that the evidence needs."""
 _INK, _EDGE, _BETWEEN, _RULE = (40, 40, 40), (40, 70, 210), (190, 150, 110), (215, 215, 215)
 
 
@@ -42,18 +43,26 @@ def explain(path: Path, detector: Detector) -> Picture:
     if path.is_dir():
         raise SourceError(f"{path}: a folder. Name one picture or video to explain.")
     shown = _of_picture(path, detector) if path.suffix.lower() in PICTURES else _of_video(path, detector)
-    if min(shown.luma.shape) < _SMALLEST_PX:
+    if min(shown.luma.shape) < SMALLEST_PX:
         height, width = shown.luma.shape
-        raise SourceError(f"{path}: {width}x{height} pixels are too few to explain; {_SMALLEST_PX} a side are needed.")
+        raise SourceError(f"{path}: {width}x{height} pixels are too few to explain; {SMALLEST_PX} a side are needed.")
     return Picture(_drawn(shown))
+
+
+def explain_picture(picture: Picture, verdict: Verdict, *, title: str) -> Picture:
+    """Lay open why `picture`, of at least `SMALLEST_PX` a side, was given `verdict`."""
+    return Picture(_drawn(_shown(picture, verdict, title)))
 
 
 def _of_picture(path: Path, detector: Detector) -> _Shown:
     picture = read_picture(path)
     planes = picture.planes
+    return _shown(picture, detector(planes[0], max_value=picture.max_value, chroma=planes[1:]), path.name)
+
+
+def _shown(picture: Picture, verdict: Verdict, title: str) -> _Shown:
     bgr = picture.pixels if picture.pixels.dtype == np.uint8 else picture.pixels >> 8
-    verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
-    return _Shown(path.name, planes[0], picture.max_value, bgr.astype(np.uint8, copy=False), verdict)
+    return _Shown(title, picture.planes[0], picture.max_value, bgr.astype(np.uint8, copy=False), verdict)
 
 
 def _of_video(path: Path, detector: Detector) -> _Shown:

@@ -55,6 +55,8 @@ class Job:
     """`.html` or `.json`."""
     resume: bool = False
     """Go on where an interrupted run of the same job stopped."""
+    demuxer: str | None = None
+    """FFmpeg's name of the demuxer that must read the source, for files from strangers; None: by content."""
 
 
 def corridor(
@@ -106,14 +108,14 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     check_enhancer(preset.model)
     detector = load_detector(preset.method, pixel_art=preset.pixel_art) if preset.which is not Which.NONE else None
     with contextlib.ExitStack() as opened:
-        source = opened.enter_context(FileSource(job.source))
+        source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer))
         enhancer = None
         if preset.which is not Which.NONE:
             enhancer = opened.enter_context(contextlib.closing(load_enhancer(preset.model, device=preset.device)))
         settings = encode_settings(preset, source.planar, job.output, enhancer)
         source.suit(settings.encoder)
         fitted = fit(source.info, wish)
-        others = opened.enter_context(Passthrough(job.source, but=source.stream_index))
+        others = opened.enter_context(Passthrough(job.source, but=source.stream_index, demuxer=job.demuxer))
         _warn(source.info, fitted)
         summary = _summary(job, detector, enhancer, fitted)
         notes = Notes(summary, source.planar, source.info.colour, want_pictures=_is_page(job.report))

@@ -22,11 +22,16 @@ _DEVICE = {errno.EIO, errno.ETIMEDOUT, errno.ENXIO, errno.ENODEV, errno.ESTALE, 
 """What a disk or network drive says when it is gone: no damage of the file's."""
 
 
-def open_input(path: Path) -> InputContainer:
-    """Open a file by its absolute path, which FFmpeg cannot take for a protocol; SourceError where it is no video."""
+def open_input(path: Path, *, demuxer: str | None = None) -> InputContainer:
+    """Open a file by its absolute path, which FFmpeg cannot take for a protocol; SourceError where it is no video.
+
+    `demuxer`: FFmpeg's name of the one that must read it, instead of whichever its content asks for.
+    """
     try:
-        return av.open(str(path.absolute()), "r", container_options=_PROTOCOLS, metadata_errors="replace")
-    except (OSError, ValueError) as error:
+        return av.open(
+            str(path.absolute()), "r", format=demuxer, container_options=_PROTOCOLS, metadata_errors="replace"
+        )
+    except (av.error.FFmpegError, OSError, ValueError) as error:  # an end of file is no OSError
         raise faults.open_failed(error, str(path)) from error
 
 

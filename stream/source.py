@@ -49,14 +49,14 @@ class FileSource:
 
     when_full = WhenFull.WAIT
 
-    def __init__(self, path: Path | str) -> None:
-        """Open `path` and decode as far as its first picture."""
+    def __init__(self, path: Path | str, *, demuxer: str | None = None) -> None:
+        """Open `path` and decode as far as its first picture. `demuxer`: see `open_input`."""
         self.path = Path(path)
         self.damaged = 0
         self.retimed = 0
         self.busy_s = 0.0
         faults.check_readable(self.path)
-        self._container = open_input(self.path)
+        self._container = open_input(self.path, demuxer=demuxer)
         try:
             self._stream = _video_stream(self._container, str(self.path))
             self._promised = len(self._stream.index_entries)

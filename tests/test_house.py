@@ -23,7 +23,7 @@ def python(code: str) -> str:
 
 def in_the_tree() -> set[str]:
     """What a wheel has to hold, under the names it has there."""
-    kept = {".py", ".toml", ".html", ".md", ".safetensors", ".typed"}
+    kept = {".py", ".toml", ".html", ".css", ".js", ".md", ".safetensors", ".typed"}
     ours = [ROOT / "src" / "deepclarity", *(ROOT / folder for folder in FOLDERS)]
     found = set()
     for folder in ours:

@@ -57,7 +57,7 @@ def upscale(
     from .progress import Progress, summary_lines
 
     check_readable(source)
-    preset: Preset = replace(load_preset(preset_name), **_typed(given))
+    preset: Preset = replace(load_preset(preset_name), **options.typed(given))
     job = Job(
         source=source,
         output=output or default_output(source),
@@ -72,16 +72,6 @@ def upscale(
         for line in summary_lines(summary, which=preset.which):
             click.echo(line)
     raise_if_damaged(summary)
-
-
-def _typed(given: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, in the preset's types."""
-    from deepclarity.pipelines.route import Which
-
-    changes: dict[str, Any] = options.changes(**given)
-    if "which" in changes:
-        changes["which"] = Which(changes["which"])
-    return changes
 
 
 def default_output(source: Path) -> Path:

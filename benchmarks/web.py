@@ -1,0 +1,348 @@
+"""Claim: the web app answers as fast as one waits for it, and what must not come in costs next to nothing.
+
+Everything is measured from outside: `deepclarity web` in a process of its own, Chromium as a person's browser, plain
+sockets as a stranger. Writes the JSON and the table in docs/web.md.
+
+    python benchmarks/web.py [--rounds 7] [--out benchmarks/results/web.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+from machine import describe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from deepclarity.pipelines.scene import paint, pan, pixelate
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "web.md"
+LIVE_S = 12
+
+
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[tuple[str, int, float]]:
+    """The app: its address, its process, and when it was started."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "deepclarity", "web", "--port", "0", "--device", "cpu", *options]
+    env = {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[3]
+        try:
+            yield address, process.pid, began
+        finally:
+            process.terminate()
+
+
+def memory_mb(pid: int, field: str = "VmRSS") -> float:
+    """Resident now, or (`VmHWM`) at most since `forget_peak`."""
+    found = re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def forget_peak(pid: int) -> float:
+    """Begin a new peak; what is resident now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return memory_mb(pid)
+
+
+def median(rounds: int, work: Callable[[], float]) -> dict[str, float]:
+    """Of seconds; the first round builds what later ones use and is told apart."""
+    first, *later = (work() for _ in range(rounds + 1))
+    return {"median_s": round(statistics.median(later), 3), "worst_s": round(max(later), 3), "first_s": round(first, 3)}
+
+
+def start(folder: Path, browser: Browser) -> dict[str, float]:
+    """From nothing to a page that can be used."""
+    with served(folder) as (address, pid, began):
+        page = browser.new_page()
+        page.goto(address)
+        page.locator("#detect-go").wait_for()
+        usable_s = time.perf_counter() - began
+        time.sleep(6)  # until the examples are drawn
+        idle = memory_mb(pid)
+        page.close()
+    return {"first_page_s": round(usable_s, 2), "idle_mb": round(idle)}
+
+
+def detect(page: Page, photo: Path) -> float:
+    """From the choice of a file to the verdict on the page."""
+    for button in page.locator("#detect-picture").get_by_label("Remove Image").all():
+        button.click()
+    page.get_by_text("Choose a picture: upload one").wait_for()
+    began = time.perf_counter()
+    page.locator("#detect-picture input[type=file]").set_input_files(photo)
+    page.locator("#detect-verdict .dc-facts").wait_for()
+    took_s = time.perf_counter() - began
+    page.locator("#detect-evidence img").wait_for()
+    return took_s
+
+
+def detect_by_program(address: str, photo: bytes) -> float:
+    """The same by HTTP."""
+    with httpx.Client(base_url=address, timeout=60) as web:
+        began = time.perf_counter()
+        path = web.post("/gradio_api/upload", files={"files": ("photo.jpg", photo)}).json()[0]
+        body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "lattice-net"]}
+        event = web.post("/gradio_api/call/detect", json=body).json()["event_id"]
+        assert "event: complete" in web.get(f"/gradio_api/call/detect/{event}").text
+        return time.perf_counter() - began
+
+
+def correct(page: Page) -> float:
+    """From the press of "Repair" to both pictures on the page."""
+    page.evaluate("document.querySelector('.dc-compare')?.remove()")
+    began = time.perf_counter()
+    page.locator("#correct-go").click()
+    page.wait_for_function(
+        "(() => { const all = [...document.querySelectorAll('.dc-layers img')];"
+        "return all.length == 2 && all.every(image => image.complete && image.naturalWidth); })()"
+    )
+    return time.perf_counter() - began
+
+
+def live(page: Page) -> dict[str, float]:
+    """Frames a second and delay, as the page tells."""
+    page.get_by_role("button", name="Start camera").click()
+    page.get_by_text("pixelated, 4 px").wait_for(timeout=30_000)
+    time.sleep(2)
+    rates, lags = [], []
+    for _ in range(2 * LIVE_S):
+        time.sleep(0.5)
+        rates.append(float(page.locator(".dc-fps").inner_text().split()[0]))
+        lags.append(float(page.locator(".dc-lag").inner_text().split()[0]))
+    page.get_by_role("button", name="Stop camera").click()
+    return {
+        "median_frames_per_s": statistics.median(rates),
+        "least_frames_per_s": min(rates),
+        "median_lag_ms": statistics.median(lags),
+        "worst_lag_ms": max(lags),
+    }
+
+
+async def fifty(address: str, picture: bytes) -> dict[str, Any]:
+    """So many repairs asked for at once."""
+    async with httpx.AsyncClient(base_url=address, timeout=120, limits=httpx.Limits(max_connections=60)) as web:
+        path = (await web.post("/gradio_api/upload", files={"files": ("p.png", picture)})).json()[0]
+        body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "srgan", False]}
+
+        async def ask() -> tuple[str, float]:
+            began = time.perf_counter()
+            joined = await web.post("/gradio_api/call/correct", json=body)
+            if joined.status_code == 503:
+                return "refused", time.perf_counter() - began
+            answer = await web.get(f"/gradio_api/call/correct/{joined.json()['event_id']}")
+            return "answered" if "event: complete" in answer.text else "failed", time.perf_counter() - began
+
+        told = await asyncio.gather(*(ask() for _ in range(50)))
+    counts = {word: sum(one == word for one, _ in told) for word in ("answered", "refused", "failed")}
+    refusals = [took for word, took in told if word == "refused"]
+    return {**counts, "last_s": round(max(took for _, took in told), 2), "refused_within_s": round(max(refusals), 3)}
+
+
+def bomb(address: str) -> dict[str, Any]:
+    """50,000 x 50,000 pixels in a few kB."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0))
+    png = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(2_000_000), 9)) + chunk(b"IEND", b"")
+    with httpx.Client(base_url=address, timeout=60) as web:
+        began = time.perf_counter()
+        path = web.post("/gradio_api/upload", files={"files": ("bomb.png", png)}).json()[0]
+        body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "lattice-net"]}
+        event = web.post("/gradio_api/call/detect", json=body).json()["event_id"]
+        said = web.get(f"/gradio_api/call/detect/{event}").text
+    assert "too many pixels" in said
+    return {"bytes": len(png), "refused_within_s": round(time.perf_counter() - began, 3)}
+
+
+def flood(address: str, *, declared: bool) -> dict[str, Any]:
+    """1 GB, its size told beforehand or not: how long after the limit is passed the refusal comes."""
+    host, port = address.removeprefix("http://").split(":")
+    size = f"Content-Length: {1 << 30}" if declared else "Transfer-Encoding: chunked"
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    limit, sent, piece = 512 << 20, 0, bytes(1 << 20)
+    with socket.create_connection((host, int(port))) as line:
+        request = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        line.sendall(f"{request}Content-Type: multipart/form-data; boundary=b\r\n{size}\r\n\r\n".encode())
+        known = time.perf_counter()
+        if not declared:
+            line.sendall(b"%x\r\n%s\r\n" % (len(head), head))
+            while sent <= limit:
+                line.sendall(b"100000\r\n" + piece + b"\r\n")
+                sent += len(piece)
+            known = time.perf_counter()
+        answer = line.recv(4096)
+        took_s = time.perf_counter() - known
+    assert b" 413 " in answer.split(b"\r\n")[0], answer
+    return {"refused_within_s": round(took_s, 3), "sent_mb": sent >> 20}
+
+
+def slow(address: str) -> dict[str, Any]:
+    """One byte a second: how long after the grace of five seconds the refusal comes."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        request = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100000\r\n"
+        line.sendall(f"{request}Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-".encode())
+        began, answer = time.perf_counter(), b""
+        line.settimeout(1)
+        while not answer:
+            line.sendall(b"-")
+            try:
+                answer = line.recv(4096)
+            except TimeoutError:
+                continue
+        took_s = time.perf_counter() - began
+    assert b" 408 " in answer.split(b"\r\n")[0], answer
+    return {"refused_within_s": round(took_s - 5, 3)}
+
+
+def with_memory(pid: int, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` tells, and how much the server's memory grew at most meanwhile."""
+    before = forget_peak(pid)
+    told = work()
+    return {**told, "grown_mb": round(memory_mb(pid, "VmHWM") - before, 1)}
+
+
+def materials(folder: Path) -> tuple[Path, Path, Path]:
+    """A 12-megapixel photo, Full HD that was 480x270 once, and a camera."""
+    canvas = paint()
+    photo, broken, camera = folder / "photo.jpg", folder / "broken.png", folder / "camera.y4m"
+    large = cv2.resize(canvas[:, :1440], (4000, 3000), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    grain = np.random.default_rng(3).normal(0, 4, large.shape)  # a sensor's, or the file is smaller than a camera's
+    large = np.clip(large + grain, 0, 255).astype(np.uint8)
+    cv2.imwrite(str(photo), large[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    cv2.imwrite(str(broken), pixelate(np.ascontiguousarray(canvas[:, 320:2240]), block_px=4)[..., ::-1])
+    with camera.open("wb") as file:
+        file.write(b"YUV4MPEG2 W640 H360 F30:1 Ip A1:1 C420jpeg\n")
+        for frame in pan(canvas, count=60, width=640, height=360):
+            file.write(b"FRAME\n" + cv2.cvtColor(pixelate(frame, block_px=4), cv2.COLOR_RGB2YUV_I420).tobytes())
+    return photo, broken, camera
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Everything, one after the other."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        photo, broken, camera = materials(folder)
+        flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        flags.append(f"--use-file-for-fake-video-capture={camera}")
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        load_before = os.getloadavg()[0]
+        starts = [start(folder, browser) for _ in range(3)]
+        told: dict[str, Any] = {
+            "start": {
+                "first_page_s": statistics.median(one["first_page_s"] for one in starts),
+                "first_page_worst_s": max(one["first_page_s"] for one in starts),
+                "idle_mb": max(one["idle_mb"] for one in starts),
+            }
+        }
+        with served(folder, "--max-upload", "512") as (address, pid, _):
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(address)
+            page.locator("#detect-go").wait_for()
+            time.sleep(5)
+            told["detect_12_mp"] = {
+                "browser": median(rounds, lambda: detect(page, photo)),
+                "program": median(rounds, lambda: detect_by_program(address, photo.read_bytes())),
+                "bytes": photo.stat().st_size,
+            }
+            page.get_by_role("tab", name="Correct").click()
+            page.locator("#correct-picture input[type=file]").set_input_files(broken)
+            page.locator("#correct-picture img").first.wait_for()
+            time.sleep(1)
+            told["correct_fhd_srgan"] = median(rounds, lambda: correct(page))
+            page.get_by_role("tab", name="Live").click()
+            told["live_640x360_turbo"] = live(page)
+            page.close()
+            picture = broken.read_bytes()
+            told["fifty_at_once"] = with_memory(pid, lambda: _elsewhere(lambda: fifty(address, picture)))
+            told["bomb"] = with_memory(pid, lambda: bomb(address))
+            told["flood_declared"] = with_memory(pid, lambda: flood(address, declared=True))
+            told["flood_chunked"] = with_memory(pid, lambda: flood(address, declared=False))
+            told["slow_upload"] = with_memory(pid, lambda: slow(address))
+        browser.close()
+        load = {"load_average_before": round(load_before, 2), "load_average_after": round(os.getloadavg()[0], 2)}
+    return {"machine": describe(), "settings": {"rounds": rounds, "live_s": LIVE_S}, **load, **told}
+
+
+def _elsewhere(work: Callable[[], Any]) -> dict[str, Any]:
+    """Run a coroutine in a thread of its own: the browser's loop holds this one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        result: dict[str, Any] = pool.submit(lambda: asyncio.run(work())).result()
+    return result
+
+
+def table(told: dict[str, Any]) -> str:
+    """The rows of docs/web.md."""
+    start, detected, live_told, many = (
+        told[key] for key in ("start", "detect_12_mp", "live_640x360_turbo", "fifty_at_once")
+    )
+    machine, floods = told["machine"], [told[key] for key in ("bomb", "flood_declared", "flood_chunked", "slow_upload")]
+    worst = max(one["refused_within_s"] for one in floods)
+    rows = [
+        ("start to a page that can be used; idle memory", f"{start['first_page_s']} s; {start['idle_mb']} MB"),
+        ("detect, 12 megapixels, from file to verdict",
+         f"{detected['browser']['median_s']} s in the browser, {detected['program']['median_s']} s by a program"),
+        ("correct, Full HD in 4-pixel blocks, `srgan`, to both pictures shown",
+         f"{told['correct_fhd_srgan']['median_s']} s"),
+        ("live, 640x360 in 4-pixel blocks, `turbo`",
+         f"{live_told['median_frames_per_s']} frames/s shown, {live_told['median_lag_ms']:.0f} ms behind the camera"),
+        ("50 repairs at once",
+         f"{many['answered']} answered within {many['last_s']} s, {many['refused']} refused within "
+         f"{many['refused_within_s']} s; +{many['grown_mb']} MB"),
+        ("50,000 x 50,000 PNG, 1 GB uploads, slow upload",
+         f"refused {worst} s after it was known, at most; +{max(one['grown_mb'] for one in floods)} MB"),
+    ]  # fmt: skip
+    lines = ["| what | measured |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in rows), ""]
+    lines.append(
+        f"{machine['cores']} cores of {machine['cpu']}, Chromium on the same cores; medians of "
+        f"{told['settings']['rounds']} rounds; load average {told['load_average_before']} before and "
+        f"{told['load_average_after']} after. `python benchmarks/web.py` measures it again."
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and write both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "web.json")
+    given = parser.parse_args()
+    told = measure(given.rounds)
+    given.out.write_text(json.dumps(told, indent=1) + "\n")
+    text = PAGE.read_text()
+    pattern = re.compile(r"(<!-- web -->).*?(<!-- /web -->)", re.DOTALL)
+    PAGE.write_text(pattern.sub(lambda found: f"{found[1]}\n{table(told)}\n{found[2]}", text))
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

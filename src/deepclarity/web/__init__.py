@@ -1,0 +1,1 @@
+"""The web app: detect, correct, repair a video, watch a camera live."""

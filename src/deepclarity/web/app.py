@@ -1,0 +1,67 @@
+"""The page: its head, its tabs, its endpoints."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from .api import add_api
+from .correct_tab import DEFAULT_TIER, correct_tab
+from .desk import Desk
+from .detect_tab import detect_tab
+from .examples import Examples
+from .jobs import Videos
+from .limits import Limits
+from .live_tab import live_tab
+from .panel import html
+from .video_tab import video_tab
+
+HEAD = (
+    "<link rel='stylesheet' href='/own/app.css'><script src='/own/compare.js' defer></script>"
+    "<script src='/own/live.js' defer></script><meta name='color-scheme' content='light dark'>"
+)
+
+
+def build(
+    desk: Desk, videos: Videos, examples: Examples, *, only: str | None = None, tier: str | None = None
+) -> gr.Blocks:
+    """The whole app, or with `only` the page of one of its tabs. `tier`: what is chosen at first."""
+    blocks: gr.Blocks
+    with gr.Blocks(title="DeepClarity", analytics_enabled=False, fill_width=False) as blocks:
+        add_api(desk, videos, only=only)  # first, as the tabs' own events would take its names
+        html(
+            "<header class='dc-head'><h1>DeepClarity</h1>"
+            "<p>Repairs what is pixelated, and leaves everything else alone.</p></header>"
+        )
+        if only == "detect":
+            detect_tab(desk, examples)
+        elif only == "correct":
+            correct_tab(desk, examples, tier=tier or DEFAULT_TIER)
+        else:
+            with gr.Tabs(elem_id="tabs"):
+                with gr.Tab("Detect", id="detect"):
+                    detect_tab(desk, examples)
+                with gr.Tab("Correct", id="correct"):
+                    correct_tab(desk, examples, tier=tier or DEFAULT_TIER)
+                with gr.Tab("Video", id="video"):
+                    video_tab(desk, videos, examples, tier=tier or "auto")
+                with gr.Tab("Live", id="live"):
+                    live_tab(tier=tier or "turbo")
+        html(
+            f"<footer class='dc-foot'><p>{_fine_print(desk.limits, only)} "
+            "<button type='button' onclick='document.querySelector(&quot;button.show-api&quot;).click()'>"
+            "Use it from a program</button></p></footer>"
+        )
+
+        def gone(request: gr.Request) -> None:
+            videos.stop(str(request.session_hash))
+
+        blocks.unload(gone)
+    blocks.queue(max_size=desk.limits.queue, default_concurrency_limit=2, api_open=False)
+    return blocks
+
+
+def _fine_print(limits: Limits, only: str | None) -> str:
+    pictures = f"Pictures up to {limits.picture_px / 1e6:.0f} megapixels"
+    videos = f", videos up to {limits.video_s / 60:.0f} minutes and {limits.upload_bytes >> 20} MB"
+    kept = f"are deleted after {limits.keep_s / 60:.0f} minutes."
+    return f"{pictures}{videos if only is None else ''}. Uploads and results {kept}"

@@ -1,0 +1,208 @@
+"""A server of its own on the loopback, and a browser to use it with; skipped, and said so, where they are missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+
+from deepclarity.pipelines.scene import paint, pan, pixelate
+from deepclarity.stream.clip import write_clip
+from deepclarity.stream.picture import Picture, write_picture
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "build" / "screenshots"
+MISSING = [name for name in ("gradio", "websockets") if importlib.util.find_spec(name) is None]
+if MISSING:  # test_extra.py says so
+    collect_ignore = [path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_extra.py"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running web app."""
+
+    address: str
+    pid: int
+    folder: Path
+
+    @property
+    def host(self) -> str:
+        """`127.0.0.1:PORT`."""
+        return self.address.removeprefix("http://")
+
+    def memory_mb(self) -> float:
+        """Resident memory; 0 where the system does not tell."""
+        status = Path(f"/proc/{self.pid}/status")
+        found = re.search(r"VmRSS:\s+(\d+)", status.read_text()) if status.is_file() else None
+        if found is None:
+            return 0.0
+        return int(found[1]) / 1024
+
+    def files(self) -> list[Path]:
+        """What it keeps on the disk, examples left out."""
+        found = (path for path in self.folder.rglob("*") if path.is_file() and path.name != "stderr.txt")
+        return [path for path in found if "examples" not in path.parts]
+
+
+WATCHED = """
+import sys
+
+def watch(event, details):
+    name = details[0] if event == "socket.getaddrinfo" else details[1][0] if event == "socket.connect" else None
+    if name not in (None, "127.0.0.1", "localhost", "0.0.0.0", "::1"):
+        print("CALLED OUT:", event, name, file=sys.stderr, flush=True)
+
+sys.addaudithook(watch)
+from deepclarity.cli import main
+main()
+"""
+
+
+@contextmanager
+def serving(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """`deepclarity web` in a process of its own, on a free port, files in `folder`; it may call nobody."""
+    command = [sys.executable, "-c", WATCHED, "web", "--port", "0", "--device", "cpu", *options]
+    env = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", **environment}
+    with (
+        (folder / "stderr.txt").open("w") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env, cwd=ROOT) as process,
+    ):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        try:
+            assert found is not None, (folder / "stderr.txt").read_text()
+            yield Server(found[0].replace("0.0.0.0", "127.0.0.1"), process.pid, folder)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+    left = [path.name for path in folder.iterdir() if path.name.startswith("deepclarity-web-")]
+    assert left == [], "temporary files are left behind"
+    assert "CALLED OUT" not in (folder / "stderr.txt").read_text()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that only talk to it."""
+    with serving(tmp_path_factory.mktemp("server"), "--max-upload", "24") as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Material:
+    """Files to upload."""
+
+    folder: Path
+
+    @property
+    def pixelated(self) -> Path:
+        """480x270 in 4-pixel blocks."""
+        return self.folder / "pixelated.png"
+
+    @property
+    def clean(self) -> Path:
+        """The same untouched, a JPEG."""
+        return self.folder / "clean.jpg"
+
+    @property
+    def clip(self) -> Path:
+        """Ten frames, the middle pixelated."""
+        return self.folder / "clip.mp4"
+
+    @property
+    def long_clip(self) -> Path:
+        """Enough frames to be cancelled among."""
+        return self.folder / "long.mp4"
+
+    @property
+    def camera(self) -> Path:
+        """What Chromium shows as the camera: 640x360 in 4-pixel blocks."""
+        return self.folder / "camera.y4m"
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """Pictures and clips of the harbour."""
+    made = Material(tmp_path_factory.mktemp("material"))
+    canvas = paint(1280, 540)
+    picture = np.ascontiguousarray(canvas[100:370, 500:980])
+    write_picture(made.pixelated, Picture(np.ascontiguousarray(pixelate(picture, block_px=4)[..., ::-1])))
+    write_picture(made.clean, Picture(np.ascontiguousarray(picture[..., ::-1])))
+    frames = list(pan(canvas, count=10, width=320, height=180))
+    mixed = [pixelate(frame, block_px=4) if 3 <= number < 7 else frame for number, frame in enumerate(frames)]
+    write_clip(made.clip, mixed, tone_hz=220)
+    write_clip(made.long_clip, (pixelate(frame, block_px=4) for _ in range(60) for frame in frames), speed="ultrafast")
+    with made.camera.open("wb") as file:
+        file.write(b"YUV4MPEG2 W640 H360 F30:1 Ip A1:1 C420jpeg\n")
+        for frame in pan(canvas, count=15, width=640, height=360):
+            yuv = cv2.cvtColor(pixelate(frame, block_px=4), cv2.COLOR_RGB2YUV_I420)
+            file.write(b"FRAME\n" + yuv.tobytes())
+    return made
+
+
+@pytest.fixture(scope="module")  # its event loop stays in this thread until it is closed
+def browser(material: Material) -> Iterator[Browser]:
+    """Debian's Chromium, with a file for a camera."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None or importlib.util.find_spec("playwright") is None:
+        pytest.skip("NO BROWSER: chromium or playwright is missing, the pages go untested; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        flags.append(f"--use-file-for-fake-video-capture={material.camera}")
+        launched = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield launched
+        launched.close()
+
+
+OpenPage = Callable[..., "Page"]
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Server) -> Iterator[OpenPage]:
+    """`open_page(tab, theme=…, width=…)`: the app; afterwards nothing may have failed in it or been asked outside."""
+    contexts, trouble = [], []
+
+    def opened(tab: str = "Detect", *, theme: str = "light", width: int = 1280, script: str = "") -> Page:
+        base, granted = server.address, ["camera", "clipboard-read", "clipboard-write"]
+        size = {"width": width, "height": 900}
+        context = browser.new_context(viewport=size, color_scheme=theme, permissions=granted)  # type: ignore[arg-type]
+        contexts.append(context)
+        context.add_init_script(script)
+        page = context.new_page()
+        ours = (base, base.replace("http", "ws"), "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(ours) else trouble.append(f"asked {r.url}"))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.goto(base)
+        page.get_by_role("tab", name=tab).click()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)

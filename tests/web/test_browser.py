@@ -1,0 +1,205 @@
+"""Each tab as a person uses it, in a real browser; screenshots go to build/screenshots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .conftest import SHOTS, Material, OpenPage, Server, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+
+
+def shoot(page: Page, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core finds serious or critical."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    return [
+        f"{item['id']}: {node['html'][:160]}"
+        for item in found
+        if item["impact"] in ("serious", "critical")
+        for node in item["nodes"]
+    ]
+
+
+def choose(page: Page, elem_id: str, option: str) -> None:
+    page.locator(f"#{elem_id} input").click()
+    page.get_by_role("option", name=option).click()
+
+
+def test_detect_says_what_is_wrong_and_why(open_page: OpenPage, material: Material) -> None:
+    page = open_page("Detect")
+    choose(page, "detect-method", "grid · classical, nothing learnt")
+    page.locator("#detect-picture input[type=file]").set_input_files(material.pixelated)
+    panel = page.locator("#detect-verdict .dc-panel")
+    panel.get_by_text("4 × 4 px").wait_for()
+    assert panel.locator("h3").inner_text() == "Pixelated"
+    assert "grid" in panel.inner_text()
+    page.locator("#detect-evidence img").wait_for()
+    page.locator("#detect-compare").click()
+    page.locator("#detect-table tbody tr").nth(3).wait_for()
+    assert page.locator("#detect-table tbody th").all_inner_texts()[0] == "lattice-net"
+
+
+def test_a_picture_is_taken_by_the_camera_or_pasted(open_page: OpenPage) -> None:
+    page = open_page("Detect")
+    area, verdict = page.locator("#detect-picture"), page.locator("#detect-verdict")
+    area.get_by_label("Capture from camera").click()
+    area.get_by_text("Click to Access Webcam").click()
+    area.get_by_label("capture photo").click()
+    verdict.get_by_text("640 × 360 px").wait_for()
+    page.evaluate(
+        "async () => { const blob = await (await fetch('/examples/blocks-4.png')).blob();"
+        "await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]); }"
+    )
+    area.get_by_label("Remove Image").click()
+    verdict.get_by_text("Choose a picture").wait_for()
+    area.get_by_label("Paste from clipboard").click()
+    verdict.get_by_text("1920 × 1080 px").wait_for()
+
+
+def test_refusals_are_told_where_the_result_would_be(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page("Detect")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    page.locator("#detect-go").click()
+    page.get_by_role("alert").get_by_text("Choose a file first.").wait_for()
+    page.locator("#detect-picture input[type=file]").set_input_files(tmp_path / "bad.png")
+    page.get_by_role("alert").get_by_text("This is not a picture").wait_for()
+    page.locator("#detect-picture .dc-unseen").wait_for()
+    page.get_by_role("button", name="Use it from a program").click()
+    page.get_by_role("dialog").get_by_text("/repair_video").first.wait_for()
+
+
+def test_correct_shows_before_and_after(open_page: OpenPage, material: Material) -> None:
+    page = open_page("Correct")
+    page.locator("#correct-picture input[type=file]").set_input_files(material.pixelated)
+    page.locator("#correct-picture img").first.wait_for()
+    page.locator("#correct-go").click()
+    viewer = page.locator(".dc-compare")
+    viewer.wait_for()
+    assert "has been repaired" in viewer.inner_text()
+    page.wait_for_function("[...document.querySelectorAll('.dc-layers img')].every(i => i.naturalWidth == 480)")
+    slider = viewer.locator("input[type=range]")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert page.evaluate("document.querySelector('.dc-layers').style.getPropertyValue('--at')") == "0%"
+    box = viewer.locator(".dc-stage").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + 20)
+    assert int(slider.input_value()) == pytest.approx(750, abs=10)
+    viewer.get_by_label("8×").check()
+    wide = page.evaluate("document.querySelector('.dc-layers').offsetWidth * devicePixelRatio")
+    assert wide == 480 * 8
+    viewer.get_by_label("Difference").check()
+    shoot(page, "correct-difference")
+    with page.expect_download() as download:
+        viewer.get_by_text("Download PNG").click()
+    assert download.value.suggested_filename == "pixelated.clear.png"
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_clean_picture_is_left_alone_unless_one_insists(open_page: OpenPage, material: Material) -> None:
+    page = open_page("Correct")
+    choose(page, "correct-tier", "lanczos · interpolation only")
+    page.locator("#correct-picture input[type=file]").set_input_files(material.clean)
+    page.locator("#correct-picture img").first.wait_for()
+    page.locator("#correct-go").click()
+    page.get_by_text("So nothing was changed").wait_for()
+    page.locator("#correct-anyway").click()
+    page.locator(".dc-compare").wait_for()
+    assert "because you asked for it" in page.locator(".dc-compare").inner_text()
+
+
+def test_a_video_is_repaired_with_progress_and_a_report(open_page: OpenPage, material: Material) -> None:
+    page = open_page("Video")
+    page.locator("#video-file input[type=file]").set_input_files(material.clip)
+    page.get_by_text("320 × 180 px").wait_for()
+    page.locator("#video-go").click()
+    page.locator(".dc-video video").wait_for(timeout=30_000)
+    assert "4 of 10 frames were pixelated and repaired" in page.locator(".dc-video").inner_text()
+    page.wait_for_function("document.querySelector('.dc-video video').readyState > 0")
+    assert page.evaluate("document.querySelector('.dc-video video').videoWidth") == 1920
+    report = page.frame_locator(".dc-report")
+    report.get_by_text("4 of 10 frames").first.wait_for()
+    shoot(page, "video-done")
+
+
+def test_a_video_can_be_cancelled(open_page: OpenPage, material: Material, server: Server) -> None:
+    page = open_page("Video")
+    page.locator("#video-file input[type=file]").set_input_files(material.long_clip)
+    page.get_by_text("320 × 180 px").wait_for()
+    page.locator("#video-go").click()
+    page.locator(".dc-progress").wait_for()
+    shoot(page, "video-progress")
+    page.locator("#video-cancel").click()
+    page.get_by_text("Cancelled. Nothing of it was kept.").wait_for()
+    assert [path.name for path in server.files() if "long.clear" in path.name] == []
+
+
+def test_closing_the_page_stops_its_video(open_page: OpenPage, material: Material, server: Server) -> None:
+    from .conftest import wait_for
+
+    page = open_page("Video")
+    page.locator("#video-file input[type=file]").set_input_files(material.long_clip)
+    page.get_by_text("320 × 180 px").wait_for()
+    page.locator("#video-go").click()
+    page.locator(".dc-progress").wait_for()
+    page.close()
+    wait_for(lambda: not [path for path in server.files() if "long.clear" in path.name], seconds=10)
+
+
+@pytest.mark.parametrize("form", ["raw", "jpeg"])
+def test_live_repairs_the_camera(open_page: OpenPage, form: str) -> None:
+    page = open_page("Live", script="" if form == "raw" else "delete window.VideoFrame")  # as over the network
+    page.get_by_role("button", name="Start camera").click()
+    page.get_by_text("pixelated, 4 px").wait_for(timeout=15_000)
+    assert page.locator(".dc-fps").inner_text().endswith("frames/s")
+    differs = page.evaluate(
+        "(() => { const [one, other] = ['before', 'after'].map(name => document.querySelector('.dc-live .dc-' + name)"
+        ".getContext('2d').getImageData(0, 0, 640, 360).data); let sum = 0;"
+        "for (let i = 0; i < one.length; i += 4) sum += Math.abs(one[i] - other[i]); return sum / (640 * 360); })()"
+    )
+    assert 0.3 < differs < 60  # repaired, and hardly a frame later
+    shoot(page, "live-on")
+    page.get_by_role("button", name="Stop camera").click()
+    page.get_by_text("The camera is off.").wait_for()
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_every_tab_is_accessible_and_fits(open_page: OpenPage, theme: str, width: int) -> None:
+    page = open_page("Detect", theme=theme, width=width)
+    page.locator("#detect-examples .dc-example").first.click()
+    page.locator("#detect-evidence img").wait_for()
+    seen: dict[str, list[str]] = {}
+    for tab in ("Detect", "Correct", "Video", "Live"):
+        page.get_by_role("tab", name=tab).click()
+        if tab == "Correct":
+            page.locator("#correct-examples .dc-example").first.click()
+            page.locator(".dc-compare").wait_for()
+        page.wait_for_function("[...document.images].every(image => image.complete)")
+        shoot(page, f"{tab.lower()}-{theme}-{width}")
+        seen[tab] = faults(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert json.dumps(seen, indent=1) == json.dumps({tab: [] for tab in seen}, indent=1)
+
+
+def test_one_page_alone(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, "--only", "correct") as alone:
+        page = browser.new_page()
+        page.goto(alone.address)
+        page.locator("#correct-go").wait_for()
+        assert page.get_by_role("tab").count() == 0
+        assert page.locator("#detect-go").count() == 0
+        page.close()
