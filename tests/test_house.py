@@ -106,3 +106,21 @@ def test_secrets_are_cut_out_of_every_message(text: str, hidden: str) -> None:
 
     assert hide_secrets(text) == hidden
     assert str(DeepClarityError(f"{text}: refused")).startswith(hidden)
+
+
+def test_nothing_reports_over_the_network() -> None:
+    told = python(
+        "import sys\n"
+        "called = []\n"
+        "sys.addaudithook(lambda event, a: called.append(event) if event.startswith('socket.') else None)\n"
+        "from deepclarity.models.load import load_enhancer\nfrom deepclarity.models.detectors import load_detector\n"
+        "load_enhancer('turbo', device='cpu'), load_detector('lattice-net'), load_detector('canny-mobilenet')\n"
+        "import time; time.sleep(2.5)\nprint(sorted(set(called) - {'socket.__new__'}))"
+    )
+    assert told == "[]"
+
+
+def test_openvino_is_imported_in_one_place() -> None:
+    direct = re.compile(r"^\s*(?:from|import) openvino\b", re.MULTILINE)
+    guilty = [path for path in ROOT.glob("models/**/*.py") if direct.search(path.read_text())]
+    assert [path.name for path in guilty] == ["private_openvino.py"]

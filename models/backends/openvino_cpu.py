@@ -8,12 +8,11 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-import openvino
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 
 from deepclarity.errors import DeviceError, WeightsError
 from deepclarity.models.generator import CENTRE, Block, Generator, Layer, bilinear_kernel, check_shapes
+from deepclarity.models.private_openvino import openvino, ops
 from deepclarity.models.verdict import Plane
 
 from .plane import as_plane, check_plane, check_scale, first_line

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from deepclarity.errors import DeviceError
 from deepclarity.models.backends.openvino_cpu import native_precision
 from deepclarity.models.backends.plane import first_line
+from deepclarity.models.private_openvino import openvino
 
 
 class Compiled:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-import openvino
 from numpy.typing import NDArray
-from openvino import opset13 as ops
+
+from deepclarity.models.private_openvino import openvino, ops
 
 from .compiled import Compiled
 from .lattice import Floats

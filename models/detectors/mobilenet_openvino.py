@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
-from openvino import opset13 as ops
+
+from deepclarity.models.private_openvino import openvino, ops
 
 from .compiled import Compiled
 from .mobilenet_v3 import BLOCKS, HIDDEN, LAST, SIDE_PX, Bottleneck, Layer, check_shapes, logits, stem

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import socket as sockets
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -65,7 +64,6 @@ def make_app(settings: Settings, shelf: Shelf) -> Door:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # or it calls home
     os.environ["GRADIO_TEMP_DIR"] = str(shelf.folder)
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # OpenVINO's import calls home, too
     import gradio as gr
 
     from .app import HEAD, build
