@@ -8,7 +8,7 @@ Three loads, 640x360 at 30 in, 1920x1080 out, every frame pixelated, on the loop
 - plain: the same relay with `--none`, for comparison: what the same road costs without repair;
 - slow: repair made three times as slow (injected), live and as a file.
 
-    python benchmarks/live.py [--minutes 10] [--out benchmarks/results/live.json]
+    python benchmarks/live.py [--minutes 10] [--only slow|plain|steady] [--out benchmarks/results/live.json]
 """
 
 from __future__ import annotations
@@ -166,12 +166,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "live.json")
+    parser.add_argument("--only", choices=("slow", "plain", "steady"))
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results = {"slow": slow(Path(folder))}
-    results["plain"] = steady(min(1.0, asked.minutes), "--none")
-    results["steady"] = steady(asked.minutes)
-    told = json.dumps({"machine": describe(), "rate": RATE, **results}, indent=1)
+    results = json.loads(asked.out.read_text()) if asked.only else {}
+    if asked.only in (None, "slow"):
+        with tempfile.TemporaryDirectory() as folder:
+            results["slow"] = slow(Path(folder))
+    if asked.only in (None, "plain"):
+        results["plain"] = steady(min(1.0, asked.minutes), "--none")
+    if asked.only in (None, "steady"):
+        results["steady"] = steady(asked.minutes)
+    told = json.dumps({**results, "machine": describe(), "rate": RATE}, indent=1)
     print(told)
     asked.out.write_text(told + "\n")
 

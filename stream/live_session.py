@@ -36,6 +36,20 @@ class Arrival:
     """False behind a loss, up to the next key frame: the decoder made parts of it up."""
 
 
+def _decoder(described: VideoCodecContext | None) -> VideoCodecContext:
+    """A decoder of its own for what a container describes; the container's lives as long as a cycle of references."""
+    if described is None:
+        raise ValueError("FFmpeg has no decoder for its video")
+    decoder = av.CodecContext.create(described.name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.extradata, decoder.codec_tag = described.extradata, described.codec_tag
+    decoder.width, decoder.height = described.width, described.height
+    if described.pix_fmt is not None:
+        decoder.pix_fmt = described.pix_fmt
+    decoder.thread_count, decoder.thread_type = 1, "SLICE"  # frame threads would keep pictures back
+    return decoder
+
+
 def sound_of(container: InputContainer) -> SoundKind | None:
     """What a container's first sound track is; None without one."""
     for track in container.streams.audio:
@@ -56,14 +70,9 @@ class Session:
         """A NUT file with the parameters of its streams."""
         self.rate = Fraction(opened.body["rate"])
         """Pictures a second, as announced."""
-        container = av.open(io.BytesIO(opened.data), "r", format="nut")
-        self.sound = sound_of(container)
-        video: VideoCodecContext | None = container.streams.video[0].codec_context
-        if video is None:
-            raise ValueError("FFmpeg has no decoder for its video")
-        self._video = video
-        self._video.thread_count, self._video.thread_type = 1, "SLICE"  # frame threads would keep pictures back
-        self._container = container  # the decoder is its own
+        with av.open(io.BytesIO(opened.data), "r", format="nut") as container:
+            self.sound = sound_of(container)
+            self._video = _decoder(container.streams.video[0].codec_context)
         self._independent: bool = opened.body["raw"] or self.codec in ("mjpeg", "rawvideo")
         self._counts = counts
         self._on_way: dict[int, float] = {}
