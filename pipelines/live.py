@@ -6,11 +6,13 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from deepclarity.errors import OutputError
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Detector
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
+from deepclarity.stream.interrupts import interrupts_deferred
 from deepclarity.stream.live_source import LiveSource, give_up
 from deepclarity.stream.live_state import State
 
@@ -83,10 +85,15 @@ class Live:
                 raise
             except BaseException as interruption:
                 stopped = interruption
+            with interrupts_deferred():  # a second Ctrl-C must not cost what the first one saves
+                outputs.close()
         if stopped is not None:
             raise stopped
         if not self._source.met and not self._closed_by_hand:
             raise give_up(self._source)
+        server = self._outlets.server
+        if server is not None and not server.counts.connections:
+            raise OutputError(f"{server.address.label}: {server.reason}; not one picture was published.")
         return self.reading()
 
     def _corridor(self, outputs: contextlib.ExitStack) -> None:

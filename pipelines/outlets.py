@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepclarity.errors import UsageError
+from deepclarity.models.detectors import check_detector
+from deepclarity.models.load import check_enhancer
 from deepclarity.stream.address import Address
 from deepclarity.stream.encode import EncodeSettings
+from deepclarity.stream.faults import check_readable
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.live_encode import LiveEncoding
@@ -62,21 +67,42 @@ class LiveJob:
             raise UsageError(f"--size {self.preset.size}: live video wants an even width and height.")
         return width, height
 
+    @property
+    def encoding(self) -> LiveEncoding:
+        """How it is coded for a server."""
+        preset = self.preset
+        if self.server is None:
+            return LiveEncoding()
+        return LiveEncoding("h264" if preset.codec == "auto" else preset.codec, preset.crf, preset.speed)
+
+    def check(self) -> None:
+        """UsageError or SourceError for what can be known to fail before anything is begun."""
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise UsageError("--name: letters, digits, '.', '-' and '_' only: it is a label in metrics and logs.")
+        if self.server is not None and self.source.is_same(self.server):
+            raise UsageError(f"{self.server.label}: the target is the source. Publish to another path.")
+        if self.source.ends:
+            check_readable(Path(self.source.url))
+        check_enhancer(self.preset.model)
+        check_detector(self.preset.method)
+        _ = self.canvas, self.encoding  # refuse what they cannot be
+
 
 class Outlets:
     """Opened in part at once (the window), in part when it is known what the source sends."""
 
     def __init__(self, job: LiveJob, source: LiveSource, pulse: Pulse) -> None:
         """Raises UsageError for what cannot be, before anything is opened."""
+        job.check()
         self.server: RtspSink | None = None
         self.window: Window | None = None
         self._job, self._source, self._pulse = job, source, pulse
-        preset = job.preset
         if job.file is not None:
             check_writable(job.file, source=None, overwrite=job.overwrite)
-            container_of(job.file, self._file_codec(job.file))
-        codec = "h264" if preset.codec == "auto" else preset.codec
-        self._encoding = LiveEncoding(codec, preset.crf, preset.speed) if job.server is not None else None
+            container_of(job.file, self._recording(job.file).codec)
+        if job.virtual_camera is not None and importlib.util.find_spec("pyvirtualcam") is None:
+            raise UsageError("--virtual-camera needs pyvirtualcam: pip install 'deepclarity[virtual-camera]'")
+        self._encoding = job.encoding
         self._writers: list[Callable[[Frame], None]] = []
         self._opened = False
 
@@ -103,7 +129,7 @@ class Outlets:
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         job, source, self._opened = self._job, self._source, True
-        if job.server is not None and self._encoding is not None:
+        if job.server is not None:
             self.server = stack.enter_context(
                 RtspSink(
                     job.server,
@@ -142,14 +168,12 @@ class Outlets:
         return self._source.sample if kind is not None else None
 
     def _recorder(self, path: Path) -> FileSink:
-        preset, source, canvas = self._job.preset, self._source, self._job.canvas
+        source, canvas = self._source, self._job.canvas
         info = VideoInfo(source.address.label, *canvas, PLANAR, TIME_BASE, rate=source.rate, colour=source.colour)
-        settings = EncodeSettings(
-            self._file_codec(path), preset.crf, preset.speed, restart_every=preset.restart_every_frames
-        )
-        return FileSink(path, info=info, size=canvas, planar=PLANAR, settings=settings)
+        return FileSink(path, info=info, size=canvas, planar=PLANAR, settings=self._recording(path))
 
-    def _file_codec(self, path: Path) -> str:
-        if self._job.preset.codec != "auto":
-            return self._job.preset.codec
-        return "av1" if path.suffix.lower() == ".webm" else "h264"
+    def _recording(self, path: Path) -> EncodeSettings:
+        preset, codec = self._job.preset, self._job.preset.codec
+        if codec == "auto":
+            codec = "av1" if path.suffix.lower() == ".webm" else "h264"
+        return EncodeSettings(codec, preset.crf, preset.speed, restart_every=preset.restart_every_frames)

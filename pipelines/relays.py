@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from deepclarity.errors import DeviceError, UsageError, did_you_mean, hide_secrets
+from deepclarity.errors import DeepClarityError, DeviceError, UsageError, did_you_mean, hide_secrets
 from deepclarity.stream import wire
-from deepclarity.stream.address import sink_address, source_address
+from deepclarity.stream.address import Address, sink_address, source_address
 from deepclarity.stream.child import Child, ChildLostError
 from deepclarity.stream.live_state import State, Waiting
 
@@ -85,9 +85,25 @@ def read_relays(path: Path) -> list[Relay]:
         if not isinstance(table, dict):
             raise UsageError(f"{path}: relay.{name} is not a table. Write [relay.{name}] above its keys.")
         relay = Relay(name, _checked({**tables, **table}, where=f"{path}: relay {name}"))
-        relay.job()
+        try:
+            relay.job().check()
+        except DeepClarityError as error:
+            raise UsageError(f"{path}: relay {hide_secrets(name)}: {error}") from error
         relays.append(relay)
+    _check_targets(path, relays)
     return relays
+
+
+def _check_targets(path: Path, relays: Sequence[Relay]) -> None:
+    """No two relays may publish to one place: they would push each other off for ever."""
+    taken: list[tuple[str, Address]] = []
+    for relay in relays:
+        server = relay.job().server
+        assert server is not None
+        for name, other in taken:
+            if server.is_same(other):
+                raise UsageError(f"{path}: relays {name} and {relay.name} publish to the same place.")
+        taken.append((relay.name, server))
 
 
 def _checked(table: dict[str, Any], *, where: str) -> dict[str, Any]:

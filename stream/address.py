@@ -48,6 +48,16 @@ class Address:
         return self.scheme not in ("udp", "rtp") and self.host is not None and self.port is not None
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether FFmpeg draws it: as fast as it can, and never another time if its graph is wrong."""
+        return self.muxer == "lavfi"
+
+    def is_same(self, other: Address) -> bool:
+        """Whether both lead to the same place, whoever asks."""
+        place, others = (re.sub(r"^[^/]*//[^/]*", "", each.url).rstrip("/") for each in (self, other))
+        return (self.host, self.port, place) == (other.host, other.port, others) and self.host is not None
+
+    @property
     def ends(self) -> bool:
         """Whether its end is its end; anything live has only been interrupted."""
         return self.scheme == "file"
@@ -60,7 +70,8 @@ def source_address(text: str, *, transport: str = "tcp", timeout_s: float = 5.0)
     """
     match = _ADDRESS.fullmatch(text)
     if match is None:
-        return Address(str(Path(text).absolute()), text, "file", options={"protocol_whitelist": "file,pipe"})
+        local = {"protocol_whitelist": "file,pipe"}
+        return Address(str(Path(text).absolute()), hide_secrets(text), "file", options=local)
     scheme = match["scheme"].lower()
     if scheme not in _SCHEMES:
         raise UsageError(f"{text}: cannot read '{scheme}' addresses; {did_you_mean(scheme, _SCHEMES)}")
@@ -85,7 +96,12 @@ def camera_address(text: str, *, size: str | None = None, rate: str | None = Non
     `size`: `WIDTHxHEIGHT` and `rate`: pictures a second, to ask the camera for; it may give something else.
     """
     if text.startswith("lavfi:"):
-        return Address(text.removeprefix("lavfi:"), text, "camera", muxer="lavfi")
+        label = text if re.search(r"[@?]", text) is None else "lavfi:…"  # a graph may name an address of its own
+        return Address(text.removeprefix("lavfi:"), label, "camera", muxer="lavfi")
+    if "://" in text:
+        raise UsageError(f"--camera {hide_secrets(text)}: an address, not a camera. Use 'deepclarity relay'.")
+    if not text or Path(text).is_dir():
+        raise UsageError(f"--camera '{text}': no camera. Use its number, such as 0, or its device.")
     device, pattern = _DEVICES.get(sys.platform, _DEVICES["linux"])
     named = text.isdigit() or (device == "dshow" and not text.startswith("video="))
     name = pattern.format(text) if named else text
@@ -103,7 +119,13 @@ def _remote(scheme: str, rest: str, options: dict[str, str]) -> Address:
     if port is not None and not 0 < port <= _LAST_PORT:
         raise UsageError(f"{hide_secrets(f'{scheme}://{place}')}: there is no port {port}. Use 1 to {_LAST_PORT}.")
     url = f"{scheme}://{user}{place}"
-    return Address(url, hide_secrets(f"{scheme}://{place}"), scheme, _muxer(scheme), options, host, port)
+    return Address(url, _label(scheme, place), scheme, _muxer(scheme), options, host, port)
+
+
+def _label(scheme: str, place: str) -> str:
+    """What may be shown of an address. The last part of an RTMP path is a key that lets its holder publish."""
+    shown = hide_secrets(f"{scheme}://{place}")
+    return re.sub(r"(://[^/]+/[^/]+/)[^?]+", r"\1***", shown) if scheme.startswith("rtmp") else shown
 
 
 def _split_user(rest: str) -> tuple[str, str]:

@@ -115,8 +115,9 @@ class LiveSource:
     def __iter__(self) -> Iterator[Frame]:
         while not self._closing:
             ended = yield from self._one_session()
-            if self.address.ends and not ended and not self._closing:
-                raise SourceError(f"{self.address.label}: {self.reason}. Check the file.")
+            hopeless = self.address.ends or (self.address.is_drawn and not self.met)
+            if hopeless and not ended and not self._closing:
+                raise SourceError(f"{self.address.label}: {self.reason}. Check its name.")
             if self.address.ends and not self._loop:
                 self.state = State.ENDED
                 return
@@ -181,7 +182,7 @@ class LiveSource:
             "format": self.address.muxer,
             "options": self.address.options,
             "sound": self._sound_wanted,
-            "paced": self.address.ends,
+            "paced": self.address.ends or self.address.is_drawn,
             "alive_s": 2 * max(self._waiting.open_s, self._waiting.stall_s) + _ALIVE_S,
         }
         return wire.Message("open", body)

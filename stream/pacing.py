@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 
 from .packets import AnyPacket
 
-_READ_AHEAD_S = 1.5
+READ_AHEAD_S = 1.5
 _LATE_S = 0.2
 _JUMP_S = 5.0
 """Times further apart belong to another count: an advertisement, a file that was joined from parts."""
 
 
-def paced(packets: Iterable[AnyPacket], *, sleep: Callable[[float], None] = time.sleep) -> Iterator[AnyPacket]:
+def paced(
+    packets: Iterable[AnyPacket], *, ahead_s: float = READ_AHEAD_S, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[AnyPacket]:
     """Hand packets out in the order and at the speed of their decoding times.
 
     A file keeps a second of pictures and then a second of sound: as much is read ahead. An HLS stream comes in
     segments; where one is late, all that follow are shown as much later. When reading fails, what was read goes first.
+    `ahead_s`: how far is read ahead; 0 for a source that has one track.
     """
     ahead: list[tuple[float, int, AnyPacket]] = []
     newest_s: float | None = None
@@ -41,7 +44,7 @@ def paced(packets: Iterable[AnyPacket], *, sleep: Callable[[float], None] = time
             newest_s = None
         newest_s = due_s if newest_s is None else max(newest_s, due_s)
         heapq.heappush(ahead, (due_s, number, packet))
-        yield from _in_order(ahead, newest_s - _READ_AHEAD_S, pace, all_of_them=False)
+        yield from _in_order(ahead, newest_s - ahead_s, pace, all_of_them=False)
     yield from _in_order(ahead, 0.0, pace)
     if failure is not None:
         raise failure
@@ -50,8 +53,8 @@ def paced(packets: Iterable[AnyPacket], *, sleep: Callable[[float], None] = time
 def _in_order(
     ahead: list[tuple[float, int, AnyPacket]], before_s: float, pace: _Pace, *, all_of_them: bool = True
 ) -> Iterator[AnyPacket]:
-    """Those due before `before_s`, or all of them."""
-    while ahead and (all_of_them or ahead[0][0] < before_s):
+    """Those due by `before_s`, or all of them."""
+    while ahead and (all_of_them or ahead[0][0] <= before_s):
         due_s, _, packet = heapq.heappop(ahead)
         pace.wait_for(due_s)
         yield packet

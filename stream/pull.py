@@ -28,7 +28,7 @@ from av.video.stream import VideoStream
 from . import wire
 from .adts import audio_specific_config, without_head
 from .child import dead_man, left_alone
-from .pacing import paced
+from .pacing import READ_AHEAD_S, paced
 from .packets import AnyPacket
 
 _PICTURES = "wrapped_avframe"
@@ -99,8 +99,9 @@ def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
                 stream.discard = Discard.all
         headed = sound is not None and _lacks_config(sound)
         told, packets = False, _packets(container, streams, losses)
-        in_bursts = order["paced"] or container.format.name in _SEGMENTED
-        for packet in paced(packets, sleep=_asleep) if in_bursts else packets:
+        if order["paced"] or container.format.name in _SEGMENTED:
+            packets = paced(packets, ahead_s=0.0 if order["format"] == "lavfi" else READ_AHEAD_S, sleep=_asleep)
+        for packet in packets:
             dead_man(alive_s)
             lost = losses.counted()
             if not told and packet.stream is video:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import subprocess
 import sys
 from types import TracebackType
 
@@ -20,6 +23,7 @@ from .planes import rgb_of
 _NAME = "DeepClarity"
 _WIDEST_PX = 1280
 _STEP = 0.05
+_TRIAL_S = 15.0
 _QUIT, _LEFT, _RIGHT = {ord("q"), 27}, {ord("a"), ord(","), 81, 2}, {ord("d"), ord("."), 83, 3}
 _WHITE, _BLACK = (245, 245, 245), (20, 20, 20)
 
@@ -32,7 +36,7 @@ class Window:
     """
 
     def __init__(self) -> None:
-        if not display_found():
+        if not display_works():
             raise UsageError("no display to open a window on. Add --no-view, and -o FILE to keep what is repaired.")
         self.split = 0.5
         """Where the picture changes from before to after, 0..1."""
@@ -77,8 +81,20 @@ class Window:
 
 
 def display_found() -> bool:
-    """Whether there is a screen to open a window on."""
+    """Whether the environment names a screen."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+@functools.cache
+def display_works() -> bool:
+    """Whether a window can be opened. It is tried in a process of its own: on a screen that has gone, Qt aborts."""
+    if not display_found():
+        return False
+    trial = "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1); cv2.destroyAllWindows()"
+    with contextlib.suppress(subprocess.TimeoutExpired, OSError):
+        done = subprocess.run([sys.executable, "-c", trial], capture_output=True, timeout=_TRIAL_S, check=False)
+        return done.returncode == 0
+    return False
 
 
 def compare(before: Planes, after: Planes, *, colour: Colour, split: float, told: str) -> NDArray[np.uint8]:

@@ -24,13 +24,18 @@ DETECTORS = tuple(_METHODS)
 """The names `load_detector` knows."""
 
 
+def check_detector(name: str) -> None:
+    """Raise UsageError where `load_detector` would not know `name`."""
+    if name not in _METHODS:
+        raise UsageError(f"no detection method '{name}'; {did_you_mean(name, DETECTORS)}")
+
+
 def load_detector(name: str, *, pixel_art: bool = False) -> Detector:
     """The detector of this method, ready to use.
 
     `pixel_art`: whether that counts as pixelated; methods that cannot tell it from other blocks take no notice.
     """
-    if name not in _METHODS:
-        raise UsageError(f"no detection method '{name}'; {did_you_mean(name, DETECTORS)}")
+    check_detector(name)
     module, kind = _METHODS[name]
     options = {"pixel_art": pixel_art} if name in _TELL_PIXEL_ART else {}
     detector: Detector = getattr(import_module(f".{module}", __name__), kind)(**options)

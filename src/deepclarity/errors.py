@@ -85,9 +85,12 @@ class StageError(DeepClarityError, RuntimeError):
     """A step of our own failed in a way that no input should cause."""
 
 
-_USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*:/{1,2})\S*@")
+_USERINFO = re.compile(
+    r"(?P<scheme>\b(?:[a-z][a-z0-9+.-]*:/{1,2}|(?:rtsps?|rtmps?|https?|udp|rtp|tcp|srt):))[^\n]*@", re.IGNORECASE
+)
+"""A user and password before the last `@`: passwords hold anything, and people forget slashes."""
 _SECRET_QUERY = re.compile(
-    r"(?P<key>[?&](?:password|passwd|pwd|pass|token|key|secret|auth|signature|user)=)[^\s&]*", re.IGNORECASE
+    r"(?P<key>[?&][^=&\s]*(?:pass|pwd|token|key|secret|auth|sig|jwt|credential|user)[^=&\s]*=)[^\s&]*", re.IGNORECASE
 )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -44,7 +47,7 @@ def rises(seen: list[Seen]) -> bool:
 def test_pixelated_pictures_arrive_repaired_in_full_hd_and_in_order(server: RtspServer) -> None:
     with (
         Publisher(server.url("cam"), block_px=4, rate=30),
-        relay(server) as running,
+        relay(server, "--latency", "10000") as running,
         Viewer(server.url("out"), patience_s=15) as viewer,
     ):
         seen = viewer.wait_for_frames(60, timeout_s=30)
@@ -138,6 +141,34 @@ def test_ctrl_c_is_heard_while_it_waits_for_a_port_that_never_speaks(server: Rts
     assert took_s < 1.5
 
 
+def test_a_closed_terminal_ends_it_in_good_order_too(server: RtspServer) -> None:
+    with Publisher(server.url("cam"), rate=30), relay(server, *QUICK) as running:
+        server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=20)
+        assert running.end(signal.SIGHUP)[0] == 129
+    assert server.teardowns("out") == 1
+
+
+def test_a_stderr_that_nobody_reads_or_that_is_full_holds_nobody_up(server: RtspServer) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, bytes(4096))
+    os.set_blocking(writing, True)
+    for stderr in (writing, os.open("/dev/full", os.O_WRONLY)):
+        words = (server.url("cam"), server.url("out"), *QUICK)
+        with Publisher(server.url("cam"), rate=30):
+            process = subprocess.Popen([sys.executable, "-m", "deepclarity", "relay", *words], stderr=stderr)
+            before = server.sessions("out")
+            server.wait_for(lambda before=before: server.sessions("out") > before, timeout_s=20)
+            server.reset_all()
+            server.wait_for(lambda before=before: server.sessions("out") > before + 1, timeout_s=20)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 143
+        os.close(stderr)
+    os.close(reading)
+
+
 def test_even_a_killed_relay_leaves_no_process_behind(server: RtspServer) -> None:
     with Publisher(server.url("cam"), rate=30), relay(server, *QUICK) as running:
         server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=20)
@@ -187,13 +218,20 @@ def test_sound_is_sent_along(server: RtspServer) -> None:
         (("relay",), "name IN and OUT"),
         (("relay", "rtsp://u:secret@cam/x", "film.mp4"), "cannot publish there"),
         (("relay", "gopher://u:secret@cam/x", "rtsp://h/x"), "cannot read 'gopher'"),
-        (("relay", "missing.mp4", "rtsp://127.0.0.1:1/x"), "no such device or path"),
+        (("relay", "missing.mp4", "rtsp://127.0.0.1:1/x"), "no such file"),
         (("relay", "--file", "missing.toml"), "cannot be read"),
         (("live", "--no-view"), "nowhere to show it"),
+        (("live", "--no-view", "-o", "a.mp4", "--camera", "rtsp://u:secret@cam/x"), "an address, not a camera"),
+        (("live", "--no-view", "-o", "a.mp4", "--camera", ""), "no camera"),
+        (("live", "--no-view", "-o", "a.mp4", "--seconds", "nan"), "not 'nan'"),
+        (("relay", "rtsp://u:secret@h/x", "rtsp://h:554/x"), "the target is the source"),
+        (("relay", "rtsp://h/x", "rtsp://h/y", "--name", "a b"), "letters, digits"),
+        (("relay", "rtsp://h/x", "rtsp://h/y", "--latency", "rtsp://u:secret@h"), "not a valid integer"),
+        (("rtsp://u:my secret@h/x",), "No such command"),
         (("live", "--no-view", "-o", "film.xyz"), "cannot write '.xyz'"),
-        (("relay", "a.mp4", "rtsp://h/x", "--codec", "av1"), "cannot be sent live"),
-        (("relay", "a.mp4", "rtsp://h/x", "--speed", "banana"), "no such encoder speed"),
-        (("relay", "a.mp4", "rtsp://h/x", "--crf", "99"), "takes 0 (best) to 51"),
+        (("relay", "rtsp://h/y", "rtsp://h/x", "--codec", "av1"), "cannot be sent live"),
+        (("relay", "rtsp://h/y", "rtsp://h/x", "--speed", "banana"), "no such encoder speed"),
+        (("relay", "rtsp://h/y", "rtsp://h/x", "--crf", "99"), "takes 0 (best) to 51"),
         (("relay", "a.mp4", "rtsp://h/x", "--latency", "1"), "not in the range"),
         (("relay", "--file", "relays.toml", "--model", "srgan"), "--model belongs into the relay file"),
     ],
@@ -266,6 +304,10 @@ def test_relays_of_files_end_with_their_files(
         ("[relay.a]\nin = '${NOT_THERE_AT_ALL}'\nout = 'rtsp://h/x'", "the environment has no NOT_THERE_AT_ALL"),
         ("[relay.a]\nin = 'x.mp4'\nout = 'rtsp://h/x'\ntimeout_s = 0", "between 0.5 and 600"),
         ("[relay.a]\nin = 'x.mp4'\nout = 'rtsp://h/x'\ntimeout_s = true", "timeout_s wants float"),
+        ("[relay.a]\nin = 'rtsp://h/y'\nout = 'rtsp://h/x'\nsize = '641x361'", "even width and height"),
+        ("[relay.a]\nin = 'rtsp://h/y'\nout = 'rtsp://h/x'\nmodel = 'nosuch'", "no model called"),
+        ("[relay.a]\nin = 'missing.mp4'\nout = 'rtsp://h/x'", "no such file"),
+        ("[relay.a]\nin='rtsp://h/y'\nout='rtsp://h/x'\n[relay.b]\nin='rtsp://h/z'\nout='rtsp://h/x'", "same place"),
         ("[relay", "not valid TOML"),
     ],
 )

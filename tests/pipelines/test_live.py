@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from deepclarity.errors import DeviceError, UsageError
+from deepclarity.errors import DeviceError, SourceError, UsageError
 from deepclarity.models.backends.lanczos import Lanczos
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 from deepclarity.pipelines.governor import Ladder
@@ -130,6 +130,16 @@ def test_a_camera_that_never_gave_a_picture_is_a_device_error() -> None:
         pytest.raises(DeviceError, match="camera /dev/video-that-is-not-there: there is no such device"),
         Live(job) as live,
     ):
+        live.run()
+
+
+def test_a_drawn_camera_comes_at_its_own_speed_and_a_wrong_graph_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    drawn = camera_address("lavfi:testsrc2=size=320x180:rate=30")  # not held back by `realtime`
+    with Live(LiveJob(drawn, file=path, preset=replace(SMALL, which=Which.NONE), seconds=2)) as live:
+        assert live.run().counts["frames_in"] < 90
+    wrong = LiveJob(camera_address("lavfi:nosuchfilter"), preset=replace(SMALL, which=Which.NONE))
+    with pytest.raises(SourceError, match="lavfi:nosuchfilter"), Live(wrong) as live:
         live.run()
 
 

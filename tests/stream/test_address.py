@@ -48,6 +48,17 @@ def test_a_port_that_cannot_be_is_refused() -> None:
         source_address("rtsp://u:secret@cam:99999/x")
 
 
+def test_the_key_of_an_rtmp_stream_is_a_secret() -> None:
+    assert source_address("rtmp://host/live/abcdef?x=1").label == "rtmp://host/live/***?x=1"
+
+
+def test_two_addresses_of_one_place() -> None:
+    one = sink_address("rtsp://u:p@cam/x/")
+    assert one.is_same(source_address("rtsp://cam:554/x"))
+    assert not one.is_same(source_address("rtsp://cam:554/y"))
+    assert not one.is_same(source_address("film.mp4"))
+
+
 def test_ports_and_ipv6_hosts_are_understood() -> None:
     assert source_address("rtsp://cam/x").port == 554
     six = source_address("rtsp://[::1]:9000/x")

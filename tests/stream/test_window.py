@@ -14,7 +14,7 @@ import pytest
 
 from deepclarity.errors import UsageError
 from deepclarity.stream.info import Colour
-from deepclarity.stream.window import Window, compare
+from deepclarity.stream.window import Window, compare, display_works
 from tests.rtsp.until import until
 
 _MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
@@ -87,6 +87,15 @@ def test_without_a_screen_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UsageError, match="--no-view"):
         Window()
+
+
+def test_a_screen_that_has_gone_is_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("DISPLAY", ":4242")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    display_works.cache_clear()
+    assert not display_works()
+    display_works.cache_clear()
 
 
 def test_before_is_left_of_the_split_and_after_right_of_it() -> None:

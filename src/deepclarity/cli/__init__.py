@@ -17,6 +17,8 @@ import click
 from deepclarity import __version__
 from deepclarity.errors import DeepClarityError, hide_secrets
 
+from . import telling
+
 _COMMANDS = {
     "upscale": "Repair the pixelated frames of a video file.",
     "detect": "Say whether pictures or videos are pixelated.",
@@ -37,7 +39,11 @@ Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Terminated(BaseException):
-    """SIGTERM, raised where the main thread stands, so that everything open is closed properly."""
+    """SIGTERM or SIGHUP, raised where the main thread stands, so that everything open is closed properly."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number
 
 
 class _Lazy(click.Group):
@@ -70,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code. A failure is one line on stderr, a traceback only with `--debug`."""
-    before = _catch_sigterm()
+    before = _catch_ends()
     try:
         with cli.make_context("deepclarity", list(arguments)) as context:
             result = cli.invoke(context)
@@ -90,8 +96,9 @@ def run(arguments: list[str]) -> int:
             sys.excepthook(type(error), error, error.__traceback__)
         return _failed(*_told(error))
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        telling.end()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refused(error: click.ClickException) -> int:
@@ -110,7 +117,7 @@ def _told(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "stopped.", 130
     if isinstance(error, Terminated):
-        return "terminated.", 143
+        return "terminated.", 128 + error.number
     if isinstance(error, MemoryError):
         return "out of memory. Close other programs, or try a smaller --size.", 5
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -120,15 +127,21 @@ def _told(error: BaseException) -> tuple[str, int]:
 
 
 def _failed(message: str, code: int) -> int:
-    click.echo(f"deepclarity: {' '.join(message.split())}", err=True)
+    telling.say(f"deepclarity: {hide_secrets(' '.join(message.split()))}")
     return code
 
 
-def _catch_sigterm() -> Handler:
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+def _catch_ends() -> dict[int, Handler]:
+    """End in good order when told to, or when the terminal goes; what handled that before. `nohup` is respected."""
 
-    try:
-        return signal.signal(signal.SIGTERM, terminate)
-    except ValueError:  # not the main thread: whoever called us handles signals
-        return None
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    before: dict[int, Handler] = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) in (signal.SIG_IGN, None):
+            continue
+        with contextlib.suppress(ValueError):  # not the main thread: whoever called us handles signals
+            before[number] = signal.signal(number, terminate)
+    return before

@@ -36,12 +36,12 @@ def live(
     from deepclarity.errors import UsageError
     from deepclarity.pipelines.outlets import LiveJob
     from deepclarity.stream.address import camera_address, sink_address
-    from deepclarity.stream.window import display_found
+    from deepclarity.stream.window import display_found, display_works
 
     to_server = output is not None and "://" in output
     elsewhere = output is not None or virtual_camera is not None
     if view is None:
-        view = display_found()
+        view = display_found() and display_works()
     if not view and not elsewhere:
         raise UsageError("nowhere to show it: no display here. Add -o FILE, -o rtsp://…, or --virtual-camera.")
     preset, run = options.live_settings(given)

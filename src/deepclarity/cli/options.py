@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from deepclarity.errors import hide_secrets
+
+from . import telling
 
 if TYPE_CHECKING:
     from deepclarity.pipelines.preset import Preset
@@ -43,7 +48,7 @@ class _Stderr(logging.Handler):
     """One line a message on whatever stderr is now."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+        telling.say(f"{record.levelname.lower()}: {hide_secrets(record.getMessage())}")
 
 
 def listen(level: int) -> None:
@@ -123,8 +128,15 @@ def live_settings(given: dict[str, Any]) -> tuple[Preset, LiveRun]:
 
 def live_run(given: dict[str, Any]) -> LiveRun:
     """How to run; the rest stays in `given`."""
+    from deepclarity.errors import UsageError
+
     keys = ("seconds", "timeout_s", "metrics", "metrics_host", "log_json", "quiet")
-    return LiveRun(**{key: given.pop(key) for key in keys})
+    run = LiveRun(**{key: given.pop(key) for key in keys})
+    if run.seconds is not None and not math.isfinite(run.seconds):
+        raise UsageError("--seconds: a number of seconds, not 'nan' or 'inf'. Leave it out to run until stopped.")
+    if not run.metrics_host:
+        raise UsageError("--metrics-host: no host. Use 127.0.0.1, or 0.0.0.0 for all.")
+    return run
 
 
 def typed(given: dict[str, Any]) -> dict[str, Any]:

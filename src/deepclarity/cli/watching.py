@@ -6,13 +6,14 @@ import contextlib
 import json
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from deepclarity.errors import hide_secrets
+
+from . import telling
 
 if TYPE_CHECKING:
     from deepclarity.pipelines.metrics import Metrics
@@ -35,7 +36,7 @@ class StatusLine:
         """`single`: whether it is the only one, and may be drawn over."""
         self._as_json = as_json
         self._drawn = False
-        self._terminal = single and not as_json and sys.stderr.isatty()
+        self._terminal = single and not as_json and telling.is_terminal()
         self._every_s = _REDRAW_S if self._terminal else _LINE_S
         self._due_s = float("inf") if quiet else time.monotonic() + self._every_s
 
@@ -49,15 +50,15 @@ class StatusLine:
             logging.getLogger("deepclarity.status").info("status", extra={"reading": reading})
         elif self._terminal:
             width = shutil.get_terminal_size().columns - 1
-            click.echo(f"{_WIPE}{reading.line()[:width]}", err=True, nl=False)
+            telling.say(f"{_WIPE}{reading.line()[:width]}", newline=False)
             self._drawn = True
         else:
-            click.echo(reading.line(), err=True)
+            telling.say(reading.line())
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._drawn:
-            click.echo(_WIPE, err=True, nl=False)
+            telling.say(_WIPE, newline=False)
             self._drawn = False
 
 
@@ -66,8 +67,6 @@ class JsonLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         from dataclasses import asdict
-
-        from deepclarity.errors import hide_secrets
 
         said: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
@@ -80,19 +79,20 @@ class JsonLines(logging.Handler):
             said |= {key: value for key, value in asdict(reading).items() if key != "histograms"}
         if record.exc_info and record.exc_info[1] is not None:
             said["error"] = hide_secrets(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
-        click.echo(json.dumps(said), err=True)
+        telling.say(json.dumps(said))
 
 
 class _BesideTheLine(logging.Handler):
     """Messages on lines of their own, whatever stands on the terminal's last."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        wipe = _WIPE if sys.stderr is not None and sys.stderr.isatty() else ""
-        click.echo(f"{wipe}{record.levelname.lower()}: {record.getMessage()}", err=True)
+        wipe = _WIPE if telling.is_terminal() else ""
+        telling.say(f"{wipe}{record.levelname.lower()}: {hide_secrets(record.getMessage())}")
 
 
 def listen(*, as_json: bool, quiet: bool) -> None:
-    """Tell what happens to a live stream, in words or in JSON."""
+    """Tell what happens to a live stream, in words or in JSON, and never wait for whoever reads it."""
+    telling.begin()
     log = logging.getLogger("deepclarity")
     if log.level != logging.DEBUG:
         log.setLevel(logging.WARNING if quiet else logging.INFO)
@@ -112,7 +112,7 @@ def run_live(job: LiveJob, run: LiveRun) -> None:
         stream.run()
         if not run.quiet and not run.log_json:
             line.close()
-            click.echo(stream.reading().line(), err=True)
+            telling.say(stream.reading().line())
 
 
 def run_relays(path: Path, run: LiveRun) -> None:
@@ -140,7 +140,7 @@ def _metrics(readings: Callable[[], Sequence[Reading]], run: LiveRun) -> Metrics
 
     assert run.metrics is not None
     if run.metrics_host not in ("127.0.0.1", "localhost", "::1"):
-        log.warning("metrics are served on %s: anybody who reaches it can read them", run.metrics_host)
+        log.warning("metrics are served beyond this machine: anybody who reaches it can read them")
     metrics = Metrics(readings, port=run.metrics, host=run.metrics_host)
     log.info("metrics at http://%s:%d/metrics", run.metrics_host, metrics.port)
     return metrics
