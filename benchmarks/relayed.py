@@ -27,6 +27,9 @@ class Stage:
     """Everything there is in one measurement."""
 
     server: RtspServer
+    """Where the source is, at `cam`."""
+    target: RtspServer
+    """Where the relay publishes to, at `out`."""
     running: Running
     viewer: Viewer
     camera: Publisher | None = None
@@ -62,17 +65,17 @@ def relay(
     timeout_s: float = 5.0,
     watch: bool = True,
 ) -> Iterator[Stage]:
-    """Camera `cam` → relay → `out` → viewer, on the loopback."""
-    with RtspServer() as server:
+    """Camera → `cam` of one server → relay → `out` of another → viewer, on the loopback."""
+    with RtspServer() as server, RtspServer() as target:
         source = Publisher(server.url("cam"), rate=RATE, block_px=block_px) if camera else None
         if source is not None:
             source.__enter__()
         try:
-            words = ("relay", server.url("cam"), server.url("out"), "--metrics", "0", "--transport", transport)
+            words = ("relay", server.url("cam"), target.url("out"), "--metrics", "0", "--transport", transport)
             with Running(*words, "--timeout", str(timeout_s), *options) as running:
                 patience_s = 60.0 if watch else 0.0
-                with Viewer(server.url("out"), patience_s=patience_s) as viewer:
-                    yield Stage(server, running, viewer, source)
+                with Viewer(target.url("out"), patience_s=patience_s) as viewer:
+                    yield Stage(server, target, running, viewer, source)
         finally:
             if source is not None:
                 source.stop()

@@ -32,11 +32,10 @@ def main() -> None:
         began = time.monotonic()
         for number in range(asked.reconnects):
             stage.server.reset_readers("cam")
-            # The viewer is reset as well where it reads from the same path; it reads `out`, so it is not.
             rest(max(0.0, began + (number + 1) * every_s - time.monotonic()))
             sample = stage.sample()
             print(number + 1, {key: round(value, 1) for key, value in sample.items()}, flush=True)
-        metrics, sessions, rising = stage.running.metrics(), stage.server.sessions("out"), rises(stage.viewer.frames)
+        metrics, sessions, rising = stage.running.metrics(), stage.target.sessions("out"), rises(stage.viewer.frames)
     samples = stage.samples[_SETTLED:]
     at_s = [sample["at_s"] for sample in samples]
     result = {

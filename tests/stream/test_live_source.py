@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -18,6 +19,7 @@ from deepclarity.stream.adts import audio_specific_config, without_head
 from deepclarity.stream.frame import Frame, StandsIn
 from deepclarity.stream.live_source import LiveSource
 from deepclarity.stream.live_state import State, Waiting
+from deepclarity.stream.pull import reason_of
 from tests.rtsp.publisher import Publisher
 from tests.rtsp.relaying import descendants, resources
 from tests.rtsp.server import RtspServer
@@ -272,6 +274,15 @@ def test_a_transport_stream_s_sound_gets_the_description_that_rtp_wants() -> Non
     assert audio_specific_config(48_000, 2) == bytes([0x11, 0x90])
     assert audio_specific_config(44_100, 1) == bytes([0x12, 0x08])
     assert audio_specific_config(1234, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.EBUSY, "another program"), (errno.EACCES, "no permission"), (errno.ENODEV, "no such device")],
+)
+def test_why_a_camera_cannot_be_used_is_said_in_words(number: int, words: str) -> None:
+    assert words in reason_of(OSError(number, "v4l2 says something", "rtsp://u:secret@cam"))
+    assert "secret" not in reason_of(OSError(errno.EIO, "Input/output error", "rtsp://u:secret@cam"))
 
 
 def test_nothing_is_left_when_nobody_listens_any_more() -> None:
