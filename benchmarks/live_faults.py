@@ -72,7 +72,7 @@ def never_speaks() -> Result:
     """The port accepts and never says a word."""
     with relay(*_PLAIN, camera=False, watch=False) as stage:
         stage.server.silent = True
-        stage.running.wait_until_said("nothing came for 5 s", timeout_s=12)
+        stage.running.wait_until_said("no answer in 5 s", timeout_s=12)
         failed_s = time.monotonic() - stage.running.began_s
         rest(1.0)
         code, took_s = stage.running.end(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,13 +29,14 @@ class Running:
 
     def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed on leaving
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "deepclarity", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=self._said,
-            stderr=self._said,
-            env={**os.environ, **(environment or {})},
-        )
+        with signals_heard():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "deepclarity", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=self._said,
+                stderr=self._said,
+                env={**os.environ, **(environment or {})},
+            )
         self.began_s = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -82,6 +84,17 @@ class Running:
     def family(self) -> list[int]:
         """The numbers of the processes that it has begun, theirs too."""
         return descendants(self.process.pid)
+
+
+@contextlib.contextmanager
+def signals_heard() -> Iterator[None]:
+    """What is started inside hears SIGINT and SIGHUP, although the tests may have been started with both ignored."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def fetched(address: str) -> tuple[int, str]:
