@@ -110,6 +110,45 @@ def test_correct_shows_before_and_after(open_page: OpenPage, material: Material)
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_finger_moves_the_divider(open_page: OpenPage) -> None:
+    page = open_page("Correct", width=390, touch=True)
+    page.locator("#correct-examples .dc-example").first.click()
+    page.locator(".dc-compare").wait_for()
+    page.locator(".dc-divider").scroll_into_view_if_needed()
+    box = page.locator(".dc-divider").bounding_box()
+    slider = page.locator(".dc-slide input")
+    assert box is not None
+    fingers = page.context.new_cdp_session(page)
+    before, x, y = int(slider.input_value()), box["x"] + 12, box["y"] + box["height"] / 2
+
+    def touch(kind: str, *at: float) -> None:
+        points = [{"x": at[0], "y": at[1]}] if at else []
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", x, y)
+    for step in range(1, 9):
+        touch("touchMove", x + 10 * step, y + 2 * step)
+    touch("touchCancel")
+    page.evaluate("new Promise(requestAnimationFrame)")
+    moved = int(slider.input_value())
+    assert moved > before + 30
+    page.mouse.move(x, y)
+    assert int(slider.input_value()) == moved
+
+
+def test_a_second_click_leaves_no_camera_on(open_page: OpenPage) -> None:
+    spy = (
+        "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices); window.given = [];"
+        "navigator.mediaDevices.getUserMedia = async wish => { await new Promise(done => setTimeout(done, 300));"
+        "const stream = await ask(wish); given.push(...stream.getTracks()); return stream; };"
+    )
+    page = open_page("Live", script=spy)
+    page.evaluate("for (let n = 0; n < 3; n++) document.querySelector('.dc-start').click()")
+    page.get_by_role("button", name="Stop camera").click()
+    page.get_by_text("The camera is off.").wait_for()
+    assert page.evaluate("given.map(track => track.readyState)") == ["ended"]
+
+
 def test_a_clean_picture_is_left_alone_unless_one_insists(open_page: OpenPage, material: Material) -> None:
     page = open_page("Correct")
     choose(page, "correct-tier", "lanczos · interpolation only")
@@ -156,8 +195,13 @@ def test_closing_the_page_stops_its_video(open_page: OpenPage, material: Materia
     page.get_by_text("320 × 180 px").wait_for()
     page.locator("#video-go").click()
     page.locator(".dc-progress").wait_for()
+
+    def begun() -> bool:
+        return any("long.clear" in path.name for path in server.files())
+
+    wait_for(begun)
     page.close()
-    wait_for(lambda: not [path for path in server.files() if "long.clear" in path.name], seconds=10)
+    wait_for(lambda: not begun())
 
 
 @pytest.mark.parametrize("form", ["raw", "jpeg"])

@@ -51,6 +51,23 @@ def test_a_bomb_is_refused_by_its_head(tmp_path: Path, width: int, height: int) 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 
+@pytest.mark.parametrize("again", [256, 257])
+def test_a_tiff_that_gives_two_sizes_is_refused(tmp_path: Path, again: int) -> None:
+    path = tmp_path / "two.tiff"
+    Image.new("L", (64, 48)).save(path)
+    content = bytearray(path.read_bytes())
+    at = struct.unpack_from("<I", content, 4)[0]
+    count = struct.unpack_from("<H", content, at)[0]
+    entries = [bytes(content[at + 2 + 12 * k : at + 14 + 12 * k]) for k in range(count)]
+    entries.insert(
+        [struct.unpack_from("<H", e)[0] for e in entries].index(again), struct.pack("<HHII", again, 4, 1, 60_000)
+    )
+    content[4:8] = struct.pack("<I", len(content))
+    path.write_bytes(bytes(content) + struct.pack("<H", count + 1) + b"".join(entries) + bytes(4))
+    with pytest.raises(RefusedError, match="contradict"):
+        look_at_picture(path, LIMITS)
+
+
 def test_a_photo_is_shown_upright(tmp_path: Path, picture: Image.Image) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -77,7 +77,8 @@ def test_every_frame_or_none_on_request(live: Live, scene: Rgb) -> None:
     assert parts(live.answer(message(scene, "I420")))[0]["repaired"]
     live.set({"tier": "turbo", "which": "none"})
     assert not parts(live.answer(message(pixelate(scene, block_px=4), "I420")))[0]["repaired"]
-    for wish in ({"tier": "nonsense"}, {"which": "nonsense"}):
+    wishes: tuple[dict[str, object], ...] = ({"tier": "nonsense"}, {"which": "nonsense"}, {"tier": []}, {"which": []})
+    for wish in wishes:
         with pytest.raises(RefusedError):
             live.set(wish)
 

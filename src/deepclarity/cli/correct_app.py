@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from . import options
-from .web import run_web
+from .web import Wanted, run_web
 
 
 @click.command("correct_app")
@@ -14,4 +14,4 @@ from .web import run_web
 @options.debug
 def correct_app(port: int, quiet: bool) -> None:
     """Upload a picture, see it repaired: `deepclarity web --only correct`."""
-    run_web(port=port, only="correct", quiet=quiet)
+    run_web(Wanted(port=port, only="correct"), quiet=quiet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from . import options
-from .web import run_web
+from .web import Wanted, run_web
 
 
 @click.command("detect_app")
@@ -14,4 +14,4 @@ from .web import run_web
 @options.debug
 def detect_app(port: int, quiet: bool) -> None:
     """Select a method, upload a picture, see the verdict: `deepclarity web --only detect`."""
-    run_web(port=port, only="detect", quiet=quiet)
+    run_web(Wanted(port=port, only="detect"), quiet=quiet)

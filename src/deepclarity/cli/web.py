@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import webbrowser
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import click
 
 from deepclarity.errors import UsageError, did_you_mean
 
 from . import options
+
+if TYPE_CHECKING:
+    from deepclarity.web.limits import Limits
 
 
 @click.command()
@@ -23,7 +28,7 @@ from . import options
 @click.option("--model", metavar="TIER", help="The tier that is chosen at first; see 'deepclarity models'.")
 @options.device
 @click.option("--max-upload", type=click.IntRange(1, 65536), metavar="MB", help="Largest upload. Default: 512.")
-@click.option("--max-pixels", type=click.FloatRange(0.01, 400), metavar="MP", help="Largest picture. Default: 36.")
+@click.option("--max-pixels", type=click.FloatRange(0.01, 170), metavar="MP", help="Largest picture. Default: 36.")
 @click.option("--queue", type=click.IntRange(1, 1000), help="Requests that may wait. Default: 16.")
 @click.option("--open-browser/--no-open-browser", default=False, help="Open the page when it is ready.")
 @options.quiet
@@ -45,45 +50,44 @@ def web(
 
     Only this machine can reach it unless --host says otherwise; then ask for a password by --auth.
     """
-    run_web(host, port, auth, only, model, device, max_upload, max_pixels, queue, open_browser, quiet)
+    wanted = Wanted(host, port, auth, only, model, device or "auto", max_upload, max_pixels, queue)
+    run_web(wanted, open_browser, quiet=quiet)
 
 
-def run_web(
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    auth: str | None = None,
-    only: str | None = None,
-    model: str | None = None,
-    device: str | None = None,
-    max_upload: int | None = None,
-    max_pixels: float | None = None,
-    queue: int | None = None,
-    open_browser: bool = False,
-    quiet: bool = False,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options say; None: as in `web.limits`."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    auth: str | None = None
+    only: str | None = None
+    model: str | None = None
+    device: str = "auto"
+    max_upload_mb: int | None = None
+    max_pixels_mp: float | None = None
+    queue: int | None = None
+
+
+def run_web(wanted: Wanted, open_browser: bool = False, *, quiet: bool = False) -> None:
     """Serve until Ctrl-C."""
     if importlib.util.find_spec("gradio") is None:
         raise UsageError("the web app needs Gradio. Install it: pip install 'deepclarity[web]'.")
+    limits = _limits_of(wanted)
+    # Read when OpenCV is imported, which must not be before.
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(max(limits.picture_px, limits.live_px))
     from deepclarity.models.load import load_enhancer
-    from deepclarity.web.limits import MEBI, Limits
     from deepclarity.web.server import Settings, serve
     from deepclarity.web.tools import tiers
 
-    if model is not None and model not in tiers():
-        raise UsageError(f"--model {model}: no such tier; {did_you_mean(model, tiers())}")
-    load_enhancer("lanczos", device=device or "auto")  # refuses a device that cannot be
-    given = {
-        "upload_bytes": max_upload * MEBI if max_upload else None,
-        "picture_px": round(max_pixels * 1e6) if max_pixels else None,
-        "queue": queue,
-    }
-    limits = replace(Limits(), **{key: value for key, value in given.items() if value is not None})
-    settings = Settings(host, port, _user_of(auth), only, model, device or "auto", limits)
-    if not settings.local and settings.auth is None:
-        click.echo(
-            f"warning: everybody who can reach {host} may use this server. Ask for a password: --auth USER:PASSWORD.",
-            err=True,
-        )
+    if wanted.model is not None and wanted.model not in tiers():
+        raise UsageError(f"--model {wanted.model}: no such tier; {did_you_mean(wanted.model, tiers())}")
+    load_enhancer("lanczos", device=wanted.device)  # refuses a device that cannot be
+    user = _user_of(wanted.auth)
+    settings = Settings(wanted.host, wanted.port, user, wanted.only, wanted.model, wanted.device, limits)
+    if not settings.local and user is None:
+        who = f"everybody who can reach {wanted.host} may use this server"
+        click.echo(f"warning: {who}. Ask for a password: --auth USER:PASSWORD.", err=True)
     options.hush_opencv()
 
     def ready(address: str) -> None:
@@ -93,6 +97,21 @@ def run_web(
             webbrowser.open(address)
 
     serve(settings, ready=ready)
+
+
+def _limits_of(wanted: Wanted) -> Limits:
+    """The limits that were asked for; there is always room for four of the largest uploads."""
+    from deepclarity.web.limits import MEBI, Limits
+
+    limits = Limits()
+    upload_bytes = wanted.max_upload_mb * MEBI if wanted.max_upload_mb else limits.upload_bytes
+    return replace(
+        limits,
+        upload_bytes=upload_bytes,
+        picture_px=round(wanted.max_pixels_mp * 1e6) if wanted.max_pixels_mp else limits.picture_px,
+        queue=wanted.queue or limits.queue,
+        disk_bytes=max(limits.disk_bytes, 5 * upload_bytes),
+    )
 
 
 def _user_of(auth: str | None) -> tuple[str, str] | None:

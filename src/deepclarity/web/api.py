@@ -4,6 +4,7 @@ Gradio reads their annotations as they stand, so that these must be types here, 
 """
 
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -71,8 +72,9 @@ class _Endpoints:
         """Repair a video, `handle_file("film.mp4")`: tells how far it is, at last `video`, `report` and `summary`."""
         try:
             wish = Wish.of(model, every_frame, full_hd, container)
-            async for step in self.videos.repair(video, wish, session=str(request.session_hash)):
-                yield _told(step)
+            async with aclosing(self.videos.repair(video, wish, session=str(request.session_hash))) as steps:
+                async for step in steps:
+                    yield _told(step)
         except StoppedError:
             raise gr.Error("Cancelled.", print_exception=False) from None
         except Exception as error:  # every failure is told in words

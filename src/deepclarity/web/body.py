@@ -5,29 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Message, Receive, Scope
 
+from .cut import CutError
 from .limits import MEBI, Limits
+from .parts import Parts
 from .shelf import Shelf
 
 _ENVELOPE = 64 * 1024
 """Bytes that an upload may have beside its file."""
 _DRAIN_S = 2.0
-_FREE_BYTES = 512 * MEBI
-
-
-@dataclass
-class CutError(Exception):
-    """A request that goes no further, and what its sender is told."""
-
-    status: int
-    words: str
+_OF_BODY = (b"content-length", b"content-type", b"transfer-encoding")
 
 
 class Body:
@@ -39,18 +31,31 @@ class Body:
         self.cut: CutError | None = None
         self._scope, self._headers, self._raw = scope, headers, receive
         self._limits, self._shelf = limits, shelf
-        self._upload = scope["path"].startswith("/gradio_api/upload")
+        path, self._reads = scope["path"].rstrip("/"), scope["method"] in ("GET", "HEAD")
+        self._upload = path == "/gradio_api/upload" and not self._reads
+        self._form = path == "/login"
         self._most = limits.upload_bytes + _ENVELOPE if self._upload else limits.body_bytes
-        self._got, self._began, self._more = 0, time.monotonic(), True
+        self._parts: Parts | None = None
+        self._got, self._waited_s, self._more = 0, 0.0, True
+
+    @property
+    def promised_bytes(self) -> int:
+        """Room on the disk that it may need."""
+        if not self._upload:
+            return 0
+        declared = self._headers.get("content-length", "")
+        return min(self._most, int(declared)) if declared.isdecimal() else self._most
 
     async def opened(self) -> Receive:
         """The channel to read from, JSON cleaned; CutError where it is clear at once that it is refused."""
         declared = self._headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._most:
             raise CutError(413, self._too_large())
+        if self._reads:
+            return self._raw
         if self._upload:
-            await self._check_room()
-        if self._scope["method"] == "POST" and self._headers.get("content-type", "").startswith("application/json"):
+            self._parts = Parts(self._headers.get("content-type", ""), most=_ENVELOPE)
+        elif not self._form:
             return await self._cleaned()
         return self._receive
 
@@ -73,20 +78,40 @@ class Body:
     async def _next(self) -> Message:
         if not self._more:
             return await self._raw()
-        limits = self._limits
-        late_s = self._began + limits.upload_grace_s + self._got / limits.upload_bytes_per_s - time.monotonic()
-        try:
-            message = await asyncio.wait_for(self._raw(), timeout=min(max(0.0, late_s), limits.upload_stall_s))
-        except TimeoutError:
-            raise CutError(408, "The upload was too slow and was given up. Try again on a faster connection.") from None
+        message = await self._in_time()
         self._more = message["type"] == "http.request" and message.get("more_body", False)
-        self._got += len(message.get("body", b""))
+        piece = message.get("body", b"")
+        self._got += len(piece)
         if self._got > self._most:
             raise CutError(413, self._too_large())
+        if self._parts is not None:
+            self._parts.take(piece)
         return message
 
+    async def _in_time(self) -> Message:
+        """What comes next, if its sender is not too slow: only time that was waited for it counts."""
+        limits, began = self._limits, time.monotonic()
+        left_s = limits.upload_grace_s + self._got / limits.upload_bytes_per_s - self._waited_s
+        coming = asyncio.ensure_future(self._raw())
+        try:
+            await asyncio.wait([coming], timeout=min(max(0.0, left_s), limits.upload_stall_s))
+            for _ in range(3):  # it may have come while others kept the loop busy
+                if not coming.done():
+                    await asyncio.sleep(0)
+            self._waited_s += time.monotonic() - began
+            if not coming.done():
+                raise CutError(408, "The upload was too slow and was given up. Try again on a faster connection.")
+            return coming.result()
+        finally:
+            coming.cancel()
+
     async def _cleaned(self) -> Receive:
-        """Read the whole of it; files must be ours, addresses are dropped: nobody makes us fetch anything."""
+        """Read the whole of it; files must be ours, addresses are dropped: nobody makes us fetch anything.
+
+        Whatever is no JSON by its one content type is refused, as others would guess what it is.
+        """
+        if self._headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise CutError(415, "Only JSON is taken here.")
         whole = bytearray()
         while self._more:
             message = await self._next()
@@ -97,8 +122,9 @@ class Body:
             clean = json.dumps(self._clean(json.loads(whole))).encode()
         except (ValueError, RecursionError):
             raise CutError(400, "This request cannot be understood.") from None
-        others = [(key, text) for key, text in self._scope["headers"] if key.lower() != b"content-length"]
-        self._scope["headers"] = [*others, (b"content-length", str(len(clean)).encode())]
+        others = [(key, text) for key, text in self._scope["headers"] if key.lower() not in _OF_BODY]
+        own = [(b"content-type", b"application/json"), (b"content-length", str(len(clean)).encode())]
+        self._scope["headers"] = [*others, *own]
         waiting: list[Message] = [{"type": "http.request", "body": clean, "more_body": False}]
 
         async def replay() -> Message:
@@ -115,12 +141,6 @@ class Body:
         if path is not None and not (isinstance(path, str) and self._shelf.holds(path)):
             raise CutError(400, "Only files that were uploaded here can be used.")
         return {key: self._clean(item) for key, item in value.items() if key != "url"}
-
-    async def _check_room(self) -> None:
-        free = shutil.disk_usage(self._shelf.folder).free
-        taken = await asyncio.to_thread(self._shelf.size_bytes)
-        if taken > self._limits.disk_bytes or free < _FREE_BYTES + self._limits.upload_bytes:
-            raise CutError(507, "The server has no room for more files now. Try again later.")
 
     def _too_large(self) -> str:
         if self._upload:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +11,16 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .body import Body, CutError
+from .attempts import Attempts
+from .body import Body
+from .cut import CutError
 from .limits import Limits
+from .room import Room
 from .shelf import Shelf
 
-_PAGES = ("/", "/login", "/login/", "/logout")
+_VISITED = ("/", "/login", "/login/")
+"""What a link on another site's page may lead to."""
+_PAGES = (*_VISITED, "/logout")
 _OPEN = ("/assets/", "/static/", "/svelte/", "/own/", "/theme.css", "/favicon.ico", "/config", "/manifest.json",
          "/robots.txt", "/gradio_api/user", "/gradio_api/token", "/gradio_api/login_check", "/gradio_api/app_id",
          "/gradio_api/startup-events", "/gradio_api/theme.css")  # fmt: skip
@@ -39,7 +43,8 @@ _HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"permissions-policy": b"camera=(self), microphone=(), geolocation=()",
 }
-_LOGINS_A_MINUTE = 10
+_ONCE = frozenset({"host", "origin", "content-type", "content-length"})
+"""Headers that nobody repeats but to be understood in two ways."""
 
 
 @dataclass(slots=True)
@@ -53,7 +58,12 @@ class Door:
     """Whether the server answers to a host name: another's name that leads here is no way in."""
     signed_in: Callable[[Mapping[str, str]], bool]
     """Whether the headers of a request belong to somebody who may come in."""
-    _logins: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
+    _attempts: Attempts = field(default_factory=Attempts)
+    _room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nobody has come in yet."""
+        self._room = Room(self.limits, self.shelf)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer why not."""
@@ -61,20 +71,28 @@ class Door:
             await self.app(scope, receive, send)
             return
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        refusal = self._stranger(scope, headers) or self._shut(scope, headers)
+        refusal = _twice(scope) or self._stranger(scope, headers) or self._shut(scope, headers)
         if scope["type"] == "websocket":
             if refusal is not None:
                 await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
                 return
             await self.app(scope, receive, send)
             return
+        if refusal is None and _signs_in(scope) and not self._attempts.begin(_address_of(scope)):
+            refusal = 429, "Too many attempts. Wait a minute."
         body = Body(scope, headers, receive, limits=self.limits, shelf=self.shelf)
         answer = _Answer(send, body)
         if refusal is not None:
             await answer.refuse(*refusal)
             return
+        await self._pass(scope, body, answer)
+        if _signs_in(scope) and answer.status == 200:
+            self._attempts.forgive(_address_of(scope))
+
+    async def _pass(self, scope: Scope, body: Body, answer: _Answer) -> None:
         try:
-            await self.app(scope, await body.opened(), answer.send)
+            async with self._room.kept(body.promised_bytes):
+                await self.app(scope, await body.opened(), answer.send)
         except CutError as cut:
             body.cut = cut
         except Exception:
@@ -87,13 +105,17 @@ class Door:
     def _stranger(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
         """Why somebody who comes by another site's page, or by another name of ours, is turned away."""
         host = headers.get("host", "")
-        if not self.knows(urlsplit(f"//{host}").hostname or ""):
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return 400, "This request cannot be understood."
+        if not self.knows(name):
             return 403, "This server is not known by that name."
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and not _is_of(origin, host):
             return 403, "Requests from other sites are refused."
         reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        visits = reads and scope["path"] in _PAGES and headers.get("sec-fetch-mode") == "navigate"
+        visits = reads and scope["path"] in _VISITED and headers.get("sec-fetch-mode") == "navigate"
         if site in ("cross-site", "same-site") and not visits:
             return 403, "Requests from other sites are refused."
         return None
@@ -108,16 +130,31 @@ class Door:
             return 401, "Sign in first."
         if path.startswith("/gradio_api/file=") and not self.shelf.holds(path.partition("=")[2]):
             return 403, "Only files that were uploaded here can be read."
-        if path.startswith("/login") and scope["method"] == "POST" and not self._may_try(scope):
-            return 429, "Too many attempts. Wait a minute."
         return None
 
-    def _may_try(self, scope: Scope) -> bool:
-        tries, now = self._logins[(scope.get("client") or ("",))[0]], time.monotonic()
-        while tries and now - tries[0] > 60:
-            tries.popleft()
-        tries.append(now)
-        return len(tries) <= _LOGINS_A_MINUTE
+
+def _twice(scope: Scope) -> tuple[int, str] | None:
+    """Why a request that says a thing two times is turned away."""
+    told = Counter(key.decode("latin-1").lower() for key, _ in scope["headers"])
+    if any(told[name] > 1 for name in _ONCE):
+        return 400, "This request cannot be understood."
+    return None
+
+
+def _is_of(origin: str, host: str) -> bool:
+    """Whether a page came from this server."""
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
+
+
+def _signs_in(scope: Scope) -> bool:
+    return bool(scope["path"].startswith("/login") and scope["method"] == "POST")
+
+
+def _address_of(scope: Scope) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
 class _Answer:
@@ -125,7 +162,7 @@ class _Answer:
 
     def __init__(self, send: Send, body: Body) -> None:
         self._send, self._body = send, body
-        self._begun = False
+        self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if self._body.cut is None:
@@ -133,7 +170,7 @@ class _Answer:
 
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._begun = True
+            self.status = message["status"]
             given = {key.lower() for key, _ in message.get("headers", [])}
             extra: list[tuple[bytes, bytes]] = [(key, text) for key, text in _HEADERS.items() if key not in given]
             if message["status"] == 503:
@@ -143,7 +180,7 @@ class _Answer:
 
     async def refuse(self, status: int, words: str) -> None:
         """Answer in words, unless an answer has begun already."""
-        if self._begun:
+        if self.status is not None:
             return
         content: dict[str, Any] = {"detail": words, "error": words}
         response = JSONResponse(content, status_code=status, headers={"connection": "close"})

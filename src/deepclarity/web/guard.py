@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from .words import RefusedError
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _TAIL_BYTES = 64 * 1024
 """Cameras and editors put things behind the end of a picture, but not many."""
+
+_MOST_TAGS = 1000
 
 _DEMUXERS = (
     (4, b"ftyp", "mov"), (4, b"moov", "mov"), (4, b"wide", "mov"), (4, b"mdat", "mov"), (4, b"free", "mov"),
@@ -59,6 +62,8 @@ def look_at_picture(path: Path, limits: Limits) -> Known:
         raise RefusedError(_NO_PICTURE) from None
     if known.width_px * known.height_px > limits.picture_px:
         raise RefusedError(_too_many(limits))
+    if known.format == "TIFF" and not _says_once(path):
+        raise RefusedError("This picture is damaged: its parts contradict each other.")
     if not _ends(path, known.format):
         raise RefusedError("This picture is cut off: its end is missing. Copy or save it again.")
     return known
@@ -95,6 +100,22 @@ def _ends(path: Path, kind: str) -> bool:
     if kind == "WEBP":
         return size >= int.from_bytes(head[4:8], "little") + 8
     return True
+
+
+def _says_once(path: Path) -> bool:
+    """Whether a TIFF's first directory has each of its tags once: of several, readers take different ones."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = {b"II*\0": "<", b"II+\0": "<", b"MM\0*": ">", b"MM\0+": ">"}.get(head[:4])
+        if order is None or len(head) < 16:
+            return False
+        large = b"+" in head[:4]
+        file.seek(struct.unpack_from(f"{order}Q" if large else f"{order}I", head, 8 if large else 4)[0])
+        size, each = (8, 20) if large else (2, 12)
+        count = int.from_bytes(file.read(size), "little" if order == "<" else "big")
+        entries = file.read(min(count, _MOST_TAGS + 1) * each)
+    tags = [struct.unpack_from(f"{order}H", entries, at)[0] for at in range(0, len(entries) - 1, each)]
+    return 0 < len(tags) <= _MOST_TAGS and len(set(tags)) == len(tags)
 
 
 def container_of(path: Path) -> str:

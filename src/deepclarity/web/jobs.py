@@ -127,6 +127,12 @@ class Videos:
         RefusedError at once or later; StoppedError when `stop` was called. Closing the generator stops it, too.
         """
         source = self._shelf.uploaded(payload)
+        with self._shelf.hold(source):
+            async with contextlib.aclosing(self._repair(source, payload, wish, session)) as steps:
+                async for step in steps:
+                    yield step
+
+    async def _repair(self, source: Path, payload: object, wish: Wish, session: str) -> AsyncGenerator[Step, None]:
         demuxer, seen = await asyncio.to_thread(look_at_video, source, self._limits)
         self._check_room(source)
         target = self._shelf.place(download_name(payload, f".clear.{wish.container}"))
@@ -160,15 +166,28 @@ class Videos:
                 await asyncio.wait([work], timeout=_EVERY_S)
             assert job.report is not None
             result = Result(job.output, job.report, work.result())
-            yield Step(0, watch.done, watch.done, watch.repaired, result.summary.frames_per_s, result)
         finally:
             watch.stop = True
             if work is not None:
-                await asyncio.wait([work])
-                work.exception()  # told above, or nobody is left to tell
+                await self._ended(work)
             self._line.remove(watch)
             if self._of_session.get(session) is watch:
                 del self._of_session[session]
+        yield Step(0, watch.done, watch.done, watch.repaired, result.summary.frames_per_s, result)
+
+    @staticmethod
+    async def _ended(work: asyncio.Task[Summary]) -> None:
+        """Wait until the thread has let go, even if that is not waited for any more."""
+        cancelled: asyncio.CancelledError | None = None
+        while not work.done():
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if not work.cancelled():
+            work.exception()  # told above, or nobody is left to tell
+        if cancelled is not None:
+            raise cancelled
 
     def _join(self, session: str) -> _Watch:
         if session in self._of_session:

@@ -13,6 +13,8 @@ class Limits:
 
     upload_bytes: int = 512 * MEBI
     """Largest request: a video, or a picture."""
+    uploads_at_once: int = 4
+    """Uploads that arrive at the same time; the next one is refused with 503."""
     picture_bytes: int = 64 * MEBI
     picture_px: int = 36_000_000
     """Width times height, read from the file's head before anything is decoded."""

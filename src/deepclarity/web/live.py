@@ -66,7 +66,8 @@ class Live:
     def set(self, wish: dict[str, Any]) -> None:
         """Change tier or which frames are repaired; RefusedError for what there is not."""
         tier, which = wish.get("tier", self._tier), wish.get("which", "pixelated")
-        if tier not in tiers() or which not in set(Which):
+        known = isinstance(tier, str) and isinstance(which, str)
+        if not known or tier not in tiers() or which not in set(Which):
             raise RefusedError("There is no such setting.")
         self._tier = tier
         self._route = self._routes(Which(which))

@@ -10,13 +10,14 @@ import socket as sockets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.requests import cookie_parser
 
 from deepclarity.errors import UsageError
 
@@ -50,13 +51,19 @@ class Settings:
 
     def knows(self, name: str) -> bool:
         """Whether a request for host `name` is meant for us, and not led here by a name that somebody made up."""
-        if name in {*_LOOPBACK, self.host}:
-            return True
-        if self.local or self.auth is not None:  # whoever signs in does so under the name that they know
-            return not self.local
+        if self.auth is not None or name in {*_LOOPBACK, self.host.lower()}:
+            return True  # whoever signs in does so under the name that they know
+        if self.local:
+            return False
         with contextlib.suppress(ValueError):
             return bool(ip_address(name))
-        return name in {sockets.gethostname().lower(), sockets.getfqdn().lower()}
+        return name in own_names()
+
+
+@cache
+def own_names() -> frozenset[str]:
+    """What this machine calls itself. Asked once, before anybody comes: the answer can take seconds."""
+    return frozenset({sockets.gethostname().lower(), sockets.getfqdn().lower()})
 
 
 def make_app(settings: Settings, shelf: Shelf) -> Door:
@@ -75,6 +82,8 @@ def make_app(settings: Settings, shelf: Shelf) -> Door:
     from .routes import own_routes
     from .tools import Tools
 
+    if not settings.local and settings.auth is None:
+        own_names()
     limits, tools = settings.limits, Tools(device=settings.device)
     videos = Videos(shelf, limits, device=settings.device)
     examples = Examples(shelf.folder / "examples")
@@ -109,11 +118,8 @@ def _who(outer: FastAPI, *, auth: bool) -> Callable[[Mapping[str, str]], bool]:
     names = f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}"
 
     def signed_in(headers: Mapping[str, str]) -> bool:
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        return any(name in cookies and cookies[name].value in inner.tokens for name in names)
+        cookies = cookie_parser(headers.get("cookie", ""))
+        return any(cookies.get(name) in inner.tokens for name in names)
 
     return signed_in
 
@@ -145,8 +151,8 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
             server = _Server(
                 uvicorn.Config(
                     make_app(settings, shelf), log_level=level, access_log=False,
-                    ws_max_size=settings.limits.live_bytes, ws_max_queue=4, limit_concurrency=256,
-                    timeout_keep_alive=15, timeout_graceful_shutdown=2,
+                    ws_max_size=settings.limits.live_bytes, ws_max_queue=4, ws_per_message_deflate=False,
+                    limit_concurrency=256, timeout_keep_alive=15, timeout_graceful_shutdown=2,
                     server_header=False, lifespan="on", ws="websockets-sansio" if _sansio() else "websockets",
                 )
             )  # fmt: skip

@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -27,6 +28,7 @@ class Shelf:
         self._keep_s = keep_s
         self._results = self.folder / "results"
         self._results.mkdir(parents=True, exist_ok=True)
+        self._held = Counter[Path]()
 
     def place(self, name: str) -> Path:
         """Where a result called `name` may be written; nobody can guess it."""
@@ -72,6 +74,18 @@ class Shelf:
             return Path(told).resolve().is_relative_to(self.folder)
         return False
 
+    @contextlib.contextmanager
+    def hold(self, path: Path) -> Iterator[None]:
+        """Keep a file however long it takes; afterwards it stays as long as if it had just come."""
+        path = path.resolve()
+        self._held[path] += 1
+        try:
+            yield
+        finally:
+            self._held[path] -= 1
+            with contextlib.suppress(OSError):
+                path.touch()
+
     def size_bytes(self) -> int:
         """What all files take together."""
         return sum(size for _, size, _ in self._files())
@@ -81,11 +95,17 @@ class Shelf:
         now = time.time()
         for path, _, changed in list(self._files()):
             partial = path.parent == self.folder and path.name.startswith("tmp")
+            if self._held[path]:
+                continue
             if path.parent.name != "examples" and now - changed > (_PARTIAL_S if partial else self._keep_s):
                 path.unlink(missing_ok=True)
                 if path.parent not in (self.folder, self._results):
                     with contextlib.suppress(OSError):  # not empty yet
                         path.parent.rmdir()
+        for folder in [*self.folder.iterdir(), *self._results.iterdir()]:
+            with contextlib.suppress(OSError):  # a file, not empty yet, or gone
+                if folder.name not in ("results", "examples") and now - folder.stat().st_mtime > self._keep_s:
+                    folder.rmdir()
 
     async def sweep_for_ever(self, every_s: float = 15.0) -> None:
         """Keep the folder small while the server runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from html import escape
 
@@ -55,11 +56,12 @@ class _Video:
         tier, frames, size, container = options
         try:
             wish = Wish.of(tier, frames == "all", size == "fhd", container)
-            async for step in self.videos.repair(payload, wish, session=str(request.session_hash)):
-                if step.result is not None:
-                    yield _idle(result_panel(self.desk, step.result, plays=wish.container == "mp4"))
-                    return
-                yield progress_panel(step), *_RUNNING
+            async with aclosing(self.videos.repair(payload, wish, session=str(request.session_hash))) as steps:
+                async for step in steps:
+                    if step.result is not None:
+                        yield _idle(result_panel(self.desk, step.result, plays=wish.container == "mp4"))
+                        return
+                    yield progress_panel(step), *_RUNNING
         except StoppedError:
             yield _idle(_STOPPED)
         except Exception as error:  # every failure is told in words

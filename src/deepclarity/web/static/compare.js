@@ -51,26 +51,26 @@
 
   document.addEventListener('pointerdown', event => {
     const layers = event.target.closest && event.target.closest('.dc-layers');
-    const compare = layers && box(layers);
-    if (!compare || event.button) return;
+    const compare = layers && box(layers), grip = layers && event.target.closest('.dc-divider');
+    if (!compare || event.button || (event.pointerType === 'touch' && !grip)) return;  // fingers scroll the page
     const stage = stageOf(compare), frame = layers.getBoundingClientRect();
     const where = x => (x - frame.left) / frame.width;
-    const divider = compare.querySelector('.dc-slide input').value / 1000;
     const sliding = (compare.dataset.view || 'slider') === 'slider';
-    const near = Math.abs(where(event.clientX) - divider) * frame.width < 24;
-    if (event.pointerType === 'touch' && !near) return;  // fingers scroll the page
-    const slides = sliding && (near || !compare.classList.contains('dc-zoomed'));
+    const slides = grip || (sliding && !compare.classList.contains('dc-zoomed'));
     const from = [event.clientX, event.clientY, stage.scrollLeft, stage.scrollTop];
     event.preventDefault();
     stage.focus({preventScroll: true});
     if (slides) divide(compare, where(event.clientX));
-    const move = now => {
+    const holder = grip || layers, over = new AbortController(), {signal} = over;
+    holder.setPointerCapture(event.pointerId);
+    holder.addEventListener('pointermove', now => {
+      if (now.pointerId !== event.pointerId) return;
       if (slides) { divide(compare, where(now.clientX)); return; }
       stage.scrollLeft = from[2] - (now.clientX - from[0]);
       stage.scrollTop = from[3] - (now.clientY - from[1]);
-    };
-    const end = () => { removeEventListener('pointermove', move); removeEventListener('pointerup', end); };
-    addEventListener('pointermove', move);
-    addEventListener('pointerup', end);
+    }, {signal});
+    for (const name of ['pointerup', 'pointercancel', 'lostpointercapture']) {
+      holder.addEventListener(name, now => { if (now.pointerId === event.pointerId) over.abort(); }, {signal});
+    }
   });
 })();

@@ -6,16 +6,21 @@ window.deepclarityLive = element => {
   const small = document.createElement('canvas');
   const near = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
   const MOST = 2, SHOWN = [];
-  let socket = null, stream = null, video = null, waiting = [], told = 0, raw = near && 'VideoFrame' in window;
+  // `round` tells what belongs to the camera that is on from what is left of one that was on before.
+  let socket = null, stream = null, video = null, round = 0, making = 0, waiting = [], number = 0, drawn = 0, told = 0;
+  let raw = near && 'VideoFrame' in window, hidden = 0;
 
   const say = words => { said.textContent = words; };
   const settings = () => JSON.stringify({tier: find('tier').value, which: find('which').value});
 
+  const release = item => { if (item.frame) item.frame.close(); item.frame = null; };
+
   function stop(words) {
+    round += 1;
     if (stream) stream.getTracks().forEach(track => track.stop());
     if (socket) { socket.onclose = null; socket.close(); }
-    waiting.forEach(item => item.frame.close && item.frame.close());
-    socket = stream = video = null; waiting = []; SHOWN.length = 0;
+    waiting.forEach(release);
+    socket = stream = video = null; waiting = []; making = 0; SHOWN.length = 0;
     start.textContent = 'Start camera';
     for (const name of ['fps', 'lag', 'ms', 'kind']) find(name).textContent = '–';
     say(words || 'The camera is off.');
@@ -24,26 +29,40 @@ window.deepclarityLive = element => {
   async function begin() {
     if (!navigator.mediaDevices) { say('Browsers show cameras only to localhost or over HTTPS.'); return; }
     say('Asking for the camera …');
+    const mine = ++round;
+    let given = null, trouble = null;
+    start.disabled = true;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({
+      given = await navigator.mediaDevices.getUserMedia({
         video: {width: {ideal: 640}, height: {ideal: 360}, frameRate: {ideal: 30}}, audio: false});
-    } catch (error) {
-      stop(error.name === 'NotAllowedError' ? 'The camera was not allowed.' : 'No camera was found.');
+    } catch (error) { trouble = error; }
+    start.disabled = false;
+    if (mine !== round) { if (given) given.getTracks().forEach(track => track.stop()); return; }
+    if (trouble) {
+      stop(trouble.name === 'NotAllowedError' ? 'The camera was not allowed.' : 'No camera was found.');
       return;
     }
+    stream = given;
     socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/live`);
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => { socket.send(settings()); watch(); };
+    socket.onopen = () => { socket.send(settings()); watch(mine); };
     socket.onmessage = receive;
     socket.onclose = () => stop('The connection to the server ended.');
     start.textContent = 'Stop camera';
     say('Starting …');
   }
 
-  async function watch() {
-    video = document.createElement('video');
-    video.muted = true; video.playsInline = true; video.srcObject = stream;
-    await video.play();
+  async function watch(mine) {
+    const player = document.createElement('video');
+    player.muted = true; player.playsInline = true; player.srcObject = stream;
+    try {
+      await player.play();
+    } catch (error) {
+      if (mine === round) stop('The camera cannot be read.');
+      return;
+    }
+    if (mine !== round) return;
+    video = player;
     const {videoWidth: width, videoHeight: height} = video;
     for (const canvas of [before, after]) { canvas.width = width; canvas.height = height; }
     say(`${width} × ${height} px`);
@@ -51,14 +70,15 @@ window.deepclarityLive = element => {
   }
 
   function next() {
-    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(arrived);
-    else requestAnimationFrame(now => arrived(now, {}));
+    const mine = round, come = (now, about) => { if (mine === round) arrived(now, about); };
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(come);
+    else requestAnimationFrame(now => come(now, {}));
   }
 
   function arrived(now, about) {
-    if (!video) return;
     next();
-    if (waiting.length >= MOST || socket.readyState !== 1) return;  // the oldest would only be later: drop this one
+    // the oldest would only be later: drop this one
+    if (making + waiting.length >= MOST || socket.readyState !== 1) return;
     const taken = about.captureTime || now;
     if (find('coarse').checked) {
       small.width = before.width / 4; small.height = before.height / 4;
@@ -72,15 +92,23 @@ window.deepclarityLive = element => {
   }
 
   async function send(taken) {
-    const item = {taken, frame: {}};
-    waiting.push(item);
+    const mine = round, wasRaw = raw, item = {taken, frame: null, number: ++number};
+    let sent = false;
+    making += 1;
     try {
-      item.frame = raw ? new VideoFrame(find('coarse').checked ? before : video, {timestamp: 0}) : {};
-      const [head, data] = raw ? await planes(item.frame) : await jpeg();
+      if (wasRaw) item.frame = new VideoFrame(find('coarse').checked ? before : video, {timestamp: 0});
+      const [head, data] = wasRaw ? await planes(item.frame) : await jpeg();
+      if (mine !== round) return;
       Object.assign(item, head);
-      if (socket) socket.send(new Blob([JSON.stringify(head), '\n', data]));
+      socket.send(new Blob([JSON.stringify(head), '\n', data]));
+      waiting.push(item);  // in the order of sending, which is the order of the answers
+      sent = true;
     } catch (error) {
-      if (raw) { raw = false; waiting.splice(waiting.indexOf(item), 1); } else { stop('The camera cannot be read.'); }
+      if (mine !== round) return;
+      if (wasRaw) raw = false; else stop('The camera cannot be read.');
+    } finally {
+      if (mine === round) making -= 1;
+      if (!sent) release(item);
     }
   }
 
@@ -104,25 +132,32 @@ window.deepclarityLive = element => {
   }
 
   async function receive(event) {
+    if (event.target !== socket) return;
     if (typeof event.data === 'string') { stop(JSON.parse(event.data).refused); return; }
-    const bytes = new Uint8Array(event.data), end = bytes.indexOf(10);
-    const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
-    const item = waiting[0];
+    const mine = round, item = waiting.shift();
     if (!item) return;
-    const picture = bytes.subarray(end + 1);
-    if (!head.repaired) {
-      right.drawImage(item.frame.format ? item.frame : before, 0, 0, after.width, after.height);
-    } else if (item.form === 'JPEG') {
-      const shown = await createImageBitmap(new Blob([picture], {type: 'image/jpeg'}));
-      right.drawImage(shown, 0, 0); shown.close();
-    } else {
-      const shown = new VideoFrame(picture, {format: 'I420', codedWidth: item.width, codedHeight: item.height,
-                                             timestamp: 0, colorSpace: item.colour});
-      right.drawImage(shown, 0, 0); shown.close();
+    try {
+      const bytes = new Uint8Array(event.data), end = bytes.indexOf(10);
+      const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+      const shown = head.repaired ? await picture(item, bytes.subarray(end + 1)) : null;
+      if (mine === round && item.number > drawn) {
+        drawn = item.number;
+        if (shown) right.drawImage(shown, 0, 0);
+        else right.drawImage(item.frame || before, 0, 0, after.width, after.height);
+        count(item, head);
+      }
+      if (shown) shown.close();
+    } catch (error) {
+      if (mine === round) stop('A picture from the server cannot be shown.');
+    } finally {
+      release(item);
     }
-    waiting.shift();
-    if (item.frame.close) item.frame.close();
-    count(item, head);
+  }
+
+  function picture(item, data) {
+    if (item.form === 'JPEG') return createImageBitmap(new Blob([data], {type: 'image/jpeg'}));
+    return new VideoFrame(data, {format: 'I420', codedWidth: item.width, codedHeight: item.height, timestamp: 0,
+                                 colorSpace: item.colour});
   }
 
   function count(item, head) {
@@ -144,4 +179,9 @@ window.deepclarityLive = element => {
     find(name).addEventListener('change', () => { if (socket && socket.readyState === 1) socket.send(settings()); });
   }
   addEventListener('pagehide', () => stop());
+  document.addEventListener('visibilitychange', () => {  // browsers take no pictures for pages that nobody sees
+    clearTimeout(hidden);
+    if (!document.hidden) return;
+    hidden = setTimeout(() => { if (stream) stop('The camera was switched off while this page was hidden.'); }, 10000);
+  });
 };

@@ -1,0 +1,13 @@
+"""A request that is turned away on its way in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class CutError(Exception):
+    """A request that goes no further, and what its sender is told."""
+
+    status: int
+    words: str
