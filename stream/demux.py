@@ -29,10 +29,17 @@ def open_input(path: Path, *, demuxer: str | None = None) -> InputContainer:
     """
     try:
         return av.open(
-            str(path.absolute()), "r", format=demuxer, container_options=_PROTOCOLS, metadata_errors="replace"
+            str(path.absolute()), "r", format=demuxer, container_options=_allowed(demuxer), metadata_errors="replace"
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:  # an end of file is no OSError
         raise faults.open_failed(error, str(path)) from error
+
+
+def _allowed(demuxer: str | None) -> dict[str, str]:
+    """What FFmpeg may open: with a demuxer pinned, that one alone, for whatever the file holds or refers to."""
+    if demuxer is None:
+        return _PROTOCOLS
+    return {"protocol_whitelist": "file", "format_whitelist": demuxer}
 
 
 def packets_of(container: InputContainer, streams: list[Stream], *, damaged: Callable[[], None]) -> Iterator[AnyPacket]:

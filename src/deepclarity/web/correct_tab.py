@@ -10,7 +10,7 @@ import gradio as gr
 from .desk import Desk, Made
 from .detect_tab import picture_input
 from .examples import CLICKED, PICTURES, Examples, buttons_of
-from .panel import html, when
+from .panel import chosen, html, when
 from .tools import tiers
 from .words import blocks_of, note_panel, plain, refusal_panel, words_of
 
@@ -55,7 +55,7 @@ class _Correct:
         return self.correct(payload, tier, force=True)
 
     async def choose(self, event: gr.EventData) -> str:
-        return str(await self.examples.find(str(event.name)))
+        return await chosen(self.examples, event)
 
     def clear(self) -> tuple[str, dict[str, object]]:
         return _EMPTY, gr.update(visible=False)

@@ -11,7 +11,7 @@ from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS
 
 from .desk import Desk, facts_of, table_of
 from .examples import CLICKED, PICTURES, Examples, buttons_of
-from .panel import html, when
+from .panel import chosen, html, when
 from .words import note_panel, plain, refusal_panel, verdict_panel
 
 _ABOUT = {
@@ -66,7 +66,7 @@ class _Detect:
             return refusal_panel(plain(error))
 
     async def choose(self, event: gr.EventData) -> str:
-        return str(await self.examples.find(str(event.name)))
+        return await chosen(self.examples, event)
 
     def clear(self) -> tuple[str, str, str]:
         return _EMPTY, "", ""

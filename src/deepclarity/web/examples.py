@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deepclarity.errors import DeepClarityError
 from deepclarity.pipelines.scene import paint, pan, pixelate
 from deepclarity.stream.clip import write_clip
 from deepclarity.stream.picture import Picture, write_picture
@@ -52,7 +53,8 @@ class Examples:
 
     def begin(self) -> None:
         """Start making them; needs a running event loop."""
-        if self._made is None:
+        failed = self._made is not None and self._made.done() and (self._made.cancelled() or self._made.exception())
+        if self._made is None or failed:
             self._made = asyncio.ensure_future(asyncio.to_thread(make, self._folder))
 
     async def find(self, name: str) -> Path:
@@ -62,7 +64,10 @@ class Examples:
             raise RefusedError("There is no such example.")
         self.begin()
         assert self._made is not None
-        await asyncio.shield(self._made)
+        try:
+            await asyncio.shield(self._made)
+        except (DeepClarityError, OSError) as error:
+            raise RefusedError("The examples cannot be made here. Take a picture of your own.") from error
         return self._folder / name
 
 

@@ -203,7 +203,12 @@ class Seats:
                 if message.get("text") is not None:
                     live.set(_settings(message["text"]))
                 elif message.get("bytes") is not None:
-                    await socket.send_bytes(await asyncio.to_thread(live.answer, message["bytes"]))
+                    answer = asyncio.ensure_future(asyncio.to_thread(live.answer, message["bytes"]))
+                    try:
+                        data = await asyncio.shield(answer)
+                    finally:
+                        await asyncio.wait([answer])  # whatever comes, nothing is closed under a running network
+                    await asyncio.wait_for(socket.send_bytes(data), timeout=_SILENCE_S)
         except TimeoutError:
             await self._part(socket, "No picture came from the camera for a while.")
         except WebSocketDisconnect:

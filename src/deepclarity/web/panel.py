@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 import gradio as gr
 
+from .examples import Examples
+from .words import RefusedError
+
 
 def html(content: str, *, elem_id: str | None = None, js_on_load: str | None = None) -> gr.HTML:
     """A piece of the page in our own looks; `js_on_load` runs in the browser with `element` and `trigger`."""
@@ -32,3 +35,11 @@ def when(
         work, inputs, outputs, preprocess=False, api_visibility="private", show_progress=progress, queue=queued,
         concurrency_id=group, concurrency_limit=at_once,
     )  # fmt: skip
+
+
+async def chosen(examples: Examples, event: gr.EventData) -> str:
+    """The path of the example that was clicked; a sentence on the page where there is none."""
+    try:
+        return str(await examples.find(str(getattr(event, "name", ""))))
+    except RefusedError as error:
+        raise gr.Error(str(error), print_exception=False) from error

@@ -52,9 +52,10 @@ def own_routes(shelf: Shelf, examples: Examples, seats: Seats | None) -> APIRout
             headers["content-security-policy"] = _SANDBOX
         return FileResponse(path, media_type=kind, headers=headers)
 
-    @router.websocket("/live")
-    async def live(socket: WebSocket) -> None:
-        if seats is not None:
+    if seats is not None:
+
+        @router.websocket("/live")
+        async def live(socket: WebSocket) -> None:
             await seats.serve(socket)
 
     return router

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS, load_detector
@@ -52,6 +54,7 @@ class Tools:
         self._enhancers.clear()
 
 
+@cache
 def tiers() -> list[str]:
     """The tiers that people choose from: the twins for comparison with the literature are left out."""
     return [m.name for m in available_models() if m.kind == "enhancer" and not m.name.endswith("-bicubic")]

@@ -17,7 +17,7 @@ from .desk import Desk
 from .examples import CLICKED, CLIP, Examples, buttons_of
 from .guard import look_at_video
 from .jobs import Result, Step, StoppedError, Videos, Wish
-from .panel import html, when
+from .panel import chosen, html, when
 from .words import note_panel, plain, refusal_panel
 
 _EMPTY = note_panel("Choose a video and press Repair. Frames that are not pixelated are left as they are.")
@@ -71,7 +71,7 @@ class _Video:
         self.videos.stop(str(request.session_hash))
 
     async def choose(self, event: gr.EventData) -> str:
-        return str(await self.examples.find(str(event.name)))
+        return await chosen(self.examples, event)
 
 
 def _idle(panel: str) -> tuple[object, ...]:
