@@ -35,6 +35,9 @@ from .pulse import Pulse
 
 log = logging.getLogger(__name__)
 
+_NEVER = 1 << 40
+"""Frames after which a recording's encoder is begun again: nobody resumes one, and each time costs memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveJob:
@@ -176,4 +179,4 @@ class Outlets:
         preset, codec = self._job.preset, self._job.preset.codec
         if codec == "auto":
             codec = "av1" if path.suffix.lower() == ".webm" else "h264"
-        return EncodeSettings(codec, preset.crf, preset.speed, restart_every=preset.restart_every_frames)
+        return EncodeSettings(codec, preset.crf, preset.speed, restart_every=_NEVER)
