@@ -167,7 +167,12 @@ def browser(material: Material) -> Iterator[Browser]:
         pytest.skip("NO BROWSER: chromium or playwright is missing, the pages go untested; apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
-    flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    flags = [
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+    ]
     with sync_playwright() as playwright:
         flags.append(f"--use-file-for-fake-video-capture={material.camera}")
         launched = playwright.chromium.launch(executable_path=chromium, args=flags)
