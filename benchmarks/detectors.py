@@ -22,11 +22,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from full_hd import CRF, FACTORS, Shots, full_hd_frames
+from detector_paths import ALONE, BLOCKDETECT, Shown, Way, usable, ways
+from frames import CRF, FACTORS, Shots, full_hd_frames
 from machine import describe
 from numpy.typing import NDArray
 from table import QUIET
-from ways import ALONE, BLOCKDETECT, Shown, Way, usable, ways
 
 from deepclarity.stream.frame import Planes
 from deepclarity.stream.planes import picture_of, planes_of

@@ -24,7 +24,7 @@ from machine import describe
 from openvino import opset13 as ops
 
 from deepclarity.errors import DeepClarityError
-from deepclarity.models.backends.openvino_cpu import OpenVinoGenerator
+from deepclarity.models.backends.openvino import OpenVinoGenerator
 from deepclarity.models.load import available_models, generator_of, load_enhancer
 from deepclarity.models.weights import load_weights, read_manifest
 from deepclarity.pipelines.restore import restore

@@ -23,23 +23,23 @@ from pathlib import Path
 from typing import Any
 
 from machine import describe
-from relayed import RATE, Stage, percentile, relay, rest, slope_per_minute
+from relay_harness import RATE, Stage, percentile, relay, rest, slope_per_minute
 
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Plane
-from deepclarity.pipelines.governor import Ladder
-from deepclarity.pipelines.live import Live
-from deepclarity.pipelines.outlets import LiveJob
+from deepclarity.pipelines.demo.scene import paint, pan, pixelate
+from deepclarity.pipelines.live.governor import Ladder
+from deepclarity.pipelines.live.pipeline import Live
+from deepclarity.pipelines.live.sinks import LiveJob
+from deepclarity.pipelines.live.stats import Reading
 from deepclarity.pipelines.preset import Preset, load_preset
-from deepclarity.pipelines.pulse import Reading
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import Which
-from deepclarity.pipelines.scene import paint, pan, pixelate
 from deepclarity.pipelines.upscale import Job, upscale
-from deepclarity.stream.address import source_address
-from deepclarity.stream.clip import write_clip
-from tests.rtsp.relaying import resources
+from deepclarity.stream.files.clip import write_clip
+from deepclarity.stream.rtsp.address import source_address
+from tests.rtsp.relay_command import resources
 
 _LOOK_EVERY_S = 5.0
 _SLOWER = 3

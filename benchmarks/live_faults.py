@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from machine import describe
-from relayed import RATE, Stage, relay, rest, rises
+from relay_harness import RATE, Stage, relay, rest, rises
 
 from tests.rtsp.publisher import Publisher
-from tests.rtsp.relaying import Running, alive, resources
-from tests.rtsp.until import until
+from tests.rtsp.relay_command import Running, alive, resources
+from tests.rtsp.wait import until
 
 _SLATE = 40  # a slate's mean luma lies far below that of the camera's pictures
 _PLAIN = ("--model", "turbo")

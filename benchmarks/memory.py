@@ -21,8 +21,8 @@ from pathlib import Path
 import av
 from machine import describe
 
-from deepclarity.pipelines.scene import paint, pan, pixelate
-from deepclarity.stream.clip import write_clip
+from deepclarity.pipelines.demo.scene import paint, pan, pixelate
+from deepclarity.stream.files.clip import write_clip
 
 RATE = 25
 LOOP_S = 8

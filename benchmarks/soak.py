@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from machine import describe
-from relayed import relay, rest, rises, slope_per_minute
+from relay_harness import relay, rest, rises, slope_per_minute
 
 _SETTLED = 5
 """Rounds that are left out of the slope: caches fill, networks are compiled."""

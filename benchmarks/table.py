@@ -32,7 +32,7 @@ def corridor() -> str:
         f"{told['settings']['rounds']} rounds in one run on {machine['cores']} cores of {machine['cpu']}. "
         f"The classical detector `grid` alone takes {grid['clean_median_ms']} ms (clean) to "
         f"{grid['pixelated_median_ms']} ms "
-        f"(pixelated) a Full HD frame on one core. `python benchmarks/corridor.py` measures it again.",
+        f"(pixelated) a Full HD frame on one core. `python benchmarks/pipeline.py` measures it again.",
     ]
     return "\n".join(lines)
 

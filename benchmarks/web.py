@@ -33,7 +33,7 @@ import numpy as np
 from machine import describe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from deepclarity.pipelines.scene import paint, pan, pixelate
+from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "web.md"

@@ -77,11 +77,11 @@ def _on_device(name: str, *, device: str, backend: str) -> Enhancer:
         backend = "openvino" if openvino_fits else "torch"
     if backend == "openvino":
         try:
-            from .backends.openvino_cpu import OpenVinoGenerator
+            from .backends.openvino import OpenVinoGenerator
         except ImportError as error:
             raise DeviceError(f"OpenVINO cannot be used here ({error}); use the torch back end") from error
         return OpenVinoGenerator(net, tensors, name=record.name, int8_ranges=record.int8_ranges)
-    from .backends.torch_device import TorchGenerator  # 1.2 s of imports that the usual path does without
+    from .backends.torch import TorchGenerator  # 1.2 s of imports that the usual path does without
 
     return TorchGenerator(net, tensors, name=record.name, device=device)
 

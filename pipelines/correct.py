@@ -9,7 +9,7 @@ import numpy as np
 from deepclarity.errors import UsageError
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Detector, Verdict
-from deepclarity.stream.picture import Picture
+from deepclarity.stream.files.still import Picture
 
 from .restore import restore
 

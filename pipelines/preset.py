@@ -84,11 +84,7 @@ def preset_from(values: dict[str, Any], *, where: str) -> Preset:
 def preset_names() -> list[str]:
     """The presets that come with DeepClarity."""
     folder = resources.files("deepclarity.configs")
-    return sorted(
-        item.name.removesuffix(".toml")
-        for item in folder.iterdir()
-        if item.name.endswith(".toml") and not item.name.startswith("train")
-    )
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -16,26 +16,26 @@ from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import check_enhancer, load_enhancer
 from deepclarity.models.verdict import Detector
 from deepclarity.models.weights import read_manifest
-from deepclarity.stream.encode import EncodeSettings, nvenc_works
-from deepclarity.stream.faults import check_readable
+from deepclarity.stream.errors import check_readable
+from deepclarity.stream.files.encode import EncodeSettings, nvenc_works
+from deepclarity.stream.files.output_path import check_writable, container_of, partial_path
+from deepclarity.stream.files.passthrough import Passthrough
+from deepclarity.stream.files.resume import Ticket, Unfinished, find_unfinished, forget, is_ours
+from deepclarity.stream.files.sink import FileSink, Sink
+from deepclarity.stream.files.source import FileSource, Source
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
-from deepclarity.stream.passthrough import Passthrough
 from deepclarity.stream.planes import depth_of
-from deepclarity.stream.resume import Ticket, Unfinished, find_unfinished, forget, is_ours
-from deepclarity.stream.sink import FileSink, Sink
-from deepclarity.stream.source import FileSource, Source
-from deepclarity.stream.target import check_writable, container_of, partial_path
 
 from .detect import detect
 from .enhance import enhance
 from .fit import Fit, SizeWish, fit
 from .preset import Preset
 from .records import Summary
-from .report import check_report
+from .report.recorder import Notes
+from .report.report import check_report
 from .route import Which, route
-from .tell import Notes
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from deepclarity.cli import run
+from deepclarity.cli.app import run
 
 QUICK = ("--speed", "ultrafast", "--none", "--size", "160x90")
 """What keeps a run short where neither the network nor the output's size is the point."""

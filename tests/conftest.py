@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deepclarity.pipelines.scene import paint, pan, pixelate
-from deepclarity.stream.clip import write_clip
+from deepclarity.pipelines.demo.scene import paint, pan, pixelate
+from deepclarity.stream.files.clip import write_clip
 
 Rgb = NDArray[np.uint8]
 MakeClip = Callable[..., Path]

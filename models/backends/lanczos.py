@@ -8,7 +8,7 @@ import numpy as np
 from deepclarity.errors import UsageError
 from deepclarity.models.verdict import Plane
 
-from .plane import as_plane, check_plane
+from .checks import as_plane, check_plane
 
 
 class Lanczos:

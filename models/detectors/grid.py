@@ -18,10 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.models.backends.plane import check_luma
+from deepclarity.models.backends.checks import check_luma
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 
-from .judgeable import judgeable
 from .lattice import (
     FIT,
     FIT_EXPECTED,
@@ -34,6 +33,7 @@ from .lattice import (
     spread_and_cover,
     without_rhythm,
 )
+from .size_check import judgeable
 
 _BANDS = 6
 _LINES = 32

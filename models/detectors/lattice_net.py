@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepclarity.errors import DeviceError, WeightsError
-from deepclarity.models.backends.plane import check_luma
+from deepclarity.models.backends.checks import check_luma
 from deepclarity.models.generator import Tensors
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 from deepclarity.models.weights import load_weights
 
-from .judgeable import judgeable
+from .crops import EVIDENCE, Look, look
 from .lattice import FIT_EXPECTED
-from .looks import EVIDENCE, Look, look
+from .profiles import steps_along_axes
 from .search import Pair, search
-from .steps import steps_along_axes
+from .size_check import judgeable
 
 CLASSES = (Kind.CLEAN, Kind.PIXELATED, Kind.SOFT, Kind.BLOCKY, Kind.MOSAIC, Kind.PIXEL_ART)
 CHANNELS = 16, 32, 48, 48

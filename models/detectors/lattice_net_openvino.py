@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.models.private_openvino import openvino, ops
+from deepclarity.models.openvino_no_telemetry import openvino, ops
 
-from .compiled import Compiled
+from .crops import CROP_PX, CROPS, EVIDENCE, Look
 from .lattice import Floats
 from .lattice_net import CHANNELS, EVIDENCE_CLIP, INPUTS, LUMA_GAIN
-from .looks import CROP_PX, CROPS, EVIDENCE, Look
+from .openvino_runtime import Compiled
 
 _PIXELS = CROP_PX * CROP_PX
 

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepclarity.errors import DeviceError
-from deepclarity.models.backends.plane import check_plane
+from deepclarity.models.backends.checks import check_plane
 from deepclarity.models.generator import Tensors
-from deepclarity.models.train.pairs import Bytes
+from deepclarity.models.train.enhancer.patches import Bytes
 from deepclarity.models.verdict import Chroma, Kind, Plane, Verdict
 from deepclarity.models.weights import load_weights
 
 from .grid import Grid
-from .judgeable import judgeable
 from .mobilenet_v3 import SIDE_PX
+from .size_check import judgeable
 
 CLASSES = ("other", "pixelated")
 RGB_CENTRE, EDGES_CENTRE = 128.0, 0.0

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.models.private_openvino import openvino, ops
+from deepclarity.models.openvino_no_telemetry import openvino, ops
 
-from .compiled import Compiled
 from .mobilenet_v3 import BLOCKS, HIDDEN, LAST, SIDE_PX, Bottleneck, Layer, check_shapes, logits, stem
+from .openvino_runtime import Compiled
 
 _Tensors = Mapping[str, NDArray[np.floating]]
 

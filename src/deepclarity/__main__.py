@@ -1,6 +1,6 @@
 """`python -m deepclarity`."""
 
-from deepclarity.cli import main
+from deepclarity.cli.app import main
 
 if __name__ == "__main__":
     main()

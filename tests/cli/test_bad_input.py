@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from deepclarity.cli import run
+from deepclarity.cli.app import run
 from tests.clips import QUICK, Recipe, add_sound, encode_sound, looks, make, refused, start, times
 from tests.conftest import MakeClip
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepclarity.cli import run
-from deepclarity.pipelines.scene import pixelate
-from deepclarity.pipelines.sightings_drawn import pixel_art
-from deepclarity.stream.picture import Picture, read_picture, write_picture
+from deepclarity.cli.app import run
+from deepclarity.pipelines.datasets.synthetic import pixel_art
+from deepclarity.pipelines.demo.scene import pixelate
+from deepclarity.stream.files.still import Picture, read_picture, write_picture
 from tests.conftest import MakeClip, Rgb
 
 Capture = pytest.CaptureFixture[str]

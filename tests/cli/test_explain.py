@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepclarity.cli import run
+from deepclarity.cli.app import run
 from deepclarity.models.verdict import Chroma, Kind, Plane, Verdict
-from deepclarity.pipelines.explain import explain
-from deepclarity.pipelines.scene import pixelate
-from deepclarity.stream.picture import Picture, read_picture, write_picture
+from deepclarity.pipelines.demo.scene import pixelate
+from deepclarity.pipelines.report.explain import explain
+from deepclarity.stream.files.still import Picture, read_picture, write_picture
 from tests.clips import refused
 from tests.conftest import MakeClip, Rgb
 

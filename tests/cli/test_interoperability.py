@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.rtsp.gstreamer import GstreamerServer, ffmpeg_publisher, ffmpeg_read, missing, missing_ffmpeg
-from tests.rtsp.relaying import QUICK, Running
-from tests.rtsp.server import RtspServer
+from tests.rtsp.relay_command import QUICK, Running
+from tests.rtsp.server.server import RtspServer
 
 
 @pytest.fixture(autouse=True)

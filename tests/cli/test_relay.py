@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from deepclarity.cli import run
+from deepclarity.cli.app import run
 from tests.rtsp.publisher import Publisher
-from tests.rtsp.relaying import QUICK, Running, alive, descendants, fetched, settle
-from tests.rtsp.server import RtspServer
-from tests.rtsp.until import until
+from tests.rtsp.relay_command import QUICK, Running, alive, descendants, fetched, settle
+from tests.rtsp.server.server import RtspServer
 from tests.rtsp.viewer import Seen, Viewer
+from tests.rtsp.wait import until
 
 SECRET = "p@s:/#%w"
 _SLATE = 40

@@ -8,13 +8,13 @@ import torch
 
 from deepclarity.errors import DeviceError, InputError, UsageError, WeightsError
 from deepclarity.models.backends.lanczos import Lanczos
-from deepclarity.models.backends.openvino_cpu import OpenVinoGenerator
-from deepclarity.models.backends.parts import enlarge_in_parts
-from deepclarity.models.backends.torch_device import TorchGenerator
+from deepclarity.models.backends.openvino import OpenVinoGenerator
+from deepclarity.models.backends.tiling import enlarge_in_parts
+from deepclarity.models.backends.torch import TorchGenerator
 from deepclarity.models.compat import import_torchvision
 from deepclarity.models.generator import Generator, Tensors, untrained
 from deepclarity.models.load import load_enhancer
-from deepclarity.models.train.calibrate import int8_ranges
+from deepclarity.models.train.enhancer.calibration import int8_ranges
 from deepclarity.models.verdict import Plane
 
 NET = Generator("turbo", blocks=2, channels=16, scales=(2, 3, 4), fold=2)

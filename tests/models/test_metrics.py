@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepclarity.errors import InputError, WeightsError
 from deepclarity.models.metrics import Lpips, flicker, luma_of, psnr, rgb_from, ssim, ycbcr_of
-from deepclarity.stream.picture import read_picture
+from deepclarity.stream.files.still import read_picture
 
 Bytes = NDArray[np.uint8]
 

@@ -10,11 +10,11 @@ import av
 import pytest
 
 from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
-from deepclarity.pipelines.judge import judge
+from deepclarity.pipelines.demo.scene import pixelate
+from deepclarity.pipelines.detect_file import judge
 from deepclarity.pipelines.preset import Preset
-from deepclarity.pipelines.scene import pixelate
 from deepclarity.pipelines.upscale import Job, upscale
-from deepclarity.stream.source import FileSource
+from deepclarity.stream.files.source import FileSource
 
 pytestmark = pytest.mark.shared
 

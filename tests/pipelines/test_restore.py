@@ -145,7 +145,7 @@ def test_the_nearest_network_factor_is_taken() -> None:
 
 
 def test_the_repair_is_closer_to_the_truth_than_leaving_the_blocks() -> None:
-    from deepclarity.pipelines.scene import paint, pixelate
+    from deepclarity.pipelines.demo.scene import paint, pixelate
 
     truth = cv2.cvtColor(paint(640, 360), cv2.COLOR_RGB2GRAY)
     broken = cv2.cvtColor(pixelate(paint(640, 360), block_px=4), cv2.COLOR_RGB2GRAY)

@@ -21,8 +21,8 @@ from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Lane, Summary
 from deepclarity.pipelines.route import Which
 from deepclarity.pipelines.upscale import Job, raise_if_damaged, upscale
+from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.frame import Frame
-from deepclarity.stream.source import FileSource
 from tests.conftest import MakeClip
 from tests.pipelines.test_route import judged
 

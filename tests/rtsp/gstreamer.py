@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.rtsp.child import Child, News
-from tests.rtsp.until import until
+from tests.rtsp.helper_process import Child, News
+from tests.rtsp.wait import until
 
 _SYSTEM_PYTHON = "/usr/bin/python3"
 """The one that Debian's `gi` belongs to."""
@@ -57,7 +57,7 @@ class GstreamerServer:
         self.port = 0
         self.recorded = 0
         """How many access units have come in at `record`."""
-        self._child = Child("tests.rtsp.gstreamer_serving", self._hear, python=_SYSTEM_PYTHON)
+        self._child = Child("tests.rtsp.gstreamer_process", self._hear, python=_SYSTEM_PYTHON)
         self._child.order({"size": size, "rate": rate})
 
     def __enter__(self) -> Self:

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.pipelines.scene import paint, pan, pixelate
-from tests.rtsp.child import Child, News
-from tests.rtsp.numbered import LIMIT
-from tests.rtsp.until import until
+from deepclarity.pipelines.demo.scene import paint, pan, pixelate
+from tests.rtsp.frame_numbers import LIMIT
+from tests.rtsp.helper_process import Child, News
+from tests.rtsp.wait import until
 
 _PICTURES = 32
 _STOP_S = 2.0
@@ -70,7 +70,7 @@ class Publisher:
             "options": dict(options or {}),
             "new_session": True,
         }
-        self._child = Child("tests.rtsp.publishing", self._hear)
+        self._child = Child("tests.rtsp.publisher_process", self._hear)
         self._show(size)
 
     def __enter__(self) -> Self:

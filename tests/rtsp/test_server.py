@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tests.rtsp import gstreamer
-from tests.rtsp.numbered import read_number, write_number
+from tests.rtsp.frame_numbers import read_number, write_number
 from tests.rtsp.publisher import Publisher
-from tests.rtsp.server import RtspServer, Scheme
+from tests.rtsp.server.server import RtspServer, Scheme
 from tests.rtsp.viewer import Seen, Viewer
 
 PASSWORD = "p@s:/#%w"

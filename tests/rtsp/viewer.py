@@ -6,8 +6,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tests.rtsp.child import Child, News
-from tests.rtsp.until import until
+from tests.rtsp.helper_process import Child, News
+from tests.rtsp.wait import until
 
 
 class Seen(NamedTuple):
@@ -50,7 +50,7 @@ class Viewer:
         self.ended = False
         """Whether the stream is over, for whatever reason."""
         self._frames: list[Seen] = []
-        self._child = Child("tests.rtsp.viewing", self._hear)
+        self._child = Child("tests.rtsp.viewer_process", self._hear)
         order = {"url": url, "transport": transport, "patience_s": patience_s, "timeout_s": timeout_s, "format": format}
         self._child.order(order)
 

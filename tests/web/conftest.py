@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deepclarity.pipelines.scene import paint, pan, pixelate
-from deepclarity.stream.clip import write_clip
-from deepclarity.stream.picture import Picture, write_picture
+from deepclarity.pipelines.demo.scene import paint, pan, pixelate
+from deepclarity.stream.files.clip import write_clip
+from deepclarity.stream.files.still import Picture, write_picture
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -30,7 +30,10 @@ ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"
 MISSING = [name for name in ("gradio", "websockets") if importlib.util.find_spec(name) is None]
 if MISSING:  # test_extra.py says so
-    collect_ignore = [path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_extra.py"]
+    collect_ignore = [
+        "security",
+        *(path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_extra.py"),
+    ]
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from deepclarity.stream.picture import read_picture
-from deepclarity.stream.source import FileSource
-
-from .conftest import ROOT, Material, Server
+from deepclarity.stream.files.source import FileSource
+from deepclarity.stream.files.still import read_picture
+from tests.web.conftest import ROOT, Material, Server
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import SHOTS, Material, OpenPage, Server, serving
+from tests.web.conftest import SHOTS, Material, OpenPage, Server, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -190,7 +190,7 @@ def test_a_video_can_be_cancelled(open_page: OpenPage, material: Material, serve
 
 
 def test_closing_the_page_stops_its_video(open_page: OpenPage, material: Material, server: Server) -> None:
-    from .conftest import wait_for
+    from tests.web.conftest import wait_for
 
     page = open_page("Video")
     page.locator("#video-file input[type=file]").set_input_files(material.long_clip)

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from deepclarity.cli import run
+from deepclarity.cli.app import run
 from deepclarity.web.server import Settings, own_names
-
-from .conftest import serving
+from tests.web.conftest import serving
 
 Capture = pytest.CaptureFixture[str]
 

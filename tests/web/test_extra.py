@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import MISSING
+from tests.web.conftest import MISSING
 
 
 def test_the_extra_web_is_installed() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from deepclarity.web.jobs import Step, StoppedError, Videos, Wish
-from deepclarity.web.limits import Limits
-from deepclarity.web.shelf import Shelf
-from deepclarity.web.words import RefusedError, plain
+from deepclarity.web.messages import RefusedError, plain
+from deepclarity.web.security.limits import Limits
+from deepclarity.web.storage.results import Shelf
 from tests.conftest import MakeClip
 
 SMALL = Wish("lanczos", full_hd=False)

@@ -13,11 +13,11 @@ import click
 
 from deepclarity.errors import hide_secrets
 
-from . import telling
+from . import output
 
 if TYPE_CHECKING:
     from deepclarity.pipelines.preset import Preset
-    from deepclarity.stream.live_state import Waiting
+    from deepclarity.stream.live.state import Waiting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -48,7 +48,7 @@ class _Stderr(logging.Handler):
     """One line a message on whatever stderr is now."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        telling.say(f"{record.levelname.lower()}: {hide_secrets(record.getMessage())}")
+        output.say(f"{record.levelname.lower()}: {hide_secrets(record.getMessage())}")
 
 
 def listen(level: int) -> None:
@@ -112,7 +112,7 @@ class LiveRun:
     @property
     def waiting(self) -> Waiting:
         """How long a source is waited for."""
-        from deepclarity.stream.live_state import Waiting
+        from deepclarity.stream.live.state import Waiting
 
         return Waiting(self.timeout_s, self.timeout_s)
 

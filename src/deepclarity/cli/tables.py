@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepclarity.atomic_write import write_whole
 from deepclarity.errors import UsageError
-from deepclarity.whole import write_whole
 
 
 def check_targets(json_file: Path | None, picture: Path | None) -> None:
     """Raise UsageError for what could not be written after minutes of measuring."""
-    from deepclarity.stream.picture import PICTURES
+    from deepclarity.stream.files.still import PICTURES
 
     for path in (json_file, picture):
         if path is not None and not path.parent.is_dir():

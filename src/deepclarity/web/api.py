@@ -14,12 +14,12 @@ import gradio as gr
 from gradio.events import api
 
 from deepclarity.models.detectors import DEFAULT_DETECTOR
-from deepclarity.pipelines.report_words import sums
+from deepclarity.pipelines.report.text import sums
 
-from .correct_tab import DEFAULT_TIER
-from .desk import Desk
+from .inference import Desk
 from .jobs import Step, StoppedError, Videos, Wish
-from .words import plain, sentence_of
+from .messages import plain, sentence_of
+from .pages.correct import DEFAULT_TIER
 
 P = ParamSpec("P")
 R = TypeVar("R")

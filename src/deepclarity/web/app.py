@@ -5,15 +5,15 @@ from __future__ import annotations
 import gradio as gr
 
 from .api import add_api
-from .correct_tab import DEFAULT_TIER, correct_tab
-from .desk import Desk
-from .detect_tab import detect_tab
 from .examples import Examples
+from .inference import Desk
 from .jobs import Videos
-from .limits import Limits
-from .live_tab import live_tab
-from .panel import html
-from .video_tab import video_tab
+from .pages.components import html
+from .pages.correct import DEFAULT_TIER, correct_tab
+from .pages.detect import detect_tab
+from .pages.live import live_tab
+from .pages.video import video_tab
+from .security.limits import Limits
 
 HEAD = (
     "<link rel='stylesheet' href='/own/app.css'><script src='/own/compare.js' defer></script>"

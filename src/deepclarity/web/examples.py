@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepclarity.errors import DeepClarityError
-from deepclarity.pipelines.scene import paint, pan, pixelate
-from deepclarity.stream.clip import write_clip
-from deepclarity.stream.picture import Picture, write_picture
+from deepclarity.pipelines.demo.scene import paint, pan, pixelate
+from deepclarity.stream.files.clip import write_clip
+from deepclarity.stream.files.still import Picture, write_picture
 
-from .words import RefusedError
+from .messages import RefusedError
 
 _THUMB = (176, 99)
 _CLIP_FRAMES, _RATE = 75, 25

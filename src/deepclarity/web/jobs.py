@@ -16,11 +16,11 @@ from deepclarity.pipelines.route import Which
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.info import VideoInfo
 
-from .guard import look_at_video
-from .limits import MEBI, Limits
-from .shelf import Shelf, download_name
-from .tools import tiers
-from .words import RefusedError
+from .messages import RefusedError
+from .model_cache import tiers
+from .security.content_check import look_at_video
+from .security.limits import MEBI, Limits
+from .storage.results import Shelf, download_name
 
 _EVERY_S = 0.3
 _ROOM_BYTES = 512 * MEBI

@@ -8,10 +8,10 @@ from fastapi import APIRouter, WebSocket
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 
 from .examples import Examples
-from .live import Seats
-from .looks import colours_css
-from .shelf import Shelf
-from .words import RefusedError
+from .live_socket import Seats
+from .messages import RefusedError
+from .storage.results import Shelf
+from .theme import colours_css
 
 _OWN = {"app.css": "text/css", "compare.js": "text/javascript", "live.js": "text/javascript"}
 _TYPES = {".html": "text/html", ".mp4": "video/mp4", ".mkv": "video/x-matroska", ".png": "image/png"}

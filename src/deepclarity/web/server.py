@@ -21,9 +21,9 @@ from starlette.requests import cookie_parser
 
 from deepclarity.errors import UsageError
 
-from .door import Door
-from .limits import Limits
-from .shelf import Shelf
+from .security.limits import Limits
+from .security.middleware import Door
+from .storage.results import Shelf
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -74,13 +74,13 @@ def make_app(settings: Settings, shelf: Shelf) -> Door:
     import gradio as gr
 
     from .app import HEAD, build
-    from .desk import Desk
     from .examples import Examples
+    from .inference import Desk
     from .jobs import Videos
-    from .live import Seats
-    from .looks import theme
+    from .live_socket import Seats
+    from .model_cache import Tools
     from .routes import own_routes
-    from .tools import Tools
+    from .theme import theme
 
     if not settings.local and settings.auth is None:
         own_names()

@@ -1,0 +1,150 @@
+"""The generators by torch: the reference on the CPU in float32, and CUDA in float16."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepclarity.errors import DeviceError
+from deepclarity.models.generator import Generator
+from deepclarity.models.verdict import Plane
+
+from .checks import check_plane, check_scale, first_line
+from .tiling import enlarge_in_parts
+from .torch_network import GeneratorNetwork, network_from
+
+_log = logging.getLogger(__name__)
+
+_Run = Callable[[Tensor], Tensor]
+
+
+class TorchGenerator:
+    """Runs a generator by torch. On CUDA all work is queued on one stream of its own."""
+
+    def __init__(
+        self,
+        net: Generator,
+        tensors: Mapping[str, NDArray[np.float32]],
+        *,
+        name: str = "generator",
+        device: str = "cpu",
+    ) -> None:
+        """`device` is `cpu`, `cuda` or `cuda:N`; raises `DeviceError` where there is none."""
+        self.name = name
+        self.scales = net.scales
+        self._net = net
+        self._device = _usable_device(device)
+        try:
+            self._cuda = _Cuda(self._device) if self._device.type == "cuda" else None
+            self._network = network_from(net, tensors, name=name).to(self._device)
+            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._network.eval().requires_grad_(False)
+            if self._cuda:
+                self._network = self._half_if_safe(self._network)
+        except RuntimeError as error:  # seen, but too old for this torch, or full
+            raise DeviceError(f"torch cannot use '{self._device}' ({first_line(error)}); use --device cpu") from error
+        dtype = "fp16" if self._network.dtype == torch.float16 else "fp32"
+        self.backend = f"torch {self._device.type} {dtype}"
+
+    def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
+        """Enlarge (height, width) to (height * scale, width * scale), same dtype, range 0..max_value."""
+        check_scale(self.name, scale, self.scales)
+        luma = check_plane(luma, max_value)
+        try:
+            return enlarge_in_parts(
+                lambda part: self._enlarge(self._network, part, scale, max_value),
+                luma,
+                scale=scale,
+                reach_px=self._net.reach_px,
+                too_big=torch.cuda.OutOfMemoryError,
+                on_too_big=torch.cuda.empty_cache,
+            )
+        except DeviceError:
+            raise
+        except RuntimeError as error:
+            reason = first_line(error)
+            raise DeviceError(f"torch failed on '{self._device}' ({reason}); use --device cpu") from error
+
+    def close(self) -> None:
+        """Give the buffers back; a later call takes new ones."""
+        if self._cuda:
+            self._cuda.forget()
+
+    def _enlarge(self, network: GeneratorNetwork, luma: Plane, scale: int, max_value: int) -> Plane:
+        source = torch.from_numpy(luma.copy())  # a copy, because a decoder's plane may be read-only
+        with torch.inference_mode():
+            if self._cuda:
+                return self._cuda.round_trip(source, lambda x: _run(network, x, scale, max_value))
+            enlarged: Plane = _run(network, source, scale, max_value).numpy()
+            return enlarged
+
+    def _half_if_safe(self, exact: GeneratorNetwork) -> GeneratorNetwork:
+        """A float16 copy of `exact` if a fixed picture comes out within 2 levels of it; else itself."""
+        half, scale = copy.deepcopy(exact).half(), self.scales[-1]
+        luma: Plane = np.random.default_rng(0).integers(0, 256, (24, 40)).astype(np.uint8)
+        luma = luma.repeat(2, axis=0).repeat(2, axis=1)
+        # Rounding to uint8 hides NaN and Inf, so what rounding starts from is looked at as well.
+        with torch.inference_mode():
+            raw = half(torch.from_numpy(luma).to(self._device).float()[None, None] / 255, scale)
+            finite = bool(raw.isfinite().all())
+        wanted, found = (self._enlarge(network, luma, scale, 255) for network in (exact, half))
+        error = int(np.abs(found.astype(np.int16) - wanted).max())
+        if finite and error <= 2:
+            return half
+        what = f"is off by {error} levels" if finite else "overflows"
+        _log.warning("%s: float16 %s on %s; using float32", self.name, what, self._device)
+        return exact
+
+
+class _Cuda:
+    """One stream, and pinned host buffers that are used again for pictures of the same size."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pinned: dict[str, Tensor] = {}
+
+    def round_trip(self, source: Tensor, run: _Run) -> Plane:
+        """Upload `source`, run, download: returns after the stream is done, with an array of its own."""
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))  # the weights came on that one
+        with torch.cuda.stream(self._stream):
+            upload = self._buffer("up", source).copy_(source)
+            result = run(upload.to(self._device, non_blocking=True))
+            download = self._buffer("down", result)
+            download.copy_(result, non_blocking=True)
+        self._stream.synchronize()
+        enlarged: Plane = download.numpy().copy()
+        return enlarged
+
+    def forget(self) -> None:
+        """Give the pinned memory back."""
+        self._pinned.clear()
+
+    def _buffer(self, name: str, like: Tensor) -> Tensor:
+        held = self._pinned.get(name)
+        if held is None or held.shape != like.shape or held.dtype != like.dtype:
+            held = self._pinned[name] = torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
+        return held
+
+
+def _run(network: GeneratorNetwork, luma: Tensor, scale: int, max_value: int) -> Tensor:
+    """Whole levels (h, w) in, whole levels (h * scale, w * scale) out, same dtype and device."""
+    large: Tensor = network(luma.float()[None, None] / max_value, scale)
+    return (large[0, 0] * max_value + 0.5).clamp_(0, max_value).to(luma.dtype)
+
+
+def _usable_device(device: str) -> torch.device:
+    wanted = torch.device(device)
+    if wanted.type == "cuda":
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (wanted.index or 0) >= found:
+            raise DeviceError(
+                f"no such device '{device}': torch {torch.__version__} finds {found} CUDA devices; use --device cpu"
+            )
+    return wanted

@@ -1,0 +1,115 @@
+"""Training the MobileNetV3-small detectors: torchvision's own network, folded for inference when it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deepclarity.models.compat import import_torchvision
+from deepclarity.models.detectors import mobilenet_v3
+from deepclarity.models.detectors.mobilenet import CLASSES, EDGES_CENTRE, RGB_CENTRE, see_edges, see_rgb
+from deepclarity.models.generator import Tensors
+from deepclarity.models.train.enhancer.patches import Bytes
+
+from .learner import PIXELATED, Arrays, Truth
+
+
+class MobileNetLearner:
+    """Trains `mobilenet`: the frame in colour."""
+
+    name = "mobilenet"
+    classes = CLASSES
+    architecture: Mapping[str, int] = {"inputs": 3, "classes": len(CLASSES)}
+    centre = RGB_CENTRE
+    sight = 1
+
+    def see(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
+        """`seen`, (3, 224, 224) uint8."""
+        return {"seen": see_rgb(planes[0], planes[1:])}
+
+    def label(self, truth: Truth) -> int:
+        """0 or 1: other, pixelated."""
+        return self.classes.index(PIXELATED) if truth.kind == PIXELATED else 0
+
+    def network(self) -> nn.Module:
+        """torchvision's network behind a change of scale."""
+        return Scaled(self.architecture["inputs"], self.centre)
+
+    def augmented(self, batch: Arrays, rng: np.random.Generator) -> Arrays:
+        """Each picture perhaps mirrored, perhaps upside down."""
+        seen = batch["seen"].copy()
+        for axis in (1, 2):
+            turned = np.flatnonzero(rng.random(len(seen)) < 0.5)
+            seen[turned] = np.flip(seen[turned], axis + 1)
+        return {"seen": seen}
+
+    def stored(self, network: nn.Module, *, shift: float) -> Tensors:
+        """float16, normalisation folded into the convolutions."""
+        assert isinstance(network, Scaled)
+        tensors = folded(network.inner, **self.architecture)
+        tensors["logits.bias"][self.classes.index(PIXELATED)] += shift
+        return {key: value.astype(np.float16) for key, value in tensors.items()}
+
+    def check(self, tensors: Tensors, *, name: str) -> None:
+        """WeightsError where shapes differ or numbers are not finite."""
+        mobilenet_v3.check_shapes(tensors, **self.architecture, name=name)
+
+
+class CannyMobileNetLearner(MobileNetLearner):
+    """Trains `canny-mobilenet`: the density of Canny's edges."""
+
+    name = "canny-mobilenet"
+    architecture: Mapping[str, int] = {"inputs": 1, "classes": len(CLASSES)}
+    centre = EDGES_CENTRE
+
+    def see(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
+        """`seen`, (1, 224, 224) uint8."""
+        return {"seen": see_edges(planes[0])}
+
+
+class Scaled(nn.Module):
+    """MobileNetV3-small that takes bytes."""
+
+    def __init__(self, inputs: int, centre: float) -> None:
+        super().__init__()
+        self._centre = centre
+        inner = import_torchvision().models.mobilenet_v3_small(weights=None, num_classes=len(CLASSES))
+        if inputs != 3:
+            inner.features[0][0] = nn.Conv2d(inputs, 16, 3, 2, 1, bias=False)
+            nn.init.kaiming_normal_(inner.features[0][0].weight, mode="fan_out")
+        for norm in (module for module in inner.modules() if isinstance(module, nn.BatchNorm2d)):
+            norm.momentum = 0.1  # torchvision's 0.01 lags behind in runs as short as ours
+        self.inner: nn.Module = inner.to(memory_format=torch.channels_last)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Logits (n, classes) of `seen`, (n, inputs, 224, 224) uint8."""
+        x = (batch["seen"].float() - self._centre) / 64
+        logits: Tensor = self.inner(x.contiguous(memory_format=torch.channels_last))
+        return logits
+
+
+def folded(network: nn.Module, *, inputs: int, classes: int) -> Tensors:
+    """torchvision's network as `mobilenet_v3` describes it, float32: each normalisation in the layer before it."""
+    kinds = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+    found = [module for module in network.modules() if isinstance(module, kinds)]
+    pairs = [
+        (one, other if isinstance(other, nn.BatchNorm2d) else None)
+        for one, other in zip(found, [*found[1:], None], strict=True)
+        if not isinstance(one, nn.BatchNorm2d)
+    ]
+    tensors: Tensors = {}
+    for layer, (module, norm) in zip(mobilenet_v3.layers(inputs, classes), pairs, strict=True):
+        weight = module.weight.detach().double().reshape(layer.shapes[f"{layer.name}.weight"])
+        bias = torch.zeros(len(weight)) if module.bias is None else module.bias.detach().double()
+        if norm is not None:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            gain = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
+            weight = weight * gain.reshape(-1, 1, 1, 1)
+            bias = (bias - norm.running_mean) * gain + norm.bias.detach()
+        for name, value in (("weight", weight), ("bias", bias)):
+            tensors[f"{layer.name}.{name}"] = value.float().cpu().numpy().copy()
+    return tensors

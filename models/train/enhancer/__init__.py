@@ -1,0 +1,1 @@
+"""Training of the super-resolution tiers: network, losses, discriminator, training loop."""

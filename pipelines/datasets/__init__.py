@@ -1,0 +1,1 @@
+"""Datasets made from clean photos and clips: degradation, labels, augmentation."""

@@ -1,0 +1,14 @@
+"""Which small sample each sample of a nearest-neighbour enlargement repeats."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepclarity.pipelines.restore import Starts
+
+
+def enlarged_index(length: int, factor: float, phase: float) -> Starts:
+    """For every sample of `length`, which small sample it repeats, from 0; blocks begin at phase + k * factor."""
+    block: Starts = np.floor((np.arange(length) + 0.5 - phase) / factor).astype(np.intp)
+    block -= block[0]
+    return block

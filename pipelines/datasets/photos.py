@@ -1,0 +1,173 @@
+"""What labelled pictures are made of: clean photos and video frames, those of each split kept apart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from deepclarity.errors import SourceError
+from deepclarity.models.train.enhancer.patches import Bytes
+from deepclarity.pipelines.detect_file import VIDEOS
+from deepclarity.stream.files.source import FileSource
+from deepclarity.stream.files.still import PICTURES
+
+from .degrade import Photo, read_photo
+
+_TURNS = 20
+_TEST, _VALIDATION = (0, 7, 14), (1, 8, 15)
+"""Of every twenty files, by name, three are for testing and three for validation."""
+_CANDIDATES = 3
+_DETAIL = 1.5
+"""Mean step between neighbours, in levels, below which a picture shows next to nothing."""
+_TRIES = 4
+_STILLS_EVERY, _STILLS = 12, 4
+_CLIP_SHARE = 0.15
+
+_log = logging.getLogger(__name__)
+
+
+class Split(StrEnum):
+    """What pictures may be used for."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+def part_of(files: Sequence[Path], split: Split) -> tuple[Path, ...]:
+    """The files of one split: 14, 3 and 3 of every twenty in the order of their names."""
+    chosen = {Split.TEST: _TEST, Split.VALIDATION: _VALIDATION}
+    apart = {turn: kind for kind, turns in chosen.items() for turn in turns}
+    ordered = sorted(files, key=lambda path: path.name)
+    return tuple(path for turn, path in enumerate(ordered) if apart.get(turn % _TURNS, Split.TRAIN) is split)
+
+
+def find_material(data: Path, split: Split, *, keep: int = 48) -> Material:
+    """The photos in `data` or in `data/train_photos`, the videos in `data/clips` where there are any, of one split.
+
+    `keep`: how many photos stay in memory. SourceError where there are too few to have some in every split.
+    """
+    folder = data / "train_photos" if (data / "train_photos").is_dir() else data
+    if not folder.is_dir():
+        raise SourceError(f"{data}: no such folder. Name a folder of photos by --data.")
+    photos = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()]
+    if len(photos) < 3:
+        raise SourceError(f"{folder}: {len(photos)} photos; 3 at least are needed, one a split. Name another folder.")
+    beside = data / "clips"
+    around = beside.iterdir() if beside.is_dir() else ()
+    clips = [path for path in around if path.suffix.lower() in VIDEOS and path.is_file()]
+    return Material(part_of(photos, split), part_of(clips, split), split, keep=keep)
+
+
+class Material:
+    """Photos and clips of one split, read when they are asked for."""
+
+    def __init__(self, photos: Sequence[Path], clips: Sequence[Path], split: Split, *, keep: int = 48) -> None:
+        """`keep`: how many photos stay in memory."""
+        self.photos, self.clips, self.split = tuple(photos), tuple(clips), split
+        self._read = lru_cache(maxsize=keep)(read_photo)
+        self._stills = lru_cache(maxsize=None)(_stills_of)
+
+    def canvas(self, rng: np.random.Generator, width: int, height: int) -> Photo:
+        """A photo or a piece of one: luma (height, width), sides made even.
+
+        Pictures are reduced or mirrored at their edges, never enlarged: what comes is as sharp as they are.
+        """
+        return self._canvas(rng, width, height, clips=False)
+
+    def telling_canvas(self, rng: np.random.Generator, width: int, height: int) -> Photo:
+        """The same, perhaps of a clip's frame, and one that shows something if that can be had: no mere sky."""
+        for _ in range(_TRIES):
+            found = self._canvas(rng, width, height, clips=True)
+            if float(cv2.absdiff(found[0][:, 1:], found[0][:, :-1]).mean()) >= _DETAIL:
+                break
+        return found
+
+    def _canvas(self, rng: np.random.Generator, width: int, height: int, *, clips: bool) -> Photo:
+        width, height = width + width % 2, height + height % 2
+        found = self._candidates(rng, clips=clips)
+        chosen = max(found, key=lambda photo: _covered(photo, width, height))
+        limit = min(chosen[0].shape[1] / width, chosen[0].shape[0] / height)
+        if limit > 1.05:  # mostly as much of the scene as there is
+            chosen = _reduced(chosen, limit ** float(rng.random() ** 0.5))
+        return _window(chosen, width, height, rng)
+
+    def still(self, rng: np.random.Generator) -> Photo | None:
+        """A whole frame of a clip as it was found, or None where no clip can be used."""
+        if not self.clips:
+            return None
+        stills = self._stills(self.clips[int(rng.integers(len(self.clips)))])
+        return stills[int(rng.integers(len(stills)))] if stills else None
+
+    def _candidates(self, rng: np.random.Generator, *, clips: bool) -> list[Photo]:
+        if clips and rng.random() < _CLIP_SHARE and (still := self.still(rng)) is not None:
+            return [still]
+        return [self._read(self.photos[int(i)]) for i in rng.integers(0, len(self.photos), _CANDIDATES)]
+
+
+def resized(photo: Photo, width: int, height: int, how: int) -> Photo:
+    """`photo` at an even size by one of OpenCV's interpolations."""
+    sizes = ((width, height), (width // 2, height // 2), (width // 2, height // 2))
+    luma, blue, red = (cv2.resize(p, size, interpolation=how) for p, size in zip(photo, sizes, strict=True))
+    return cast(Photo, (luma, blue, red))
+
+
+def part(photo: Photo, left: int, top: int, width: int, height: int) -> Photo:
+    """A view of a rectangle; all numbers even, in luma samples."""
+    luma, blue, red = photo
+    half = slice(top // 2, (top + height) // 2), slice(left // 2, (left + width) // 2)
+    return luma[top : top + height, left : left + width], blue[half], red[half]
+
+
+def _covered(photo: Photo, width: int, height: int) -> float:
+    """The share of the wanted size that `photo` fills without mirroring."""
+    high, wide = (int(side) for side in photo[0].shape)
+    return min(1.0, wide / width) * min(1.0, high / height)
+
+
+def _reduced(photo: Photo, factor: float) -> Photo:
+    height, width = (ceil(side / factor / 2) * 2 for side in photo[0].shape)
+    return resized(photo, width, height, cv2.INTER_AREA)
+
+
+def _window(photo: Photo, width: int, height: int, rng: np.random.Generator) -> Photo:
+    """A random even place in `photo`, which is mirrored to the right and below where it is too small."""
+    have_h, have_w = photo[0].shape
+    if have_w < width or have_h < height:
+        wide, high = max(width, have_w), max(height, have_h)
+        grown = [_mirrored(plane, wide // ratio, high // ratio) for plane, ratio in zip(photo, (1, 2, 2), strict=True)]
+        photo, have_w, have_h = (grown[0], grown[1], grown[2]), wide, high
+    left, top = (int(rng.integers(0, (have - want) // 2 + 1)) * 2 for have, want in ((have_w, width), (have_h, height)))
+    return part(photo, left, top, width, height)
+
+
+def _mirrored(plane: Bytes, width: int, height: int) -> Bytes:
+    pad = (0, height - plane.shape[0], 0, width - plane.shape[1])
+    return cast(Bytes, cv2.copyMakeBorder(plane, *pad, cv2.BORDER_REFLECT))
+
+
+def _stills_of(path: Path) -> list[Photo]:
+    """Up to four frames out of the first two seconds or so; none, and a word, of a clip that cannot be used."""
+    stills: list[Photo] = []
+    try:
+        with FileSource(path) as source:
+            if source.planar not in ("yuv420p", "yuvj420p"):
+                raise SourceError(f"{path}: {source.info.pixel_format} pictures; only 8-bit 4:2:0 is used.")
+            for frame in source:
+                if frame.index % _STILLS_EVERY == 0:
+                    height, width = (side // 2 * 2 for side in frame.luma.shape)
+                    luma, blue, red = part(cast(Photo, frame.planes), 0, 0, width, height)
+                    stills.append((luma.copy(), blue.copy(), red.copy()))
+                if len(stills) == _STILLS:
+                    break
+    except SourceError as error:
+        _log.warning("left out: %s", error)
+    return stills

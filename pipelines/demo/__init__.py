@@ -1,0 +1,1 @@
+"""The demo clip and its picture."""

@@ -1,0 +1,113 @@
+"""Verdicts on whole files: pictures, and videos as time ranges."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deepclarity.errors import SourceError
+from deepclarity.models.verdict import Detector, Kind, Verdict
+from deepclarity.stream.files.source import FileSource
+from deepclarity.stream.files.still import PICTURES, read_picture
+from deepclarity.stream.handover import Handover
+
+from .detect import Judged, detect
+from .records import Summary
+from .report.recorder import record_of
+from .report.report import Report
+from .route import Routing, route
+
+# fmt: off
+VIDEOS = frozenset({
+    ".264", ".265", ".3gp", ".avi", ".flv", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+})
+# fmt: on
+"""File endings that are taken for videos when a folder is searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a detector says of one file."""
+
+    path: str
+    pixelated: bool
+    kind: Kind
+    score: float
+    """0..1; of a video, the highest of any frame."""
+    block_px: float | None
+    block_height_px: float | None
+    method: str
+    ms: float
+    """Milliseconds the detector took; of a video, a frame's mean."""
+    frames: int | None = None
+    """Of a video."""
+    ranges: list[dict[str, Any]] = field(default_factory=list)
+    """Pixelated time ranges of a video, as in a report."""
+    damaged: int = 0
+    """Packets of a video that could not be decoded."""
+
+
+def files_in(path: Path) -> Iterator[Path]:
+    """`path`, or the pictures and videos of a folder, by name."""
+    if not path.is_dir():
+        yield path
+        return
+    found = sorted(item for item in path.rglob("*") if item.suffix.lower() in PICTURES | VIDEOS and item.is_file())
+    if not found:
+        raise SourceError(f"{path}: no pictures or videos in it. Name another folder.")
+    yield from found
+
+
+def judge(path: Path, detector: Detector) -> Judgement:
+    """Judge one picture or video file; SourceError where it is neither."""
+    if path.suffix.lower() in PICTURES:
+        return _judge_picture(path, detector)
+    return _judge_video(path, detector)
+
+
+def _judge_picture(path: Path, detector: Detector) -> Judgement:
+    picture = read_picture(path)
+    planes = picture.planes
+    began = time.perf_counter()
+    verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
+    took_ms = (time.perf_counter() - began) * 1000
+    blocks = verdict.blocks if verdict.pixelated else None
+    return _judgement(path, detector, replace(verdict, blocks=blocks), took_ms)
+
+
+def _judge_video(path: Path, detector: Detector) -> Judgement:
+    summary, report = Summary(), Report()
+    worst: Judged | None = None
+    with FileSource(path) as source, Handover(source, size=4) as frames:
+        judged = detect(frames, detector, summary)
+        for routed in route(judged, Routing(), resize=False, enlarge=False, summary=summary):
+            report.add(record_of(routed))
+            if worst is None or routed.judged.verdict.score > worst.verdict.score:
+                worst = routed.judged
+            summary.frames_in += 1
+    assert worst is not None
+    ranges = report.ranges()
+    took_ms = summary.stage_s["detect"] * 1000 / summary.frames_in
+    kind = Kind.PIXELATED if ranges else Kind.CLEAN if worst.verdict.pixelated else worst.verdict.kind
+    verdict = Verdict(worst.verdict.score, kind, worst.verdict.blocks if ranges else None)
+    return replace(
+        _judgement(path, detector, verdict, took_ms), frames=summary.frames_in, ranges=ranges, damaged=source.damaged
+    )
+
+
+def _judgement(path: Path, detector: Detector, verdict: Verdict, took_ms: float) -> Judgement:
+    blocks = verdict.blocks
+    return Judgement(
+        path=str(path),
+        pixelated=verdict.pixelated,
+        kind=verdict.kind,
+        score=round(verdict.score, 4),
+        block_px=round(blocks.width_px, 4) if blocks else None,
+        block_height_px=round(blocks.height_px, 4) if blocks else None,
+        method=detector.name,
+        ms=round(took_ms, 3),
+    )

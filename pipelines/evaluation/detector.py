@@ -1,0 +1,149 @@
+"""`evaluate detector`: labelled pictures by the hundred, what each method says of them, and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deepclarity.models.detectors import DETECTORS, load_detector
+from deepclarity.models.verdict import Detector, Verdict
+from deepclarity.pipelines.datasets.detector_dataset import Protocol, Sighting, Sightings
+from deepclarity.pipelines.datasets.photos import Split, find_material
+from deepclarity.pipelines.report.roc_plot import draw_roc
+from deepclarity.stream.files.still import write_picture
+
+from .detector_scores import (
+    FACTORS_OF_A_CELL,
+    Cells,
+    Row,
+    area_under,
+    by_factor,
+    cells,
+    confusion,
+    figures,
+    phase_error_px,
+    roc,
+    size_error,
+)
+from .scores import Tell
+
+_TOLD_EVERY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to evaluate on what."""
+
+    data: Path
+    """A folder of photos, or one with `train_photos` and perhaps `clips` in it."""
+    methods: tuple[str, ...] = ()
+    """Detectors by name; all there are where none is named."""
+    protocols: tuple[Protocol, ...] = tuple(Protocol)
+    count: int = 400
+    """Pictures a protocol."""
+    seed: int = 0
+    split: Split = Split.TEST
+    pixel_art_counts: bool = False
+    """Whether pixel art is to be called pixelated."""
+    picture: Path | None = None
+    """Where to draw the ROC curves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came out."""
+
+    job: Job
+    rows: list[Row]
+
+    @property
+    def groups(self) -> dict[str, dict[str, list[Row]]]:
+        """Protocol → method → its rows."""
+        found: dict[str, dict[str, list[Row]]] = {}
+        for row in self.rows:
+            found.setdefault(row.protocol, {}).setdefault(row.method, []).append(row)
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for `json.dumps`: figures by protocol and method, and every row."""
+        job = self.job
+        told = {"seed": job.seed, "split": job.split, "count": job.count, "pixel_art_counts": job.pixel_art_counts}
+        found = {
+            protocol: {method: _summary(rows) for method, rows in methods.items()}
+            for protocol, methods in self.groups.items()
+        }
+        return {**told, "protocols": found, "rows": [asdict(replace(row, cell=dict(row.cell))) for row in self.rows]}
+
+
+def evaluate_detector(job: Job, *, tell: Tell) -> Evaluation:
+    """Show the pictures of every protocol to every method; UsageError or SourceError where that cannot be."""
+    names = dict.fromkeys(job.methods or DETECTORS)
+    detectors = [load_detector(name, pixel_art=job.pixel_art_counts) for name in names]
+    material = find_material(job.data, job.split)
+    rows: list[Row] = []
+    for protocol in job.protocols:
+        seen = Sightings(material, protocol=protocol, seed=job.seed, pixel_art_counts=job.pixel_art_counts)
+        for index, sighting in enumerate(seen.first(job.count)):
+            if index % _TOLD_EVERY == 0:
+                tell(f"{protocol}: {index} of {job.count} pictures")
+            rows += [row_of(sighting, detector, protocol=protocol, index=index) for detector in detectors]
+    found = Evaluation(job, rows)
+    if job.picture:
+        curves = {p: {m: roc(group) for m, group in methods.items()} for p, methods in found.groups.items()}
+        write_picture(job.picture, draw_roc(curves))
+    return found
+
+
+def row_of(sighting: Sighting, detector: Detector, *, protocol: str, index: int) -> Row:
+    """What `detector` says of `sighting`, beside the truth."""
+    verdict = detector(sighting.planes[0], chroma=sighting.planes[1:])
+    wrong_by, beside = _errors(sighting, verdict)
+    return Row(
+        protocol, index, detector.name, sighting.kind, verdict.kind, verdict.score, sighting.cell, wrong_by, beside
+    )
+
+
+def _errors(sighting: Sighting, verdict: Verdict) -> tuple[float | None, float | None]:
+    if sighting.blocks is None or verdict.blocks is None:
+        return None, None
+    height, width = sighting.planes[0].shape
+    left, top, wide, high = sighting.region or (0, 0, width, height)
+    middle = left + wide / 2, top + high / 2
+    found = verdict.blocks
+    return size_error(sighting.blocks, found), phase_error_px(sighting.blocks, found, middle)
+
+
+def cell_tables(rows: Sequence[Row]) -> Iterator[tuple[str, Cells]]:
+    """Every factor of the cells, as far as these rows have it, with what was made of each of its values."""
+    for name in FACTORS_OF_A_CELL:
+        if table := cells(rows, by_factor(name)):
+            yield name, table
+
+
+def crossed(rows: Sequence[Row], across: str) -> Cells:
+    """`factor across` of the pixelated pictures, such as `4 hard` for `level`, with what was made of them."""
+    return cells(
+        [row for row in rows if row.positive and "factor" in row.cell],
+        lambda row: [f"{row.cell['factor']} {row.cell[across]}"],
+    )
+
+
+def _summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """One method's figures under one protocol, for `json.dumps`."""
+    curve, tables = roc(rows), dict(cell_tables(rows))
+    tables |= {f"factor, {across}": crossed(rows, across) for across in ("level", "quality")}
+    told: dict[str, Any] = {
+        name: {
+            value: {"recall": recall.as_json(), "false_positives": wrong.as_json()}
+            for value, (recall, wrong) in table.items()
+        }
+        for name, table in tables.items()
+    }
+    return {
+        **figures(rows).as_json(),
+        "area_under_roc": area_under(curve) if curve else None,
+        "confusion": confusion(rows),
+        "cells": told,
+    }

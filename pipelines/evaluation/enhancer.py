@@ -1,0 +1,175 @@
+"""`evaluate enhancer`: find the test data below a folder, run the protocols on it, hand the rows back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from deepclarity.errors import SourceError, UsageError, did_you_mean
+from deepclarity.models.detectors import load_detector
+from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.load import available_models, check_enhancer, load_enhancer
+from deepclarity.models.metrics import Lpips
+from deepclarity.pipelines.detect_file import VIDEOS
+from deepclarity.pipelines.report.contact_sheet import contact_sheet
+from deepclarity.stream.files.still import PICTURES, write_picture
+
+from .pictures import PictureSet, pictures, standard
+from .scores import MEASURES, Row, Tell, means, missed
+from .video import video
+
+LPIPS_FILE = "lpips_alexnet_fp32.npz"
+BASELINE = "lanczos"
+"""The tier that the others are measured against; it runs whether it was named or not."""
+
+_log = logging.getLogger(__name__)
+
+
+class Protocol(StrEnum):
+    """What is measured."""
+
+    STANDARD = "standard"
+    """PSNR-Y, SSIM-Y and LPIPS at ×4 from bicubic inputs, as the literature has it."""
+    PICTURES = "pictures"
+    """Pixelated pictures through `correct`."""
+    VIDEO = "video"
+    """Pixelated and coded clips through `restore`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to evaluate on what."""
+
+    data: Path
+    """The folder that is searched."""
+    tiers: tuple[str, ...] = ()
+    """Enhancers by name; all there are where none is named."""
+    protocols: tuple[Protocol, ...] = (Protocol.STANDARD,)
+    frames: int = 12
+    """Frames of each clip."""
+    clips: tuple[str, ...] = ()
+    """Parts of the names of the clips to use; all where none is named."""
+    lpips: Path | None = None
+    """Weights for LPIPS; searched for where not named."""
+    device: str = "auto"
+    sheet: Path | None = None
+    """Where to write a contact sheet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came out."""
+
+    rows: list[Row]
+    backends: dict[str, str]
+    """Tier → what computed it."""
+
+    def of(self, protocol: str) -> list[Row]:
+        """The rows of one protocol."""
+        return [row for row in self.rows if row.protocol == protocol]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for `json.dumps`: means by protocol, measure, group and method, and every row."""
+        found: dict[str, Any] = {}
+        for protocol in dict.fromkeys(row.protocol for row in self.rows):
+            rows = self.of(protocol)
+            found[protocol] = {measure: table for measure in MEASURES if (table := means(rows, measure))}
+            if blind := missed(rows):
+                found[protocol]["missed"] = {group: list(counts) for group, counts in blind.items()}
+        return {"backends": self.backends, "means": found, "rows": [asdict(row) for row in self.rows]}
+
+
+def evaluate(job: Job, *, tell: Tell) -> Evaluation:
+    """Run every protocol of `job`; UsageError or SourceError where its data or options cannot be used."""
+    names = _tier_names(job.tiers)
+    if not job.data.is_dir():
+        raise SourceError(f"{job.data}: no such folder. Name one with test sets or clips below it.")
+    sets = find_sets(job.data) if job.sheet or set(job.protocols) - {Protocol.VIDEO} else []
+    clips = find_clips(job.data, job.clips) if Protocol.VIDEO in job.protocols else []
+    with ExitStack() as stack:
+        loaded = [stack.enter_context(closing(load_enhancer(name, device=job.device))) for name in names]
+        tiers = list({tier.name: tier for tier in loaded}.values())  # `auto` may be one that was named as well
+        lpips = _lpips(job)
+        if job.sheet:
+            _write_sheet(job.sheet, sets, [tier for tier in tiers if tier.name in job.tiers] or tiers)
+        runs: dict[Protocol, Callable[[], Iterator[Row]]] = {
+            Protocol.STANDARD: lambda: standard(sets, tiers, lpips=lpips, tell=tell),
+            Protocol.PICTURES: lambda: pictures(sets, tiers, detector=load_detector("grid"), lpips=lpips, tell=tell),
+            Protocol.VIDEO: lambda: video(clips, tiers, frames=job.frames, lpips=lpips, tell=tell),
+        }
+        rows = [row for protocol in job.protocols for row in runs[protocol]()]
+        return Evaluation(rows, {tier.name: tier.backend for tier in tiers})
+
+
+def find_sets(data: Path) -> list[PictureSet]:
+    """The folders at or below `data` that hold `hr/` and `lr_x4/`, small sets first; SourceError where none do."""
+    folders = sorted(path.parent for path in data.rglob("hr") if path.is_dir() and path.with_name("lr_x4").is_dir())
+    sets = sorted(map(_picture_set, folders), key=lambda found: len(found.pairs))
+    if not sets:
+        raise SourceError(f"{data}: no test set below it, a folder with hr/ and lr_x4/. Name another folder.")
+    names = [found.name for found in sets]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SourceError(f"{data}: two test sets below it are called '{twice}'. Rename one, or name one of the two.")
+    return sets
+
+
+def _picture_set(folder: Path) -> PictureSet:
+    large, small = (_by_stem(folder / side) for side in ("hr", "lr_x4"))
+    if alone := sorted(large.keys() ^ small.keys()):
+        side = "hr" if alone[0] in large else "lr_x4"
+        raise SourceError(f"{folder}: '{alone[0]}' is in {side}/ only. Pictures pair by name: add its partner.")
+    if not large:
+        raise SourceError(f"{folder}: no pictures in hr/ and lr_x4/. Fill them, or take the folder away.")
+    return PictureSet(folder.resolve().name, tuple((large[stem], small[stem]) for stem in sorted(large)))
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
+        if path.stem in found:
+            raise SourceError(f"{path}: there is {found[path.stem].name} too. Pictures pair by name: rename one.")
+        found[path.stem] = path
+    return found
+
+
+def find_clips(data: Path, wanted: Sequence[str] = ()) -> list[Path]:
+    """The videos directly in a folder `clips` at or below `data` whose names hold one of `wanted`."""
+    folders = [
+        folder
+        for folder in (data, *sorted(data.rglob("clips")))
+        if folder.resolve().name == "clips" and folder.is_dir()
+    ]
+    clips = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEOS]
+    if not clips:
+        raise SourceError(f"{data}: no folder 'clips' with videos below it. Add one, or choose another --protocol.")
+    for part in wanted:
+        if not any(part in path.name for path in clips):
+            raise UsageError(f"--clips {part}: no such clip; {did_you_mean(part, [path.stem for path in clips])}")
+    return [path for path in clips if not wanted or any(part in path.name for part in wanted)]
+
+
+def _tier_names(named: Sequence[str]) -> list[str]:
+    """The baseline first, then each tier once."""
+    for name in named:
+        check_enhancer(name)
+    everything = [model.name for model in available_models() if model.kind == "enhancer"]
+    return list(dict.fromkeys([BASELINE, *(named or everything)]))
+
+
+def _lpips(job: Job) -> Lpips | None:
+    path = job.lpips or next(iter(sorted(job.data.rglob(LPIPS_FILE))), None)
+    if path is None:
+        _log.warning("LPIPS is not measured: no %s below %s; name one with --lpips", LPIPS_FILE, job.data)
+        return None
+    return Lpips(path, device=job.device if job.device.startswith("cuda") else "cpu")
+
+
+def _write_sheet(target: Path, sets: Sequence[PictureSet], tiers: Sequence[Enhancer]) -> None:
+    """Of Set5 where it is there, else of the smallest set."""
+    chosen = next((found for found in sets if found.name.lower() == "set5"), sets[0])
+    write_picture(target, contact_sheet(chosen, tiers))

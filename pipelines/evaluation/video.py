@@ -1,0 +1,170 @@
+"""Enhancers on pixelated video: real clips drawn in blocks, coded by H.264, and repaired frame by frame.
+
+The true lattice is given to the repair: how well it is found is the detector's affair and measured elsewhere.
+The measures are taken against the frames before they were pixelated, PSNR and flicker on the clip's own luma.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepclarity.errors import SourceError
+from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.metrics import Bytes, Lpips, flicker
+from deepclarity.models.verdict import Blocks
+from deepclarity.pipelines.demo.scene import pixelate
+from deepclarity.pipelines.restore import restore
+from deepclarity.stream.files.recode import recode
+from deepclarity.stream.files.source import FileSource
+from deepclarity.stream.frame import Plane, Planes
+from deepclarity.stream.info import Colour
+from deepclarity.stream.planes import rgb_of
+
+from .scores import Row, Scores, Tell, mean, mean_psnr, perceived
+
+BLOCKS_PX = (2, 3, 4, 6, 8)
+CRFS = (None, 23, 28, 35)
+"""None: not coded."""
+
+_LARGEST = (640, 360)
+_SMALLEST_PX = 64
+_BLANK_LEVELS = 2.0
+"""Spread of luma below which a picture shows nothing."""
+_SPEED = "medium"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """Some consecutive frames of a clip."""
+
+    name: str
+    frames: list[Planes]
+    """8-bit 4:2:0."""
+    pixel_format: str
+    colour: Colour
+
+
+def video(
+    clips: Sequence[Path], tiers: Sequence[Enhancer], *, frames: int, lpips: Lpips | None, tell: Tell
+) -> Iterator[Row]:
+    """PSNR-Y, LPIPS and flicker of up to `frames` frames of each clip: pristine, as they are, and by each tier.
+
+    A clip that cannot be used is told and left out; SourceError where none can.
+    """
+    usable = 0
+    for path in clips:
+        try:
+            clip = _read(path, frames)
+        except SourceError as error:
+            _log.warning("left out: %s", error)
+            continue
+        usable += 1
+        tell(f"video: {clip.name}, {len(clip.frames)} frames")
+        for block_px in BLOCKS_PX:
+            yield from _one_block_size(clip, tiers, block_px=block_px, lpips=lpips)
+    if not usable:
+        raise SourceError(f"none of {len(clips)} clips can be used: 8-bit 4:2:0 video of 64x64 pixels is needed.")
+
+
+def _one_block_size(clip: _Clip, tiers: Sequence[Enhancer], *, block_px: int, lpips: Lpips | None) -> Iterator[Row]:
+    truth = [_cropped(planes, multiple=2 * block_px) for planes in clip.frames]
+    blocky = [_pixelated(planes, block_px) for planes in truth]
+    for crf in CRFS:
+        arrived = blocky if crf is None else recode(blocky, codec="h264", crf=crf, speed=_SPEED)
+        outcomes = {"pristine": truth, "as is": arrived}
+        outcomes |= {tier.name: [_repaired(planes, tier, block_px) for planes in arrived] for tier in tiers}
+        for method, scores in _judged(clip, outcomes, lpips).items():
+            damage = f"×{block_px} {'uncoded' if crf is None else f'crf {crf}'}"
+            yield Row("video", damage, clip.name, method, scores)
+
+
+def _judged(clip: _Clip, outcomes: Mapping[str, list[Planes]], lpips: Lpips | None) -> dict[str, Scores]:
+    """Scores by method, all against `pristine`, of which only the flicker says something."""
+    truth = outcomes["pristine"]
+    lumas = [planes[0] for planes in truth]
+    shown = {number: rgb_of(truth[number], clip.pixel_format, clip.colour) for number in _few(len(truth))}
+    judged = {}
+    for method, frames in outcomes.items():
+        found = [planes[0] for planes in frames]
+        moved = flicker(_bytes(found), _bytes(lumas))
+        if method == "pristine":
+            judged[method] = Scores(flicker=moved)
+            continue
+        near = [
+            perceived(rgb_of(frames[number], clip.pixel_format, clip.colour), rgb, lpips)
+            for number, rgb in shown.items()
+        ]
+        judged[method] = Scores(mean_psnr(_bytes(found), _bytes(lumas)), None, mean(near), moved)
+    return judged
+
+
+def _few(count: int) -> list[int]:
+    """The first, the middle and the last of `count` frames: LPIPS is slow."""
+    return sorted({0, count // 2, count - 1})
+
+
+def _repaired(planes: Planes, tier: Enhancer, block_px: int) -> Planes:
+    size = planes[0].shape[1], planes[0].shape[0]
+    return restore(planes, enhancer=tier, blocks=Blocks(block_px, block_px), size=size, max_value=255)
+
+
+def _pixelated(planes: Planes, block_px: int) -> Planes:
+    """4:2:0 `planes`, all three in blocks of `block_px` luma pixels, as a small picture enlarged before coding."""
+    luma, blue, red = _bytes(planes)
+    return pixelate(luma, block_px=block_px), _pixelated_chroma(blue, block_px), _pixelated_chroma(red, block_px)
+
+
+def _pixelated_chroma(plane: Bytes, block_px: int) -> Bytes:
+    """At luma's size, where blocks of every size are whole, and back."""
+    large = pixelate(plane.repeat(2, axis=0).repeat(2, axis=1), block_px=block_px)
+    cells = large.reshape(plane.shape[0], 2, plane.shape[1], 2)
+    return np.asarray(cells.mean(axis=(1, 3)) + 0.5, np.uint8)
+
+
+def _cropped(planes: Planes, *, multiple: int) -> Planes:
+    """The middle of a 4:2:0 picture, at most 640×360, its sides multiples of `multiple`, which is even."""
+    height, width = planes[0].shape
+    w, h = (min(side, most) // multiple * multiple for side, most in zip((width, height), _LARGEST, strict=True))
+    left, top = (width - w) // 4 * 2, (height - h) // 4 * 2
+
+    def part(plane: Plane, ratio: int) -> Plane:
+        return plane[top // ratio : (top + h) // ratio, left // ratio : (left + w) // ratio]
+
+    return part(planes[0], 1), part(planes[1], 2), part(planes[2], 2)
+
+
+def _read(path: Path, count: int) -> _Clip:
+    """Up to `count` frames from a quarter of the way in, where no title stands any more."""
+    with FileSource(path) as source:
+        info = source.info
+        if source.planar not in ("yuv420p", "yuvj420p"):
+            raise SourceError(f"{path}: {info.pixel_format} pictures; only 8-bit 4:2:0 is evaluated.")
+        if min(info.width_px, info.height_px) < _SMALLEST_PX:
+            raise SourceError(f"{path}: {info.width_px}x{info.height_px} pixels are too few to evaluate.")
+        last = (info.expected_frames or 0) // 4 + count - 1
+        kept: deque[Planes] = deque(maxlen=count)
+        for frame in source:
+            luma, blue, red = (plane.copy() for plane in _cropped(frame.planes, multiple=2))
+            kept.append((luma, blue, red))
+            if frame.index == last:
+                break
+        if not kept:
+            raise SourceError(f"{path}: not one frame can be decoded.")
+        if max(float(planes[0].std()) for planes in kept) < _BLANK_LEVELS:
+            raise SourceError(f"{path}: the frames that would be evaluated are blank: every method is perfect on them.")
+        if len({planes[0].shape for planes in kept}) > 1:
+            raise SourceError(f"{path}: its pictures change their size; that is not evaluated.")
+        return _Clip(path.name, list(kept), source.planar, info.colour)
+
+
+def _bytes(planes: Sequence[Plane]) -> list[Bytes]:
+    """The same planes: they are 8-bit, which their type does not know."""
+    return [plane.astype(np.uint8, copy=False) for plane in planes]

@@ -1,0 +1,1 @@
+"""The live pipeline: governor, sinks, stats, metrics, relay supervisor."""

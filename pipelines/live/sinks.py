@@ -1,0 +1,182 @@
+"""Where live frames go: a server, a file, a window, another program's camera; any of them, all at once."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deepclarity.errors import UsageError
+from deepclarity.models.detectors import check_detector
+from deepclarity.models.load import check_enhancer
+from deepclarity.pipelines.fit import SizeWish
+from deepclarity.pipelines.preset import Preset
+from deepclarity.stream.errors import check_readable
+from deepclarity.stream.files.encode import EncodeSettings
+from deepclarity.stream.files.output_path import check_writable, container_of
+from deepclarity.stream.files.sink import FileSink
+from deepclarity.stream.frame import Frame
+from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.live.encode import LiveEncoding
+from deepclarity.stream.live.normalize import PLANAR, TIME_BASE
+from deepclarity.stream.live.rtsp_sink import SOUND_CARRIED, RtspSink
+from deepclarity.stream.live.source import LiveSource
+from deepclarity.stream.live.state import Waiting
+from deepclarity.stream.live.virtual_camera import VirtualCamera
+from deepclarity.stream.live.window import Window
+from deepclarity.stream.rtsp.address import Address
+
+from .stats import Pulse
+
+log = logging.getLogger(__name__)
+
+_NEVER = 1 << 40
+"""Frames after which a recording's encoder is begun again: nobody resumes one, and each time costs memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveJob:
+    """One live stream: where from, where to, how."""
+
+    source: Address
+    server: Address | None = None
+    """An RTSP server to publish to."""
+    file: Path | None = None
+    """A file to record into."""
+    view: bool = False
+    """Whether a window shows it."""
+    virtual_camera: str | None = None
+    preset: Preset = field(default_factory=Preset)
+    name: str = "live"
+    """What it is called in the status line and the metrics."""
+    sound: bool = True
+    loop: bool = False
+    """Begin a file again at its end."""
+    overwrite: bool = False
+    seconds: float | None = None
+    """End after so long."""
+    waiting: Waiting = field(default_factory=Waiting)
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(width, height) of the frames that leave: always the same, whatever the source sends."""
+        width, height = SizeWish.parse(self.preset.size).box
+        if width % 2 or height % 2:
+            raise UsageError(f"--size {self.preset.size}: live video wants an even width and height.")
+        return width, height
+
+    @property
+    def encoding(self) -> LiveEncoding:
+        """How it is coded for a server."""
+        preset = self.preset
+        if self.server is None:
+            return LiveEncoding()
+        return LiveEncoding("h264" if preset.codec == "auto" else preset.codec, preset.crf, preset.speed)
+
+    def check(self) -> None:
+        """UsageError or SourceError for what can be known to fail before anything is begun."""
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise UsageError("--name: letters, digits, '.', '-' and '_' only: it is a label in metrics and logs.")
+        if self.server is not None and self.source.is_same(self.server):
+            raise UsageError(f"{self.server.label}: the target is the source. Publish to another path.")
+        if self.source.ends:
+            check_readable(Path(self.source.url))
+        check_enhancer(self.preset.model)
+        check_detector(self.preset.method)
+        _ = self.canvas, self.encoding  # refuse what they cannot be
+
+
+class Outlets:
+    """Opened in part at once (the window), in part when it is known what the source sends."""
+
+    def __init__(self, job: LiveJob, source: LiveSource, pulse: Pulse) -> None:
+        """Raises UsageError for what cannot be, before anything is opened."""
+        job.check()
+        self.server: RtspSink | None = None
+        self.window: Window | None = None
+        self._job, self._source, self._pulse = job, source, pulse
+        if job.file is not None:
+            check_writable(job.file, source=None, overwrite=job.overwrite)
+            container_of(job.file, self._recording(job.file).codec)
+        if job.virtual_camera is not None and importlib.util.find_spec("pyvirtualcam") is None:
+            raise UsageError("--virtual-camera needs pyvirtualcam: pip install 'deepclarity[virtual-camera]'")
+        self._encoding = job.encoding
+        self._writers: list[Callable[[Frame], None]] = []
+        self._opened = False
+
+    def open_window(self, stack: contextlib.ExitStack) -> None:
+        """Before the camera, which may take its time."""
+        if self._job.view:
+            self.window = stack.enter_context(Window())
+
+    def write(self, frame: Frame, before: Frame, stack: contextlib.ExitStack, *, told: Callable[[], str]) -> bool:
+        """Give `frame` to all; `before` is what it was made of. Whether it counts: before the source's first frame,
+        only the window shows anything. What is opened is closed with `stack`."""
+        began = time.perf_counter()
+        begins = self._opened or (self._source.met and frame.stands_in is None)
+        if begins and not self._opened:
+            self._open(stack)
+        for write in self._writers:
+            write(frame)
+        if self._writers:
+            self._pulse.stages["encode"].add(time.perf_counter() - began)
+        if self.window is not None:
+            shown = frame if before.stands_in else before
+            self.window.show(frame, shown, colour=self._source.colour, told=told())
+        return begins
+
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        job, source, self._opened = self._job, self._source, True
+        if job.server is not None:
+            self.server = stack.enter_context(
+                RtspSink(
+                    job.server,
+                    size=job.canvas,
+                    rate=source.rate,
+                    encoding=self._encoding.tagged(source.colour),
+                    source_sample=self._heard(),
+                    timeout_s=job.waiting.open_s,
+                    written=self._written,
+                )
+            )
+            self._writers.append(self._publish)
+        if job.file is not None:
+            self._writers.append(stack.enter_context(self._recorder(job.file)).write)
+        if job.virtual_camera is not None:
+            camera = VirtualCamera(job.virtual_camera, size=job.canvas, rate=float(source.rate))
+            self._writers.append(stack.enter_context(camera).write)
+
+    def _publish(self, frame: Frame) -> None:
+        assert self.server is not None
+        while self._source.sound:
+            self.server.hear(self._source.sound.popleft())
+        self.server.write(frame)
+
+    def _written(self, age_s: float | None) -> None:
+        self._pulse.left.tick()
+        if age_s is not None:
+            self._pulse.leaves(age_s)
+
+    def _heard(self) -> bytes | None:
+        """The sample of the source's sound, where it can be sent along."""
+        kind = self._source.sound_kind
+        if kind is not None and kind.codec not in SOUND_CARRIED:
+            log.warning("%s: its %s sound cannot be sent over RTSP and is left out", self._job.name, kind.codec)
+            return None
+        return self._source.sample if kind is not None else None
+
+    def _recorder(self, path: Path) -> FileSink:
+        source, canvas = self._source, self._job.canvas
+        info = VideoInfo(source.address.label, *canvas, PLANAR, TIME_BASE, rate=source.rate, colour=source.colour)
+        return FileSink(path, info=info, size=canvas, planar=PLANAR, settings=self._recording(path))
+
+    def _recording(self, path: Path) -> EncodeSettings:
+        preset, codec = self._job.preset, self._job.preset.codec
+        if codec == "auto":
+            codec = "av1" if path.suffix.lower() == ".webm" else "h264"
+        return EncodeSettings(codec, preset.crf, preset.speed, restart_every=_NEVER)

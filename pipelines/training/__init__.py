@@ -1,0 +1,1 @@
+"""Training runs: data, checkpoints, logs, export of the weights."""

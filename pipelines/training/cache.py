@@ -1,0 +1,174 @@
+"""Labelled pictures as a learnt detector takes them, kept in a folder: made once, a shard at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from deepclarity.atomic_write import write_whole
+from deepclarity.errors import OutputError, SourceError, StageError
+from deepclarity.models.train.detector.learner import Arrays, Learner, load_learner
+from deepclarity.models.train.detector.run import Seen
+from deepclarity.models.verdict import Kind
+from deepclarity.pipelines.datasets.detector_dataset import Protocol, Sightings
+from deepclarity.pipelines.datasets.photos import Split, find_material
+
+from .run import Say
+
+_SHARD = 64
+_TOLD_EVERY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which pictures, for which method."""
+
+    method: str
+    data: Path
+    split: Split
+    protocol: Protocol
+    seed: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    wanted: Wanted
+    first: int
+    count: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A picture's truth as a shard holds it."""
+
+    kind: Kind
+    cell: Mapping[str, str]
+
+
+def samples(wanted: Sequence[Wanted], folder: Path, learner: Learner, *, processes: int, say: Say) -> Seen:
+    """What `learner` sees of all pictures that are `wanted`; what `folder` lacks is made and kept there.
+
+    Shards carry method, seed and photos in their names, and `Learner.sight`, to be raised where `see` changes.
+    """
+    parts = [_seen(each, folder, learner, processes=processes, say=say) for each in wanted]
+    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
+    return Seen(arrays, np.concatenate([part.labels for part in parts]))
+
+
+def fingerprint(wanted: Sequence[Wanted]) -> str:
+    """What tells these pictures from those of other photos, seeds, counts or methods."""
+    return " ".join(f"{each.split}-{each.protocol}-{_digest(each)}x{each.count}" for each in wanted)
+
+
+def _seen(wanted: Wanted, folder: Path, learner: Learner, *, processes: int, say: Say) -> Seen:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}). Choose another --out.") from error
+    stem = f"{wanted.split}-{wanted.protocol}-{_digest(wanted)}"
+    shards = [
+        _Shard(wanted, i, min(_SHARD, wanted.count - i), folder / f"{stem}-{i:06}.npz")
+        for i in range(0, wanted.count, _SHARD)
+    ]
+    kept = {shard: _read(shard) for shard in shards}
+    missing = [shard for shard, content in kept.items() if content is None]
+    for number, _ in enumerate(_made(missing, processes)):
+        if number % _TOLD_EVERY == 0:
+            done = wanted.count - sum(shard.count for shard in missing[number + 1 :])
+            say(f"{wanted.split} pictures of protocol {wanted.protocol}: {done} of {wanted.count}")
+    kept |= {shard: _read(shard) for shard in missing}
+    if torn := next((shard for shard, content in kept.items() if content is None), None):
+        raise OutputError(f"{torn.path}: cannot be read back. Check the disk, remove the file and go on.")
+    found = [content for content in kept.values() if content is not None]
+    told = [truth for truths, _ in found for truth in truths]
+    arrays = {name: np.concatenate([each[name] for _, each in found]) for name in found[0][1]}
+    return Seen(arrays, np.array([learner.label(truth) for truth in told], np.intp))
+
+
+def _made(shards: Sequence[_Shard], processes: int) -> Iterator[None]:
+    """Make every shard, in as many processes."""
+    count = min(len(shards), processes or _cores())
+    if count > 1:
+        pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_die_quietly)
+        try:
+            yield from pool.map(_make, shards)
+        except BrokenProcessPool as error:
+            raise StageError(
+                "a process that made pictures died, perhaps for lack of memory; lower --threads"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return
+    for shard in shards:
+        _make(shard)
+        yield
+    _pictures.cache_clear()  # they hold photos
+
+
+def _die_quietly() -> None:
+    """Ctrl-C ends a worker at once: what it was making is made again."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _make(shard: _Shard) -> None:
+    pictures, learner = _pictures(shard.wanted), load_learner(shard.wanted.method)
+    made = [pictures.at(index) for index in range(shard.first, shard.first + shard.count)]
+    seen = [learner.see(each.planes) for each in made]
+    arrays = {name: np.stack([each[name] for each in seen]) for name in seen[0]}
+    truth = [json.dumps({"kind": each.kind, "cell": dict(each.cell)}) for each in made]
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, truth_=np.array(truth), **arrays)
+    write_whole(shard.path, content.getvalue())
+
+
+@lru_cache(maxsize=1)
+def _pictures(wanted: Wanted) -> Sightings:
+    material = find_material(wanted.data, wanted.split)
+    return Sightings(material, protocol=wanted.protocol, seed=wanted.seed)
+
+
+def _read(shard: _Shard) -> tuple[list[_Told], Arrays] | None:
+    """The truths and arrays of a shard; None where it is missing, damaged or too short."""
+    count = shard.count
+    try:
+        with np.load(io.BytesIO(shard.path.read_bytes()), allow_pickle=False) as file:
+            arrays = {name: file[name][:count] for name in file.files}
+        lines = [json.loads(line) for line in arrays.pop("truth_").tolist()]
+        told = [_Told(Kind(line["kind"]), line["cell"]) for line in lines]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    whole = all(len(each) == count for each in (told, *arrays.values()))
+    return (told, arrays) if whole else None
+
+
+def _digest(wanted: Wanted) -> str:
+    """What tells pictures of one method, seed and folder from others."""
+    material = find_material(wanted.data, wanted.split)
+    if not material.photos:
+        raise SourceError(f"{wanted.data}: no photos for {wanted.split} in it; give more")
+    names = [[path.name, path.stat().st_size] for path in (*material.photos, *material.clips)]
+    learner = load_learner(wanted.method)
+    told = [wanted.method, dict(learner.architecture), learner.sight, wanted.seed, names]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]

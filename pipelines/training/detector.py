@@ -1,0 +1,110 @@
+"""Training a detector from a folder of photos: labelled pictures are made of them, seen, and learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepclarity.models.generator import Tensors
+from deepclarity.models.train.detector.learner import PIXELATED, load_learner
+from deepclarity.models.train.detector.recipe import DetectorRecipe, parse_detector_recipe
+from deepclarity.models.train.detector.run import DetectorRun, Seen, best_threshold, rates
+from deepclarity.pipelines.datasets.detector_dataset import Protocol
+from deepclarity.pipelines.datasets.photos import Split
+
+from .cache import Wanted, fingerprint, samples
+from .run import CHECKPOINT, WEIGHTS, Journal, Say, check_begun, recipe_text, training_device
+
+SAMPLES = "samples"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be trained, from what, and where the results go."""
+
+    config: str
+    """A recipe: the path of a TOML file, or the name of one that ships, `mobilenet`, …"""
+    data: Path
+    """A folder of photos, or one with `train_photos` and perhaps `clips` in it."""
+    out: Path
+    device: str = "auto"
+    threads: int = 0
+    """CPU threads, and processes that make pictures; 0: as many as torch thinks best, and one a core."""
+    resume: bool = False
+
+
+def train_detector(order: Order, *, say: Say) -> Path:
+    """Train to the recipe's last step; the path of the weights. Every `checkpoint_s` what there is is kept.
+
+    Pictures come from the training and the validation photos alone; those that are made already are used again.
+    """
+    text = recipe_text(order.config, of_detector=True)
+    recipe = parse_detector_recipe(text, where=order.config)
+    if order.threads:
+        torch.set_num_threads(order.threads)
+    device, learner = training_device(order.device), load_learner(recipe.method)
+    check_begun(order.out, resume=order.resume)
+    wanted = {split: _wanted(recipe, order.data, split) for split in (Split.TRAIN, Split.VALIDATION)}
+    told = " ".join(fingerprint(each) for each in wanted.values())
+    run = DetectorRun(recipe, learner, device=device, pictures=told)
+    if order.resume:
+        run.load(order.out / CHECKPOINT)
+    journal = Journal(order.out, say)
+    with journal.begun(text, anew=not order.resume):
+        training, validation = (
+            samples(each, order.out / SAMPLES, learner, processes=order.threads, say=say) for each in wanted.values()
+        )
+        parameters = sum(parameter.numel() for parameter in run.network.parameters())
+        say(f"{parameters:,} parameters on {device}; {len(training.labels):,} pictures")
+        journal.keep(_Training(run, training, validation))
+    return order.out / WEIGHTS
+
+
+def _wanted(recipe: DetectorRecipe, data: Path, split: Split) -> list[Wanted]:
+    """The pictures of one split that `recipe` asks for."""
+    return [
+        Wanted(
+            recipe.method,
+            data,
+            split,
+            Protocol(protocol),
+            recipe.seed,
+            count if split is Split.TRAIN else recipe.validation_pictures,
+        )
+        for protocol, count in recipe.pictures.items()
+    ]
+
+
+class _Training:
+    """`DetectorRun` with its pictures, those to train on and those that choose the threshold."""
+
+    def __init__(self, run: DetectorRun, training: Seen, validation: Seen) -> None:
+        self._run, self._training, self._validation = run, training, validation
+        self.title, self.steps, self.checkpoint_s = run.learner.name, run.recipe.steps, run.recipe.checkpoint_s
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self._run.step
+
+    def advance(self) -> Mapping[str, Tensor]:
+        """Take one step."""
+        return self._run.advance(self._training)
+
+    def weigh(self) -> tuple[Tensors, dict[str, float]]:
+        """The averaged weights with their threshold, and what they make of the validation pictures."""
+        run, truth = self._run, self._validation
+        pixelated = np.asarray(truth.labels == run.learner.classes.index(PIXELATED))
+        margins = run.margins(truth)
+        threshold = best_threshold(margins, pixelated, false_positives=run.recipe.false_positives)
+        scores = {name: round(value, 4) for name, value in rates(margins, pixelated, threshold).items()}
+        return run.stored(shift=-threshold), scores
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        self._run.save(path)

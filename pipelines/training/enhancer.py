@@ -1,0 +1,137 @@
+"""Training an enhancer from a folder of photos: degrade, step, validate, keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepclarity.errors import SourceError
+from deepclarity.models.generator import Tensors, check_finite
+from deepclarity.models.train.enhancer.patches import Pair, Shelf, Stock
+from deepclarity.models.train.enhancer.recipe import Recipe, parse_recipe
+from deepclarity.models.train.enhancer.run import Run
+from deepclarity.models.train.enhancer.validation import Task, enlarger, interpolation, mean_psnr, middle
+from deepclarity.models.weights import load_weights, read_tensors
+from deepclarity.pipelines.datasets.bicubic import reduce_bicubic
+from deepclarity.pipelines.datasets.degrade import (
+    Photo,
+    PhotoStock,
+    large_enough,
+    pixelated_pair,
+    read_photo,
+    split_photos,
+)
+
+from .run import CHECKPOINT, WEIGHTS, Journal, Say, check_begun, recipe_text, training_device
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be trained, from what, and where the results go."""
+
+    config: str
+    """A recipe: the path of a TOML file, or the name of one that ships, `turbo`, `srgan`, …"""
+    data: Path
+    """A folder of photos."""
+    out: Path
+    start: Path | None = None
+    """Weights to begin with, instead of the recipe's own."""
+    features: Path | None = None
+    """Folder with the features of VGG16 for a perceptual loss."""
+    device: str = "auto"
+    threads: int = 0
+    """CPU threads; 0: as many as torch thinks best."""
+    resume: bool = False
+
+
+def train_enhancer(order: Order, *, say: Say) -> Path:
+    """Train to the recipe's last step; the path of the weights. Every `checkpoint_s` what there is is kept."""
+    text = recipe_text(order.config)
+    recipe = parse_recipe(text, where=order.config)
+    if order.threads:
+        torch.set_num_threads(order.threads)
+    device = training_device(order.device)
+    run = Run(recipe, start=_start(order, recipe), features=order.features, device=device)
+    check_begun(order.out, resume=order.resume)
+    if order.resume:
+        run.load(order.out / CHECKPOINT)
+    training, apart = split_photos(order.data, recipe.validation_photos)
+    journal = Journal(order.out, say)
+    with journal.begun(text, anew=not order.resume):
+        say(f"{recipe.net.parameters:,} parameters on {device}; reading {len(training)} photos")
+        validation = validation_tasks([read_photo(path) for path in apart], recipe)
+        for task in validation:
+            cubic, lanczos = (mean_psnr(interpolation(m), task) for m in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
+            say(f"{task.name} x{task.scale}: bicubic {cubic:.3f} dB, lanczos {lanczos:.3f} dB")
+        journal.keep(_Training(run, PhotoStock([read_photo(path) for path in training], recipe), validation))
+    return order.out / WEIGHTS
+
+
+def validation_tasks(photos: Sequence[Photo], recipe: Recipe) -> list[Task]:
+    """What the recipe is about, on photos that it is not trained on, at its largest scale."""
+    scale, rng, tasks = recipe.scales[-1], np.random.default_rng(recipe.seed), []
+    photos = large_enough(photos, recipe)
+    if recipe.pixelated_share < 1:
+        pairs = [middle(Pair(reduce_bicubic(photo[0], scale), photo[0])) for photo in photos]
+        tasks.append(Task("bicubic", scale, pairs))
+    if recipe.pixelated_share > 0:
+        pairs = [middle(pixelated_pair(photo, scale=scale, recipe=recipe, rng=rng)) for photo in photos]
+        tasks.append(Task("pixelated", scale, pairs))
+    return tasks
+
+
+class _Training:
+    """`Run` with its pictures, those to train on and those to validate on."""
+
+    def __init__(self, run: Run, stock: Stock, validation: Sequence[Task]) -> None:
+        self._run, self._stock, self._validation = run, stock, validation
+        self._chapter = -1
+        self._shelf: Shelf = {}
+        recipe = run.recipe
+        self.title, self.steps, self.checkpoint_s = recipe.family, recipe.steps, recipe.checkpoint_s
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self._run.step
+
+    def advance(self) -> Mapping[str, Tensor]:
+        """Take one step, on pictures degraded anew where a chapter begins."""
+        chapter = self.step // self._run.recipe.renew_steps
+        if chapter != self._chapter:
+            self._chapter, self._shelf = chapter, self._stock.shelf(chapter)
+        return self._run.advance(self._shelf)
+
+    def weigh(self) -> tuple[Tensors, dict[str, float]]:
+        """The averaged weights, and what they make of each task, in dB."""
+        tensors = self._run.averaged()
+        enlarge = enlarger(self._run.recipe.net, tensors)
+        return tensors, {f"{task.name}_db": round(mean_psnr(enlarge, task), 3) for task in self._validation}
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        self._run.save(path)
+
+
+def _start(order: Order, recipe: Recipe) -> Tensors | None:
+    """Weights to begin with: all of the recipe's network, but for tails; those that are missing begin at zero."""
+    if order.start is not None:
+        where, tensors = str(order.start), read_tensors(order.start)
+    elif recipe.start_from:
+        where, (_, tensors) = recipe.start_from, load_weights(recipe.start_from)
+    else:
+        return None
+    wanted = recipe.net.shapes()
+    odd = [name for name in wanted.keys() ^ tensors.keys() if not name.startswith("tail")]
+    odd += [name for name in wanted.keys() & tensors.keys() if tensors[name].shape != wanted[name]]
+    if odd:
+        raise SourceError(f"{where}: weights of another architecture than the recipe's, first at '{min(odd)}'")
+    check_finite(tensors, name=where)
+    blank = {name: np.zeros(shape, np.float32) for name, shape in wanted.items()}
+    return blank | {name: value for name, value in tensors.items() if name in wanted}

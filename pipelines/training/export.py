@@ -1,0 +1,165 @@
+"""Puts what a training run made into a folder of weights: the file, and its record in `manifest.toml`.
+
+    python -m deepclarity.pipelines.training.export runs/train-turbo --name turbo --data PHOTOS \\
+        --trained-on "577 photos" --measured "Set5 x4 31.2 dB" --note "real time"
+
+A detector, which needs no --data, is found by the name of its method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+
+from deepclarity.atomic_write import write_whole
+from deepclarity.errors import DeepClarityError, UsageError
+from deepclarity.models.generator import Tensors, check_finite, check_shapes
+from deepclarity.models.train.detector.learner import Learner, load_learner
+from deepclarity.models.train.detector.recipe import parse_detector_recipe
+from deepclarity.models.train.enhancer.calibration import int8_ranges
+from deepclarity.models.train.enhancer.patches import Bytes
+from deepclarity.models.train.enhancer.recipe import Recipe, parse_recipe
+from deepclarity.models.train.recipes import read_table
+from deepclarity.models.weights import Record, read_manifest, read_tensors
+from deepclarity.pipelines.datasets.degrade import PhotoStock, read_photo, split_photos
+
+from .run import RECIPE, WEIGHTS, recipe_text
+
+_CALIBRATION_PHOTOS = 24
+_HEAD = "# Every set of weights that ships. Checked before use: a file that differs by one bit is refused.\n"
+
+
+def publish(
+    folder: Path, name: str, recipe: Recipe, tensors: Tensors, *, pictures: Sequence[Bytes], **words: str
+) -> Record:
+    """Write `name` into `folder`. `pictures`: small luma that 8-bit inference is calibrated on; `words`: the record's
+    `trained_on`, `measured` and `note`."""
+    _check_words(name, words)
+    net = recipe.net
+    check_shapes(net, tensors, name=name)
+    check_finite(tensors, name=name)
+    described = {
+        "kind": "enhancer",
+        "family": net.family,
+        "architecture": {"blocks": net.blocks, "channels": net.channels, "fold": net.fold},
+        "parameters": net.parameters,
+        "scales": net.scales,
+        "int8_ranges": int8_ranges(net, tensors, pictures),
+    }
+    return _written(folder, name, safetensors.numpy.save(tensors), {**described, **words})
+
+
+def publish_detector(folder: Path, name: str, learner: Learner, weights: Path, **words: str) -> Record:
+    """Write the file `weights` of a learnt method into `folder` as `name`, in the precision that it has."""
+    _check_words(name, words)
+    if name != learner.name:
+        raise UsageError(f"--name {name}: a detector finds its weights by the name of its method, {learner.name}.")
+    tensors = read_tensors(weights)
+    learner.check(tensors, name=name)
+    described = {
+        "kind": "detector",
+        "family": learner.name,
+        "architecture": dict(learner.architecture),
+        "parameters": sum(tensor.size for tensor in tensors.values()),
+    }
+    return _written(folder, name, weights.read_bytes(), {**described, **words})
+
+
+def _check_words(name: str, words: Mapping[str, str]) -> None:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name in ("auto", "lanczos"):
+        raise UsageError(f"no name for weights: '{name}'. Use letters, digits, - and _; not auto, not lanczos.")
+    if odd := next((key for key, word in words.items() if not word.isprintable()), None):
+        raise UsageError(f"--{odd.replace('_', '-')}: holds characters that cannot be printed. Leave them out.")
+
+
+def _written(folder: Path, name: str, content: bytes, described: Mapping[str, Any]) -> Record:
+    record = Record(
+        name=name,
+        file=f"{described['kind']}s/{name}.safetensors",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        licence="Apache-2.0",
+        **described,
+    )
+    records = read_manifest(folder) | {name: record}
+    manifest = (_HEAD + "".join(_entry(records[key]) for key in sorted(records))).encode()
+    tomllib.loads(manifest.decode())  # before anything is written
+    (folder / record.file).parent.mkdir(exist_ok=True)
+    write_whole(folder / record.file, content)
+    write_whole(folder / "manifest.toml", manifest)
+    return record
+
+
+def _entry(record: Record) -> str:
+    numbers = ", ".join(f"{key} = {json.dumps(value)}" for key, value in record.architecture.items())
+    words = ("file", "bytes", "sha256", "parameters", "licence", "trained_on", "measured", "note")
+    lines = [
+        f"\n[{record.name}]",
+        *_lines(record, ("kind", "family")),
+        f"architecture = {{ {numbers} }}",
+        *([f"scales = {list(record.scales)}"] if record.scales else []),
+        *_lines(record, words),
+    ]
+    if record.int8_ranges:
+        lines.append(f"int8_ranges = {list(record.int8_ranges)}")
+    return "\n".join(lines) + "\n"
+
+
+def _lines(record: Record, keys: Sequence[str]) -> list[str]:
+    return [f"{key} = {json.dumps(getattr(record, key), ensure_ascii=False)}" for key in keys]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Publish as the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the folder that training wrote")
+    parser.add_argument("--data", type=Path, help="the photos an enhancer was trained on, to calibrate int8")
+    parser.add_argument("--folder", type=Path, default=Path("weights"), help="where weights and manifest are")
+    for option in ("name", "trained-on", "measured", "note"):
+        parser.add_argument(f"--{option}", required=True)
+    chosen = parser.parse_args(arguments)
+    words = {key: getattr(chosen, key) for key in ("trained_on", "measured", "note")}
+    try:
+        for folder, file in ((chosen.run, RECIPE), (chosen.folder, "manifest.toml")):
+            if not (folder / file).is_file():
+                raise UsageError(f"{folder}: has no {file}. Name the folder of a run, and one of weights by --folder.")
+        record = _published(chosen.run, chosen.folder, chosen.name, chosen.data, words)
+    except DeepClarityError as error:
+        sys.stderr.write(f"publish: {error}\n")
+        return error.exit_code
+    sys.stdout.write(f"{record.file}: {record.bytes} bytes, {record.parameters} parameters\n")
+    return 0
+
+
+def _published(run: Path, folder: Path, name: str, data: Path | None, words: Mapping[str, str]) -> Record:
+    """Publish what `run` holds, a detector where its recipe names a method."""
+    where = str(run / RECIPE)
+    text = recipe_text(where)
+    if "method" in read_table(text, where=where):
+        learner = load_learner(parse_detector_recipe(text, where=where).method)
+        return publish_detector(folder, name, learner, run / WEIGHTS, **words)
+    if data is None:
+        raise UsageError("an enhancer needs --data, the photos it was trained on, to calibrate int8")
+    recipe, tensors = parse_recipe(text, where=where), read_tensors(run / WEIGHTS)
+    return publish(folder, name, recipe, tensors, pictures=_pictures(data, recipe), **words)
+
+
+def _pictures(data: Path, recipe: Recipe) -> list[Bytes]:
+    """Some of the small pictures that the network was trained on."""
+    training, _ = split_photos(data, recipe.validation_photos)
+    some = training[:: max(1, len(training) // _CALIBRATION_PHOTOS)]
+    shelf = PhotoStock([read_photo(path) for path in some], recipe).shelf(0)
+    return [pair.small for pair in shelf[recipe.scales[-1]]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""What a training run leaves behind as it goes: checkpoints, weights, a log and its picture, in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepclarity.atomic_write import write_whole
+from deepclarity.errors import DeviceError, OutputError, StageError, UsageError, did_you_mean
+from deepclarity.models.generator import Tensors
+from deepclarity.models.train.enhancer.run import export
+from deepclarity.pipelines.report.plots import Series, plot
+
+Say = Callable[[str], None]
+
+CHECKPOINT, WEIGHTS, LOG, PLOT, RECIPE = (
+    "checkpoint.pt",
+    "weights.safetensors",
+    "log.jsonl",
+    "progress.png",
+    "recipe.toml",
+)
+LOCK = "running.lock"
+
+
+class Training(Protocol):
+    """A run as the journal sees it."""
+
+    title: str
+    steps: int
+    checkpoint_s: float
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        ...
+
+    def advance(self) -> Mapping[str, Tensor]:
+        """Take one step; its losses, scalars not yet waited for."""
+        ...
+
+    def weigh(self) -> tuple[Tensors, dict[str, float]]:
+        """What is to be exported now, and how it does on what was kept apart."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        ...
+
+
+class Journal:
+    """Steps, and from time to time a checkpoint, a validation, an export, a line in the log and a picture of it."""
+
+    def __init__(self, out: Path, say: Say) -> None:
+        self._out, self._say = out, say
+
+    @contextlib.contextmanager
+    def begun(self, recipe: str, *, anew: bool) -> Iterator[None]:
+        """The folder is ours, and the recipe lies beside what it makes; OutputError where another run has it."""
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self._out}: cannot be made ({error.strerror}). Choose another --out.") from error
+        with _locked(self._out / LOCK):
+            write_whole(self._out / RECIPE, recipe.encode())
+            if anew:
+                (self._out / LOG).unlink(missing_ok=True)
+            yield
+
+    def keep(self, run: Training) -> None:
+        """Train to the last step."""
+        kept_s, losses = time.monotonic(), list[Mapping[str, Tensor]]()
+        if run.step == run.steps:  # stopped between its last checkpoint and its weights
+            export(run.weigh()[0], self._out / WEIGHTS)
+        while run.step < run.steps:
+            losses.append(run.advance())
+            if run.step == run.steps or time.monotonic() - kept_s > run.checkpoint_s:
+                self._enter(run, losses, time.monotonic() - kept_s)
+                kept_s, losses = time.monotonic(), []
+
+    def _enter(self, run: Training, losses: Sequence[Mapping[str, Tensor]], took_s: float) -> None:
+        means, (tensors, scores) = _means(losses), run.weigh()
+        if not all(map(math.isfinite, means.values())) or not all(np.isfinite(t).all() for t in tensors.values()):
+            raise StageError(
+                f"{self._out}: the training diverged before step {run.step}; what was kept before is untouched. "
+                f"Go on from there with --resume, or begin again with lower learning rates."
+            )
+        entry: dict[str, float] = {"step": run.step, "steps_per_s": round(len(losses) / took_s, 2)}
+        entry |= {key: round(value, 6) for key, value in means.items()} | scores
+        entries = [*self._entries(before=run.step), entry]
+        export(tensors, self._out / WEIGHTS)
+        write_whole(self._out / LOG, "".join(json.dumps(line) + "\n" for line in entries).encode())
+        plot(_series(entries), self._out / PLOT, title=f"{run.title}, step {run.step} of {run.steps}")
+        run.save(self._out / CHECKPOINT)
+        left_s = (run.steps - run.step) * took_s / len(losses)
+        self._say("  ".join(f"{key} {value}" for key, value in entry.items()) + f"  left {left_s / 60:.0f} min")
+
+    def _entries(self, *, before: int) -> list[dict[str, float]]:
+        """What the log holds of the steps `before`; a line that cannot be read is left out."""
+        entries = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self._out / LOG).read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError, TypeError, KeyError):
+                    entry = json.loads(line)
+                    if entry["step"] < before:
+                        entries.append(entry)
+        return entries
+
+
+def recipe_text(config: str, *, of_detector: bool = False) -> str:
+    """The text of a recipe by the path of its file or by the name of weights that ship; `UsageError` without one."""
+    folder = resources.files("deepclarity.configs") / "training" / ("detector" if of_detector else "enhancer")
+    shipped = {item.name.removesuffix(".toml"): item for item in folder.iterdir() if item.name.endswith(".toml")}
+    if not config.endswith(".toml") and config not in shipped:
+        raise UsageError(f"--config {config}: no such recipe; {did_you_mean(config, shipped)}")
+    try:
+        return (shipped.get(config) or Path(config)).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {config}: not a readable recipe ({error})") from error
+
+
+def training_device(wish: str) -> str:
+    """The device called `wish`, `auto` being the first GPU there is; DeviceError where torch knows none such."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    if wish == "auto":
+        return "cuda" if count else "cpu"
+    if wish not in known:
+        raise DeviceError(f"no device '{wish}' to train on; torch {torch.__version__} knows {', '.join(known)}")
+    return wish
+
+
+def check_begun(out: Path, *, resume: bool) -> None:
+    """Raise OutputError where a run would be begun over another."""
+    if not resume and (out / CHECKPOINT).exists():
+        raise OutputError(f"{out}: holds a run already. Add --resume to go on with it, or choose another --out.")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold `path` for this process; OutputError while another holds it. Windows goes without."""
+    try:
+        lock = path.open("a")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}). Choose another --out.") from error
+    with lock as handle:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(f"{path.parent}: another run is writing there. Choose another --out.") from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _series(entries: Sequence[dict[str, float]]) -> list[Series]:
+    names = [key for key in entries[-1] if key not in ("step", "steps_per_s")]
+    return [Series(name, [(e["step"], e[name]) for e in entries if name in e]) for name in names]
+
+
+def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Each loss's mean: the one place where the device is waited for."""
+    return {name: float(torch.stack([loss[name] for loss in losses]).mean()) for name in losses[0]}

@@ -1,0 +1,107 @@
+"""`deepclarity correct`: a picture, repaired."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+
+import click
+
+from deepclarity.cli import options
+from deepclarity.errors import DeepClarityError, UsageError
+
+
+@click.command()
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file, or a folder for several images.")
+@click.option("--model", default="srgan", metavar="TIER", help="See 'deepclarity models'. Default: srgan.")
+@options.method
+@options.pixel_art
+@click.option("--scale", type=click.FloatRange(0.1, 16), default=1.0, help="Enlarge the picture, whatever the verdict.")
+@click.option("--force", is_flag=True, help="Repair it even if it is not pixelated.")
+@click.option("--compare", is_flag=True, help="Write before and after side by side, too: OUTPUT.compare.png.")
+@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
+@click.option("-y", "--yes", is_flag=True, help="Replace outputs that exist.")
+@options.quiet
+@options.debug
+def correct(
+    images: tuple[Path, ...],
+    output: Path | None,
+    model: str,
+    method: str | None,
+    pixel_art: bool | None,
+    scale: float,
+    force: bool,
+    compare: bool,
+    device: str,
+    yes: bool,
+    quiet: bool,
+) -> int:
+    """Repair each IMAGE that is pixelated; its size stays unless --scale says otherwise.
+
+    The result is IMAGE.clear.EXT beside it unless -o names another place. A picture that is not pixelated is left
+    alone and nothing is written; --force repairs it anyway.
+    """
+    from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
+    from deepclarity.models.load import load_enhancer
+    from deepclarity.pipelines.correct import correct as repair
+    from deepclarity.pipelines.correct import side_by_side
+    from deepclarity.stream.files.still import read_picture, write_picture
+
+    if math.isnan(scale):
+        raise UsageError("--scale nan: not a number. Give one from 0.1 to 16.")
+    if output is not None and len(images) > 1 and not output.is_dir():
+        raise UsageError(f"{output}: not a folder. For several images, -o names a folder that exists.")
+    targets = [target_of(image, output) for image in images]
+    if len(set(targets)) < len(targets):
+        twice = next(target for target in targets if targets.count(target) > 1)
+        raise UsageError(f"{twice}: two of the images would be written there. Repair them one by one.")
+    detector, code = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art)), 0
+    options.hush_opencv()
+    with contextlib.closing(load_enhancer(model, device=device)) as enhancer:
+        for image, target in zip(images, targets, strict=True):
+            try:
+                beside = target.with_suffix(".compare.png")
+                for file in (target, beside) if compare else (target,):
+                    check_target(file, image, overwrite=yes)
+                before = read_picture(image)
+                done = repair(before, detector=detector, enhancer=enhancer, scale=scale, force=force)
+                if done.repaired:
+                    write_picture(target, done.picture)
+                if compare and done.repaired:
+                    write_picture(beside, side_by_side(before, done.picture))
+            except DeepClarityError as error:
+                click.echo(f"deepclarity: {error}", err=True)
+                code = error.exit_code
+                continue
+            if not quiet:
+                click.echo(_told(image, target, done.verdict.score, repaired=done.repaired))
+    return code
+
+
+def target_of(image: Path, output: Path | None) -> Path:
+    """Where the repaired picture goes."""
+    from deepclarity.stream.files.still import PICTURES
+
+    suffix = image.suffix if image.suffix.lower() in PICTURES else ".png"
+    name = f"{image.stem}.clear{suffix}"
+    if output is None:
+        return image.with_name(name)
+    return output / name if output.is_dir() else output
+
+
+def check_target(target: Path, image: Path, *, overwrite: bool) -> None:
+    """Raise UsageError where `target` must not be written."""
+    if target.exists() and image.exists() and target.samefile(image):
+        raise UsageError(f"{target}: the output is the input. Choose another name with -o.")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target}: exists already. Add -y to replace it, or choose another name with -o.")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder. Create it, or choose another place with -o.")
+
+
+def _told(image: Path, target: Path, score: float, *, repaired: bool) -> str:
+    if repaired:
+        return f"{image}: repaired (score {score:.2f}) → {target}"
+    return f"{image}: not pixelated (score {score:.2f}), left alone. Add --force to repair it anyway."

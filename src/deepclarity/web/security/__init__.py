@@ -1,0 +1,1 @@
+"""Request validation: who may ask, how much, and what an upload may be."""

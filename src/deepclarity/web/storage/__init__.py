@@ -1,0 +1,1 @@
+"""Stored uploads and results, and the disk quota."""

@@ -1,0 +1,85 @@
+"""When to try again, having failed."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+
+from deepclarity.stream.handover import Later
+from deepclarity.stream.rtsp.address import Address
+
+_LONGEST_S = 30.0
+_ANSWERING_S = 4.0
+"""A peer that answers, if only to refuse, is asked again no later than that: it costs it nothing."""
+_CAMERA_S = 2.0
+_PROBE_EVERY_S = 1.0
+_PROBE_S = 0.5
+_JITTER = 0.2
+
+
+class Backoff:
+    """1, 2, 4 … 30 s between attempts, each a little shorter or longer, so that many relays do not come in step.
+
+    While it waits, the peer is looked at once a second: one that comes back is not kept waiting.
+    A camera of this machine is asked for every two seconds.
+    """
+
+    def __init__(self, address: Address, *, chance: random.Random | None = None) -> None:
+        self._address = address
+        self._chance = chance or random.Random()
+        self._failures = 0
+        self._due_s = 0.0
+        self._probe_due_s = 0.0
+        self._was_alive: bool | None = None
+        self._probe: Later[bool] | None = None
+
+    def succeeded(self) -> None:
+        """The next failure begins at the beginning."""
+        self._failures = 0
+
+    def failed(self) -> float:
+        """Begin to wait; how long at most, in seconds."""
+        wait = _CAMERA_S if self._address.is_camera else min(_LONGEST_S, 2.0**self._failures)
+        if not self._address.is_camera:
+            wait *= 1 + self._chance.uniform(-_JITTER, _JITTER)
+        self._failures += 1
+        now = time.monotonic()
+        self._due_s, self._probe_due_s = now + wait, now + _PROBE_EVERY_S
+        self._was_alive = self._probe = None
+        return wait
+
+    def is_over(self) -> bool:
+        """Whether to try now. Never waits itself."""
+        now = time.monotonic()
+        if now >= self._due_s:
+            return True
+        if self._probe is not None and self._probe.done:
+            self._saw(alive=bool(self._probe.result), now=now)
+        elif self._probe is None and now >= self._probe_due_s and self._address.can_be_asked:
+            self._probe = Later(lambda: answers(self._address))
+        return now >= self._due_s
+
+    def _saw(self, *, alive: bool, now: float) -> None:
+        self._probe, self._probe_due_s = None, now + _PROBE_EVERY_S
+        if alive and self._was_alive is False:
+            self._due_s = now  # it has just come back
+        elif alive and self._failures > 1:
+            self._due_s = min(self._due_s, now + _ANSWERING_S)
+        self._was_alive = alive
+
+
+def answers(address: Address, *, timeout_s: float = _PROBE_S) -> bool:
+    """Whether somebody is there: the port accepts, and an RTSP server says something when spoken to."""
+    assert address.host is not None
+    assert address.port is not None
+    try:
+        with socket.create_connection((address.host, address.port), timeout_s) as peer:
+            if address.scheme != "rtsp":
+                return True
+            peer.settimeout(timeout_s)
+            place = f"rtsp://{address.host}:{address.port}/"
+            peer.sendall(f"OPTIONS {place} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: deepclarity\r\n\r\n".encode())
+            return bool(peer.recv(1))
+    except (OSError, ValueError):  # a name that cannot be one is a ValueError
+        return False

@@ -1,0 +1,230 @@
+"""Frames to an RTSP server, for as long as there are any, whatever becomes of the server.
+
+Coding is done here, at once; the talking by a process of its own, which is ended and begun again when it no longer
+answers. Meanwhile coded pictures are thrown away: a viewer wants the newest.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from fractions import Fraction
+from types import TracebackType
+
+from deepclarity.stream.frame import Frame
+from deepclarity.stream.handover import Aside
+from deepclarity.stream.rtsp import ipc
+from deepclarity.stream.rtsp.address import Address
+from deepclarity.stream.rtsp.subprocess import Child, ChildLostError
+
+from .backoff import Backoff
+from .encode import Coded, LiveEncoder, LiveEncoding
+from .normalize import TIME_BASE
+from .state import SinkCounts, SoundPacket, State
+
+log = logging.getLogger(__name__)
+
+_QUEUE = 120
+_TICK_S = 0.1
+_UNANSWERED = 60
+"""Pictures that may be on their way to the server's socket: more, and it has stopped reading."""
+
+SOUND_CARRIED = frozenset(
+    {"aac", "ac3", "adpcm_g722", "mp2", "mp3", "opus", "pcm_alaw", "pcm_mulaw", "pcm_s16be", "speex", "vorbis"}
+)
+"""Sound that can be sent as it is (the RTP payloads that FFmpeg writes), by FFmpeg's names."""
+
+Written = Callable[[float | None], None]
+"""Called with the seconds from a picture's arrival to its leaving for the server; None for one that stood in."""
+
+
+class RtspSink:
+    """`with RtspSink(address, …) as sink: sink.write(frame)`. Writing never waits and never fails for the server."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        size: tuple[int, int],
+        rate: Fraction,
+        encoding: LiveEncoding | None = None,
+        source_sample: bytes | None = None,
+        timeout_s: float = 5.0,
+        written: Written = lambda age_s: None,
+    ) -> None:
+        """`size`: (width, height). `source_sample`: a NUT file whose sound is sent along."""
+        self.address = address
+        self.state = State.CONNECTING
+        self.reason = "connecting"
+        self.counts = SinkCounts()
+        self._encoder = LiveEncoder(encoding or LiveEncoding(), size=size, rate=rate)
+        self._source_sample = source_sample
+        self._sample: bytes | None = None
+        self._sound_until = -1
+        self._timeout_s = timeout_s
+        self._written = written
+        self._backoff = Backoff(address)
+        self._session = 0
+        """Counts sessions with the server; 0 while there is none."""
+        self._begun = 0
+        """The session that the viewers have had a key frame of, the only one that other pictures may go to."""
+        self._on_way = 0
+        self._told: str | None = None
+        self._last_words: str | None = None
+        self._aside: Aside[ipc.Message] = Aside(self._serve, size=_QUEUE)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> RtspSink:
+        self._stack.enter_context(self._aside)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        self._encoder.close()
+
+    @property
+    def waiting(self) -> int:
+        """Pictures on their way to the server."""
+        return self._on_way
+
+    def write(self, frame: Frame) -> None:
+        """Code `frame` and leave it to be sent, if there is anybody to send it to."""
+        self._aside.check()
+        session = self._session
+        for coded in self._encoder.encode(frame, key=session != self._begun or self._sample is None):
+            if self._sample is None:
+                self._sample = self._encoder.sample(coded, sound=self._source_sample)
+            if session and coded.key:
+                self._begun = session
+            if session and session == self._begun:
+                self._leave(_picture(coded, frame))
+            else:
+                self.counts.dropped += 1
+
+    def hear(self, sound: SoundPacket) -> None:
+        """Send coded sound along."""
+        pts = round(sound.time_s / TIME_BASE)
+        wanted = self._session and self._session == self._begun and self._source_sample is not None
+        if wanted and pts > self._sound_until:
+            self._sound_until = pts
+            self._leave(ipc.Message("packet", {"track": "audio", "pts": pts, "key": True, "arrived": 0.0}, sound.data))
+
+    def _leave(self, message: ipc.Message) -> None:
+        lost = self._aside.put(message)
+        if lost:
+            self._count_dropped(lost)
+            self._begun = 0  # what is shown after the hole begins with a key frame
+
+    def _count_dropped(self, lost: list[ipc.Message]) -> None:
+        self.counts.dropped += sum(message.body["track"] == "video" for message in lost)
+
+    # In the thread that talks to the child ----------------------------------------------------------------------------
+
+    def _serve(self, aside: Aside[ipc.Message]) -> None:
+        while not aside.closed:
+            if self._sample is None:
+                aside.take(_TICK_S)
+                continue
+            try:
+                with Child("deepclarity.stream.rtsp.writer_process") as child:
+                    self._converse(child, aside, self._sample)
+            except ChildLostError as error:
+                self._lost(f"the publisher is lost: {error}")
+            self._count_dropped(aside.empty())
+            self.counts.dropped += self._on_way
+            self._on_way = 0
+            self._wait(aside)
+
+    def _wait(self, aside: Aside[ipc.Message]) -> None:
+        if aside.closed:
+            return
+        self._backoff.failed()
+        while not aside.closed and not self._backoff.is_over():
+            aside.take(_TICK_S)
+
+    def _converse(self, child: Child, aside: Aside[ipc.Message], sample: bytes) -> None:
+        """One session with the server, until it fails or we are closed."""
+        order = {"url": self.address.url, "format": self.address.muxer, "options": self.address.options}
+        child.send(ipc.Message("open", order, sample))
+        if not self._connected(child, aside):
+            return
+        try:
+            self._send_on(child, aside)
+        except ChildLostError:
+            self._hear_out(child, 0.5)
+            self._lost(self._last_words or "the server has stopped reading")
+
+    def _connected(self, child: Child, aside: Aside[ipc.Message]) -> bool:
+        deadline = time.monotonic() + self._timeout_s
+        while time.monotonic() < deadline:
+            message = child.inbox.take(_TICK_S)
+            if aside.closed:
+                return False
+            if message is not None and message.kind == "connected":
+                self._met()
+                return True
+            if message is not None or child.inbox.ended:
+                self._lost(str(message.body.get("reason")) if message else "the publisher has died")
+                return False
+        self._lost(f"no answer in {self._timeout_s:g} s")
+        return False
+
+    def _send_on(self, child: Child, aside: Aside[ipc.Message]) -> None:
+        answered_s = time.monotonic()
+        while True:
+            message = aside.take(_TICK_S)
+            if message is not None:
+                self._on_way += message.body["track"] == "video"
+                child.send(message)
+            elif aside.closed:
+                child.finish()
+                return
+            if self._hear_out(child, 0.0) or not self._on_way:
+                answered_s = time.monotonic()
+            if self._last_words is not None or child.inbox.ended:
+                self._lost(self._last_words or "the publisher has died")
+                return
+            if time.monotonic() - answered_s > self._timeout_s or self._on_way > _UNANSWERED:
+                self._lost(f"the server has stopped reading ({self._on_way} pictures behind)")
+                return
+
+    def _hear_out(self, child: Child, timeout_s: float) -> bool:
+        """Take the answers that have come; whether there were any."""
+        any_came = False
+        while (message := child.inbox.take(timeout_s)) is not None:
+            any_came = True
+            if message.kind == "failed":
+                self._last_words = str(message.body["reason"])
+                return True
+            self._on_way -= 1
+            self.counts.written += 1
+            arrived_s = message.body["arrived"]
+            self._written(message.body["at"] - arrived_s if arrived_s else None)
+        return any_came
+
+    def _met(self) -> None:
+        again = self.counts.connections > 0
+        self.counts.connections += 1
+        log.info("%s: publishing%s", self.address.label, " again" if again else "")
+        self.state, self.reason, self._told, self._last_words = State.CONNECTED, "", None, None
+        self._backoff.succeeded()
+        self._session = self.counts.connections
+
+    def _lost(self, reason: str) -> None:
+        self._session = 0
+        self.counts.failures += self.state is not State.CONNECTED
+        self.state = State.RECONNECTING if self.counts.connections else State.CONNECTING
+        self.reason, self._last_words = reason, None
+        if reason != self._told:
+            log.warning("%s: %s; trying again", self.address.label, reason)
+            self._told = reason
+
+
+def _picture(coded: Coded, frame: Frame) -> ipc.Message:
+    arrived = 0.0 if frame.stands_in or frame.arrived_s is None else frame.arrived_s
+    body = {"track": "video", "pts": coded.pts, "key": coded.key, "arrived": arrived}
+    return ipc.Message("packet", body, coded.data)

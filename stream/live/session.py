@@ -1,0 +1,132 @@
+"""One opening of a live source: the packets that its reader hands on, decoded."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+
+from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.rtsp import ipc
+
+from .normalize import TIME_BASE
+from .state import SoundKind, SourceCounts
+
+_MOST_ON_WAY = 256
+_MOST_HURT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One decoded picture."""
+
+    picture: VideoFrame
+    arrived_s: float
+    """When its packet came, by the monotonic clock."""
+    time_s: float | None
+    """When the source says that it is to be shown."""
+    whole: bool
+    """False behind a loss, up to the next key frame: the decoder made parts of it up."""
+
+
+def _decoder(described: VideoCodecContext | None) -> VideoCodecContext:
+    """A decoder of its own for what a container describes; the container's lives as long as a cycle of references."""
+    if described is None:
+        raise ValueError("FFmpeg has no decoder for its video")
+    decoder = av.CodecContext.create(described.name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.extradata, decoder.codec_tag = described.extradata, described.codec_tag
+    decoder.width, decoder.height = described.width, described.height
+    if described.pix_fmt is not None:
+        decoder.pix_fmt = described.pix_fmt
+    decoder.thread_count, decoder.thread_type = 1, "SLICE"  # frame threads would keep pictures back
+    return decoder
+
+
+def sound_of(container: InputContainer) -> SoundKind | None:
+    """What a container's first sound track is; None without one."""
+    for track in container.streams.audio:
+        codec = track.codec_context
+        return SoundKind(codec.codec.canonical_name, codec.sample_rate, codec.layout.nb_channels)
+    return None
+
+
+class Session:
+    """Decodes what one opening of a source brings, each picture as soon as it can be."""
+
+    def __init__(self, opened: ipc.Message, counts: SourceCounts) -> None:
+        """`opened`: the reader's message of that name. `counts`: where losses are counted.
+
+        Raises ValueError where FFmpeg has no decoder for it.
+        """
+        self.sample = opened.data
+        """A NUT file with the parameters of its streams."""
+        self.rate = Fraction(opened.body["rate"])
+        """Pictures a second, as announced."""
+        with av.open(io.BytesIO(opened.data), "r", format="nut") as container:
+            self.sound = sound_of(container)
+            self._video = _decoder(container.streams.video[0].codec_context)
+        self._independent: bool = opened.body["raw"] or self.codec in ("mjpeg", "rawvideo")
+        self._counts = counts
+        self._on_way: dict[int, float] = {}
+        self._came_s = 0.0
+        self._whole = True
+        self._still_hurt = 0
+        self._hurt: deque[int | None] = deque(maxlen=_MOST_HURT)
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of what decodes it."""
+        return self._video.name
+
+    def pictures(self, message: ipc.Message | None) -> Iterator[Arrival]:
+        """What one packet (None: the end) makes the decoder give out. A packet that it cannot decode is counted."""
+        packet = None if message is None else self._packet(message)
+        if message is not None:
+            self._note_losses(message)
+        try:
+            decoded = self._video.decode(packet)
+        except (av.error.FFmpegError, ValueError):
+            self._counts.damaged_packets += 1
+            self._whole = False
+            return
+        yield from map(self._arrival, decoded)
+
+    def _note_losses(self, message: ipc.Message) -> None:
+        """Which pictures have lost something: what is being put together when the loss is noticed, and the next."""
+        lost, hurt = message.body["lost"], not message.body["whole"]
+        self._counts.lost_packets += lost
+        self._still_hurt = 2 if lost else max(self._still_hurt - 1, 0)
+        if self._still_hurt or hurt:
+            self._whole = False
+            self._hurt.append(message.body["pts"])
+
+    def _packet(self, message: ipc.Message) -> AnyPacket:
+        body = message.body
+        packet: AnyPacket = Packet(message.data)
+        packet.pts, packet.dts, packet.time_base = body["pts"], body["dts"], Fraction(*body["base"])
+        packet.is_keyframe = body["key"]
+        self._came_s = body["at"]
+        if body["pts"] is not None:
+            if len(self._on_way) >= _MOST_ON_WAY:
+                self._on_way.clear()
+            self._on_way[body["pts"]] = body["at"]
+        return packet
+
+    def _arrival(self, picture: VideoFrame) -> Arrival:
+        if (picture.key_frame or self._independent) and picture.pts not in self._hurt:
+            self._whole = True
+        whole = self._whole and not picture.is_corrupt
+        self._counts.damaged_frames += not whole
+        if picture.pts is None:
+            return Arrival(picture, self._came_s, None, whole)
+        arrived_s = self._on_way.pop(picture.pts, self._came_s)
+        return Arrival(picture, arrived_s, float(picture.pts * (picture.time_base or TIME_BASE)), whole)

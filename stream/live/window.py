@@ -1,0 +1,144 @@
+"""A window that shows the picture before and after, side by side, and how old it is."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deepclarity.errors import UsageError
+from deepclarity.stream.frame import Frame, Planes
+from deepclarity.stream.info import Colour
+from deepclarity.stream.planes import rgb_of
+
+from .normalize import PLANAR
+
+_NAME = "DeepClarity"
+_WIDEST_PX = 1280
+_STEP = 0.05
+_TRIAL_S = 15.0
+_QUIT, _LEFT, _RIGHT = {ord("q"), 27}, {ord("a"), ord(","), 81, 2}, {ord("d"), ord("."), 83, 3}
+_WHITE, _BLACK = (245, 245, 245), (20, 20, 20)
+
+
+class Window:
+    """`with Window() as window: window.show(frame, before, told="30 fps")`, from the main thread.
+
+    The split follows the mouse while its button is down, and the keys `a` and `d` (or `,` and `.`). `q` or Escape
+    closes it. Raises UsageError where there is no display.
+    """
+
+    def __init__(self) -> None:
+        if not display_works():
+            raise UsageError("no display to open a window on. Add --no-view, and -o FILE to keep what is repaired.")
+        self.split = 0.5
+        """Where the picture changes from before to after, 0..1."""
+        self.closed = False
+        """Whether the user has closed it."""
+        self.picture: NDArray[np.uint8] | None = None
+        """What is on screen: (height, width, 3) BGR."""
+
+    def __enter__(self) -> Window:
+        os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # Qt's complaints about fonts
+        cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.resizeWindow(_NAME, _WIDEST_PX, _WIDEST_PX * 9 // 16)
+        cv2.setMouseCallback(_NAME, self._mouse)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        cv2.destroyWindow(_NAME)
+        cv2.waitKey(1)  # lets the window system do it
+
+    def show(self, after: Frame, before: Frame, *, colour: Colour, told: str) -> None:
+        """Put `before` on the left of the split and `after` on its right, both in `colour`; `told` in a corner."""
+        self.picture = compare(before.planes, after.planes, colour=colour, split=self.split, told=told)
+        cv2.imshow(_NAME, self.picture)
+        self._key(cv2.waitKey(1))
+        if cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1:
+            self.closed = True
+
+    def _key(self, code: int) -> None:
+        code &= 0xFF
+        if code in _QUIT:
+            self.closed = True
+        elif code in _LEFT:
+            self.split = max(0.0, self.split - _STEP)
+        elif code in _RIGHT:
+            self.split = min(1.0, self.split + _STEP)
+
+    def _mouse(self, event: int, x: int, y: int, flags: int, data: object) -> None:
+        if self.picture is not None and (flags & cv2.EVENT_FLAG_LBUTTON or event == cv2.EVENT_LBUTTONDOWN):
+            self.split = min(1.0, max(0.0, x / self.picture.shape[1]))
+
+
+def display_found() -> bool:
+    """Whether the environment names a screen."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+@functools.cache
+def display_works() -> bool:
+    """Whether a window can be opened. It is tried in a process of its own: on a screen that has gone, Qt aborts."""
+    if not display_found():
+        return False
+    trial = "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1); cv2.destroyAllWindows()"
+    with contextlib.suppress(subprocess.TimeoutExpired, OSError):
+        done = subprocess.run([sys.executable, "-c", trial], capture_output=True, timeout=_TRIAL_S, check=False)
+        return done.returncode == 0
+    return False
+
+
+def compare(before: Planes, after: Planes, *, colour: Colour, split: float, told: str) -> NDArray[np.uint8]:
+    """(height, width, 3) BGR: `before` left of `split` (0..1), `after` right of it, at most 1280 wide.
+
+    Both are limited-range 4:2:0 by the matrix of `colour`.
+    """
+    height, width = after[0].shape
+    scale = min(1.0, _WIDEST_PX / width)
+    size = _even(width * scale), _even(height * scale)
+    right = _bgr(after, size, colour, cv2.INTER_AREA)
+    left = _bgr(before, _inside(before[0].shape, size), colour, cv2.INTER_NEAREST)
+    edge = round(split * size[0])
+    framed = np.zeros_like(right)
+    top, side = (size[1] - left.shape[0]) // 2, (size[0] - left.shape[1]) // 2
+    framed[top : top + left.shape[0], side : side + left.shape[1]] = left
+    right[:, :edge] = framed[:, :edge]
+    if 0 < edge < size[0]:
+        right[:, max(0, edge - 1) : edge + 1] = _WHITE
+    for text, place in (("before", edge - 80), ("after", edge + 14)):
+        _write(right, text, (place, size[1] - 16))
+    _write(right, told, (14, 30))
+    return right
+
+
+def _bgr(planes: Planes, size: tuple[int, int], colour: Colour, way: int) -> NDArray[np.uint8]:
+    """`planes` at `size` (width, height; even): (height, width, 3)."""
+    half = size[0] // 2, size[1] // 2
+    luma = cv2.resize(planes[0], size, interpolation=way)
+    blue, red = (cv2.resize(plane, half, interpolation=cv2.INTER_LINEAR) for plane in planes[1:])
+    small: Planes = np.asarray(luma, np.uint8), np.asarray(blue, np.uint8), np.asarray(red, np.uint8)
+    return np.ascontiguousarray(rgb_of(small, PLANAR, colour)[:, :, ::-1])
+
+
+def _inside(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(size[0] / shape[1], size[1] / shape[0])
+    return _even(shape[1] * scale), _even(shape[0] * scale)
+
+
+def _even(length: float) -> int:
+    return max(2, round(length / 2) * 2)
+
+
+def _write(picture: NDArray[np.uint8], text: str, place: tuple[int, int]) -> None:
+    plain = text.encode("ascii", "replace").decode()
+    for grey, thickness in ((_BLACK, 3), (_WHITE, 1)):
+        cv2.putText(picture, plain, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, grey, thickness, cv2.LINE_AA)

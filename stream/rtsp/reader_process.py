@@ -1,0 +1,240 @@
+"""Child process that reads a live source: demuxes with FFmpeg and sends the packets to the parent.
+
+Run as `python -m deepclarity.stream.rtsp.reader_process`. The order comes on standard input as `{"kind": "open", …}`;
+`alive_s` is the longest that one read may take before the kernel ends the process (the parent should have ended it
+long before). It answers `opened` (with a sample of the streams as a NUT file), then one `packet` message per packet,
+and at the end `failed` or `ended`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Discard, Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from deepclarity.stream.packets import AnyPacket
+
+from . import ipc
+from .adts import audio_specific_config, without_head
+from .pacing import READ_AHEAD_S, paced
+from .subprocess import dead_man, left_alone
+
+_PICTURES = "wrapped_avframe"
+"""The codec of devices that hand out pictures in memory."""
+_LOST = re.compile(rb"RTP: missed (-?\d+) packets")
+_SEGMENTED = ("hls", "dash")
+"""Formats that come in bursts of some seconds each."""
+_PATIENCE = 100
+"""Damaged reads in a row after which nothing more is expected."""
+
+_REASONS = {
+    errno.ENOENT: "there is no such device or path",
+    errno.ENODEV: "there is no such device",
+    errno.ENXIO: "there is no such device",
+    errno.EBUSY: "another program is using it",
+    errno.EACCES: "no permission to use it",
+    errno.EPERM: "no permission to use it",
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.ETIMEDOUT: "no answer in time",
+    errno.EHOSTUNREACH: "host unreachable",
+    errno.ENETUNREACH: "network unreachable",
+}
+
+
+def main() -> None:
+    """Read until the source ends or nobody listens any more."""
+    left_alone()
+    order = ipc.Inbox(sys.stdin.fileno()).take()
+    if order is None:
+        return
+    losses = _Losses()
+    tell = sys.stdout.fileno()
+    try:
+        dead_man(float(order.body["alive_s"]))
+        _read(order.body, tell, losses)
+        ipc.send(tell, ipc.Message("ended"))
+    except BrokenPipeError:  # the parent has gone
+        pass
+    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
+        ipc.send(tell, ipc.Message("failed", {"reason": reason_of(error)}))
+
+
+def reason_of(error: Exception) -> str:
+    """Why a source cannot be read, in words that hold no address: FFmpeg's own may hold the password."""
+    number = getattr(error, "errno", None)
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return "user or password refused"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return "nothing is published there (404)"
+    if isinstance(error, av.error.InvalidDataError):
+        return "no video that FFmpeg can read"
+    if number in _REASONS:
+        return _REASONS[number]
+    if isinstance(error, av.error.FFmpegError | OSError):
+        return str(error.strerror or type(error).__name__).lower()
+    return "cannot be opened" if isinstance(error, ValueError) else "no video in it"
+
+
+def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
+    alive_s = float(order["alive_s"])
+    with av.open(order["url"], "r", format=order["format"], options=order["options"]) as container:
+        video = _video_of(container)
+        sound = next(iter(container.streams.audio), None) if order["sound"] else None
+        streams: list[Stream] = [video] if sound is None else [video, sound]
+        for stream in container.streams:
+            if stream not in streams:
+                stream.discard = Discard.all
+        headed = sound is not None and _lacks_config(sound)
+        told, packets = False, _packets(container, streams, losses)
+        if order["paced"] or container.format.name in _SEGMENTED:
+            packets = paced(packets, ahead_s=0.0 if order["format"] == "lavfi" else READ_AHEAD_S, sleep=_asleep)
+        for packet in packets:
+            dead_man(alive_s)
+            lost = losses.counted()
+            if not told and packet.stream is video:
+                ipc.send(tell, _opened(packet, streams))
+                told = True
+            if told:
+                data = bytes(packet)
+                ipc.send(tell, _told(packet, without_head(data) if headed and packet.stream is sound else data, lost))
+
+
+def _video_of(container: InputContainer) -> VideoStream:
+    """The largest moving picture; IndexError where there is none."""
+    moving = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+    return sorted(moving, key=lambda each: each.width * each.height)[-1]
+
+
+def _asleep(seconds: float) -> None:
+    dead_man(0)
+    time.sleep(seconds)
+
+
+def _packets(container: InputContainer, streams: list[Stream], losses: _Losses) -> Iterator[AnyPacket]:
+    """What comes, with pictures that exist as memory only made into bytes."""
+    for packet in _demuxed(container, streams, losses):
+        if packet.stream.type == "video" and packet.stream.codec_context.name == _PICTURES:
+            for picture in packet.decode():
+                assert isinstance(picture, VideoFrame)
+                yield _as_bytes(picture, packet)
+        else:
+            yield packet
+
+
+def _demuxed(container: InputContainer, streams: list[Stream], losses: _Losses) -> Iterator[AnyPacket]:
+    """Packets up to the end; what is damaged beyond reading is counted as lost and passed over."""
+    failures = 0
+    while True:
+        try:
+            for packet in container.demux(streams):
+                if packet.size:
+                    failures = 0
+                    yield packet
+            return
+        except EOFError:
+            return
+        except av.error.InvalidDataError:
+            failures += 1
+            losses.unreadable += 1
+            if failures > _PATIENCE:
+                raise
+
+
+def _as_bytes(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
+    if picture.format.name not in ("yuv420p", "yuvj420p"):
+        picture = picture.reformat(format="yuv420p")
+    raw: AnyPacket = Packet(picture.to_ndarray().tobytes())
+    raw.pts, raw.dts, raw.time_base = packet.pts, packet.dts, packet.time_base
+    raw.stream = packet.stream
+    return raw
+
+
+def _told(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
+    body = {
+        "track": packet.stream.type,
+        "pts": packet.pts,
+        "dts": packet.dts,
+        "base": [packet.time_base.numerator, packet.time_base.denominator],
+        "key": packet.is_keyframe,
+        "whole": not packet.is_corrupt,
+        "lost": lost,
+        "at": time.monotonic(),
+    }
+    return ipc.Message("packet", body, data)
+
+
+def _opened(first: AnyPacket, streams: list[Stream]) -> ipc.Message:
+    """What the streams are, as a NUT file that holds `first`: every parameter in FFmpeg's own words."""
+    video = streams[0]
+    assert isinstance(video, VideoStream)
+    rate = video.average_rate or video.guessed_rate or Fraction(30)
+    body = {"rate": str(rate), "raw": video.codec_context.name == _PICTURES}
+    held = io.BytesIO()
+    with av.open(held, "w", format="nut") as nut:
+        copies = [_copied(nut, stream) for stream in streams]
+        packet: AnyPacket = Packet(bytes(first))
+        packet.pts = packet.dts = 0
+        packet.time_base, packet.is_keyframe, packet.stream = first.time_base, True, copies[0]
+        nut.mux_one(packet)
+    return ipc.Message("opened", body, held.getvalue())
+
+
+def _copied(nut: OutputContainer, stream: Stream) -> Stream:
+    if isinstance(stream, VideoStream) and stream.codec_context.name == _PICTURES:
+        raw = nut.add_stream("rawvideo", rate=30)
+        raw.width, raw.height, raw.pix_fmt = stream.codec_context.width, stream.codec_context.height, "yuv420p"
+        return raw
+    copy = nut.add_stream_from_template(stream, opaque=True)
+    if isinstance(stream, AudioStream) and _lacks_config(stream):
+        codec = stream.codec_context
+        copy.codec_context.extradata = audio_specific_config(codec.sample_rate, codec.layout.nb_channels)
+    return copy
+
+
+def _lacks_config(sound: AudioStream) -> bool:
+    return sound.codec_context.name == "aac" and not sound.codec_context.extradata
+
+
+class _Losses:
+    """Counts RTP packets that never came. FFmpeg says so nowhere but on stderr, which is ours to read here.
+
+    Its own log callback writes there without the interpreter: Python's could block a decoder's thread.
+    """
+
+    def __init__(self) -> None:
+        self._read, write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(write, False)  # FFmpeg's flood must not stop us
+        os.dup2(write, 2)
+        os.close(write)
+        self.unreadable = 0
+        """Packets that the demuxer could not make out, since the last count."""
+        av.logging.restore_default_callback()
+
+    def counted(self) -> int:
+        """Packets lost since the last call."""
+        lost, self.unreadable = self.unreadable, 0
+        try:
+            said = os.read(self._read, 1 << 16)
+        except BlockingIOError:
+            return lost
+        return lost + sum(max(1, abs(int(number))) for number in _LOST.findall(said))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Child process that publishes to an RTSP server: receives packets from the parent and muxes them with FFmpeg.
+
+Run as `python -m deepclarity.stream.rtsp.writer_process`. The order comes on standard input as `{"kind": "open", …}`
+with a sample of the streams as a NUT file. It answers `connected`, then `written` for every picture, or `failed`. At
+the end of its input, or after `finish`, it closes the session with the server (TEARDOWN).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import time
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+
+from deepclarity.stream.live.normalize import TIME_BASE
+from deepclarity.stream.packets import AnyPacket
+
+from . import ipc
+from .reader_process import reason_of
+from .subprocess import dead_man, left_alone
+
+_OPEN_S, _WRITE_S, _LEAVE_S = 15.0, 10.0, 4.0
+_INTERLEAVE_US = "60000"  # FFmpeg would wait ten seconds for a track that has gone silent
+
+
+def main() -> None:
+    """Publish until the parent ends it."""
+    left_alone()
+    inbox, tell = ipc.Inbox(sys.stdin.fileno()), sys.stdout.fileno()
+    order = inbox.take()
+    if order is None:
+        return
+    try:
+        dead_man(_OPEN_S)
+        _publish(order, inbox, tell)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        with contextlib.suppress(BrokenPipeError):
+            ipc.send(tell, ipc.Message("failed", {"reason": reason_of(error)}))
+
+
+def _publish(order: ipc.Message, inbox: ipc.Inbox, tell: int) -> None:
+    sample = av.open(io.BytesIO(order.data), "r", format="nut")
+    container = _opened(order.body)
+    with contextlib.ExitStack() as leaving:
+        leaving.callback(_leave, container)
+        tracks = [container.add_stream_from_template(stream, opaque=True) for stream in sample.streams]
+        for track in tracks:
+            track.time_base = TIME_BASE
+        container.start_encoding()  # connects
+        dead_man(0)
+        ipc.send(tell, ipc.Message("connected"))
+        while (message := inbox.take()) is not None and message.kind == "packet":
+            dead_man(_WRITE_S)
+            container.mux_one(_packet(message, tracks))
+            dead_man(0)
+            if message.body["track"] == "video":
+                ipc.send(tell, ipc.Message("written", {"at": time.monotonic(), "arrived": message.body["arrived"]}))
+
+
+def _leave(container: OutputContainer) -> None:
+    """TEARDOWN, where the server still listens: why we leave is told already."""
+    dead_man(_LEAVE_S)
+    with contextlib.suppress(av.error.FFmpegError, OSError):
+        container.close()
+
+
+def _opened(order: dict[str, Any]) -> OutputContainer:
+    options = {**order["options"], "max_interleave_delta": _INTERLEAVE_US}
+    return av.open(order["url"], "w", format=order["format"], container_options=options)
+
+
+def _packet(message: ipc.Message, tracks: list[Any]) -> AnyPacket:
+    body = message.body
+    packet: AnyPacket = Packet(message.data)
+    packet.pts = packet.dts = body["pts"]
+    packet.time_base = TIME_BASE
+    packet.is_keyframe = body["key"]
+    packet.stream = next(track for track in tracks if track.type == body["track"])
+    return packet
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The live corridor under load, and what it gives to files, windows and cameras."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from deepclarity.errors import DeviceError, SourceError, UsageError
+from deepclarity.models.backends.lanczos import Lanczos
+from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
+from deepclarity.pipelines.live.governor import Ladder
+from deepclarity.pipelines.live.pipeline import Live
+from deepclarity.pipelines.live.sinks import LiveJob
+from deepclarity.pipelines.live.stats import Reading
+from deepclarity.pipelines.preset import Preset, load_preset
+from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.upscale import Job, upscale
+from deepclarity.stream.live.virtual_camera import VirtualCamera
+from deepclarity.stream.rtsp.address import camera_address
+from tests.rtsp.relay_command import resources
+
+CAMERA = camera_address("lavfi:testsrc2=size=320x180:rate=30,realtime")
+SMALL = replace(load_preset("live"), size="640x360")
+
+
+class Slow(Lanczos):
+    """A tier that takes its time."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name = name  # type: ignore[misc]
+        self._seconds = seconds
+
+    def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
+        time.sleep(self._seconds)
+        return super().__call__(luma, scale=scale, max_value=max_value)
+
+
+class AlwaysPixelated:
+    """A detector that finds blocks everywhere."""
+
+    name = "always"
+
+    def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
+        return Verdict(1.0, Kind.PIXELATED, Blocks(4, 4))
+
+
+def test_a_tier_that_is_too_slow_gives_way_within_two_seconds_and_nothing_grows_old(tmp_path: Path) -> None:
+    seen: list[tuple[float, Reading]] = []
+    ladder = Ladder([Slow("srgan", 0.1), Slow("turbo", 0.0)])
+    job = LiveJob(CAMERA, file=tmp_path / "out.mkv", preset=SMALL, seconds=4)
+    began = time.monotonic()
+    with Live(
+        job,
+        detector=AlwaysPixelated(),
+        ladder=ladder,
+        watch=lambda reading: seen.append((time.monotonic() - began, reading)),
+    ) as live:
+        last = live.run()
+    stepped = next(at for at, reading in seen if reading.tier == "turbo")
+    assert stepped < 2.5  # half a second of it is the start
+    assert max(reading.latency_p99_ms for _, reading in seen) <= 500
+    assert last.drops["late"] > 0
+    assert last.counts["tier_steps_down"] == 1
+    assert last.lanes["enhance"] > 60
+
+
+def test_too_slow_for_every_tier_it_drops_the_oldest_counts_them_and_does_not_grow(tmp_path: Path) -> None:
+    ladder = Ladder([Slow("turbo", 0.1)])
+    sizes: list[float] = []
+    job = LiveJob(CAMERA, file=tmp_path / "out.mkv", preset=SMALL, seconds=5)
+    with Live(
+        job, detector=AlwaysPixelated(), ladder=ladder, watch=lambda reading: sizes.append(resources(os.getpid())[2])
+    ) as live:
+        last = live.run()
+    assert last.latency_p99_ms <= 500
+    assert last.drops["late"] > 50
+    on_way = last.counts["frames_in"] - last.counts["frames_out"] - last.drops["late"]
+    assert 0 <= on_way <= 5
+    later = sizes[len(sizes) // 2 :]
+    assert max(later) - min(later) < 20
+
+
+def test_as_a_file_the_same_load_loses_nothing(
+    make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepclarity.pipelines.upscale.load_enhancer", lambda name, device: Slow("turbo", 0.1))
+    clip = make_clip(count=25, size=(160, 90))
+    summary = upscale(Job(clip, tmp_path / "out.mp4", Preset(which=Which.ALL, size="320x180", speed="ultrafast")))
+    assert (summary.frames_in, summary.frames_out, summary.repaired, summary.dropped) == (25, 25, 25, 0)
+
+
+def test_what_is_recorded_is_whole_and_keeps_its_times(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with Live(LiveJob(CAMERA, file=path, preset=replace(SMALL, which=Which.NONE), seconds=2)) as live:
+        last = live.run()
+    with av.open(str(path)) as container:
+        pictures = list(container.decode(video=0))
+    assert len(pictures) == last.counts["frames_out"]
+    assert {(picture.width, picture.height) for picture in pictures} == {(640, 360)}
+    gaps = np.diff([float(picture.time or 0) for picture in pictures])
+    assert gaps.min() > 0
+    assert abs(np.median(gaps) - 1 / 30) < 0.005
+
+
+def test_an_interruption_ends_the_recording_in_good_order(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+
+    def interrupt(reading: Reading) -> None:
+        if reading.counts["frames_out"] > 20:
+            raise KeyboardInterrupt
+
+    job = LiveJob(CAMERA, file=path, preset=replace(SMALL, which=Which.NONE))
+    with pytest.raises(KeyboardInterrupt), Live(job, watch=interrupt) as live:
+        live.run()
+    with av.open(str(path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 20
+    assert [each.name for each in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_camera_that_never_gave_a_picture_is_a_device_error() -> None:
+    job = LiveJob(camera_address("/dev/video-that-is-not-there"), preset=replace(SMALL, which=Which.NONE), seconds=1)
+    with (
+        pytest.raises(DeviceError, match="camera /dev/video-that-is-not-there: there is no such device"),
+        Live(job) as live,
+    ):
+        live.run()
+
+
+def test_a_drawn_camera_comes_at_its_own_speed_and_a_wrong_graph_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    drawn = camera_address("lavfi:testsrc2=size=320x180:rate=30")  # not held back by `realtime`
+    with Live(LiveJob(drawn, file=path, preset=replace(SMALL, which=Which.NONE), seconds=2)) as live:
+        assert live.run().counts["frames_in"] < 90
+    wrong = LiveJob(camera_address("lavfi:nosuchfilter"), preset=replace(SMALL, which=Which.NONE))
+    with pytest.raises(SourceError, match="lavfi:nosuchfilter"), Live(wrong) as live:
+        live.run()
+
+
+def test_what_cannot_be_written_is_refused_before_the_camera_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "there.mp4"
+    path.write_bytes(b"something")
+    with pytest.raises(UsageError, match="exists already"):
+        Live(LiveJob(CAMERA, file=path, preset=SMALL))
+    with pytest.raises(UsageError, match="even width and height"):
+        Live(LiveJob(CAMERA, preset=replace(SMALL, size="641x360")))
+
+
+class Loopback:
+    """What pyvirtualcam's camera is like."""
+
+    device = "/dev/loopback"
+
+    def __init__(self) -> None:
+        self.sent: list[np.ndarray] = []
+        self.closed = False
+
+    def send(self, picture: np.ndarray) -> None:
+        self.sent.append(picture)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_another_program_s_camera_gets_planes_behind_one_another(tmp_path: Path) -> None:
+    from deepclarity.stream.live.source import LiveSource
+
+    loopback = Loopback()
+    opened: Callable[..., Loopback] = lambda device, size, rate: loopback  # noqa: E731
+    with LiveSource(CAMERA) as source, VirtualCamera("auto", size=(320, 180), rate=30, opened=opened) as camera:
+        for frame in source:
+            if frame.stands_in is None:
+                camera.write(frame)
+                break
+    assert camera.device == "/dev/loopback"
+    assert loopback.sent[0].shape == (270, 320)
+    assert np.array_equal(loopback.sent[0][:180], frame.luma)
+    assert loopback.closed
+
+
+def test_without_pyvirtualcam_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyvirtualcam", None)
+    with pytest.raises(UsageError, match=r"pip install 'deepclarity\[virtual-camera\]'"):
+        VirtualCamera("auto", size=(640, 360), rate=30)

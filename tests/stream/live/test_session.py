@@ -1,0 +1,73 @@
+"""What a loss does to the pictures behind it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from deepclarity.stream.live.session import Session
+from deepclarity.stream.live.state import SourceCounts
+from deepclarity.stream.rtsp.ipc import Message
+
+GOP = 10
+
+
+def messages(count: int) -> Iterator[Message]:
+    """What a reader says of a stream whose every tenth picture is a key frame: `opened`, then the packets."""
+    held, chance = io.BytesIO(), np.random.default_rng(3)
+    with av.open(held, "w", format="nut") as nut:
+        stream = nut.add_stream("libx264", rate=30, options={"tune": "zerolatency", "preset": "ultrafast"})
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.gop_size = GOP
+        packets = []
+        for number in range(count):
+            frame = VideoFrame.from_ndarray(chance.integers(0, 255, (96, 64), np.uint8), format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 30)
+            packets += stream.encode(frame)
+        kept = [(bytes(packet), packet.pts, packet.is_keyframe) for packet in packets]
+        nut.mux_one(packets[0])
+    yield Message("opened", {"rate": "30", "raw": False}, held.getvalue())
+    for data, pts, key in kept:
+        body = {"pts": pts, "dts": pts, "base": [1, 30], "key": key, "whole": True, "lost": 0, "at": 100.0 + pts / 30}
+        yield Message("packet", body, data)
+
+
+def whole(hurt: int, *, lost: int = 3) -> list[bool]:
+    """Which of thirty pictures count as whole when packets are missing before number `hurt`."""
+    opened, *packets = messages(30)
+    counts = SourceCounts()
+    session = Session(opened, counts)
+    packets[hurt].body["lost"] = lost
+    told = [arrival.whole for packet in packets for arrival in session.pictures(packet)]
+    assert counts.lost_packets == lost
+    assert counts.damaged_frames == told.count(False)
+    return told
+
+
+def test_behind_a_loss_nothing_is_whole_until_the_next_key_frame() -> None:
+    assert [number for number, good in enumerate(whole(13)) if not good] == list(range(13, 20))
+
+
+@pytest.mark.parametrize("hurt", [9, 10])
+def test_a_key_frame_that_was_hurt_itself_makes_nothing_whole(hurt: int) -> None:
+    bad = [number for number, good in enumerate(whole(hurt)) if not good]
+    assert bad == list(range(hurt, 20))
+
+
+def test_a_packet_that_cannot_be_decoded_is_counted_and_taken_for_a_loss() -> None:
+    opened, *packets = messages(30)
+    counts = SourceCounts()
+    session = Session(opened, counts)
+    packets[12] = Message("packet", packets[12].body, bytes(40))
+    told = [arrival.whole for packet in packets for arrival in session.pictures(packet)]
+    assert counts.damaged_packets >= 1
+    assert told[-10:] == [True] * 10
+    assert False in told

@@ -1,0 +1,121 @@
+"""Times rise strictly whatever the source's clock does."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from deepclarity.stream.live.timestamps import Timeline
+
+STEP = 1 / 30
+
+
+def shown(timeline: Timeline, times: list[float | None], *, arrived_s: float = 100.0) -> list[float]:
+    """Where a source's times are put when they come as fast as they should."""
+    return [timeline.place(time_s, arrived_s=arrived_s + number * STEP) for number, time_s in enumerate(times)]
+
+
+def steps(placed: list[float]) -> list[float]:
+    return [round(after - before, 6) for before, after in pairwise(placed)]
+
+
+def near(values: list[float], wanted: float, within: float = 0.002) -> bool:
+    return all(abs(value - wanted) <= within for value in values)
+
+
+def test_a_steady_source_keeps_its_steps_and_begins_at_zero() -> None:
+    placed = shown(Timeline(), [5000 + n * STEP for n in range(20)])
+    assert placed[0] == 0.0
+    assert near(steps(placed), STEP)
+
+
+def test_one_time_far_back_and_one_far_ahead_are_put_beside_their_neighbours() -> None:
+    times: list[float | None] = [n * STEP for n in range(30)]
+    times[10], times[20] = -9800.0, 37600.0
+    timeline = Timeline()
+    placed = shown(timeline, times)
+    assert near(steps(placed), STEP)
+    assert timeline.moved == 2
+
+
+def test_three_odd_times_in_a_row_are_a_new_count_and_are_joined_on() -> None:
+    times: list[float | None] = [n * STEP for n in range(10)] + [70_000 + n * STEP for n in range(10)]
+    placed = shown(Timeline(), times)
+    assert near(steps(placed), STEP)
+
+
+def test_two_odd_times_that_do_not_fit_each_other_are_two_mistakes() -> None:
+    times: list[float | None] = [n * STEP for n in range(30)]
+    times[10], times[11], times[12] = 500.0, 9_000.0, 77.0
+    timeline = Timeline()
+    placed = shown(timeline, times)
+    assert near(steps(placed), STEP)
+    assert timeline.moved == 3
+
+
+def test_after_an_interruption_times_go_on_after_as_long_as_it_took() -> None:
+    timeline = Timeline()
+    before = shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
+    timeline.interrupted()
+    last_came = 100.0 + 9 * STEP
+    after = timeline.place(0.0, arrived_s=last_came + 30.0)  # rebooted: counts from 0 again
+    assert abs((after - before[-1]) - 30.0) <= STEP
+    assert timeline.place(STEP, arrived_s=last_came + 30.0 + STEP) > after
+
+
+def test_held_pictures_fill_the_gap_and_the_next_real_one_lies_behind_them() -> None:
+    timeline = Timeline()
+    placed = shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
+    last_came = 100.0 + 9 * STEP
+    held = [timeline.hold(now_s=last_came + 0.3 + 0.1 * n) for n in range(5)]
+    late = [timeline.place((10 + n) * STEP, arrived_s=last_came + 0.75) for n in range(40)]  # the backlog, at once
+    everything = placed + held + late
+    assert everything == sorted(set(everything))
+    assert near(steps(late)[-8:], STEP, within=0.01)  # and it is back on the source's own clock
+    assert timeline.moved == 0
+
+
+def test_a_pause_in_the_stream_is_no_jump() -> None:
+    timeline = Timeline()
+    shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
+    placed = timeline.place(9 * STEP + 8.0, arrived_s=100.0 + 9 * STEP + 8.0)
+    assert abs(placed - (9 * STEP + 8.0)) < 0.01
+    assert timeline.moved == 0
+
+
+def test_a_slow_camera_s_step_is_learnt() -> None:
+    timeline = Timeline()
+    for number in range(40):
+        timeline.place(float(number), arrived_s=100.0 + number)
+    assert abs(timeline.step_s - 1.0) < 0.05
+
+
+def test_a_source_whose_clock_stood_still_is_moved_on_with() -> None:
+    timeline = Timeline()
+    shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
+    last_came = 100.0 + 9 * STEP
+    held = [timeline.hold(now_s=last_came + 0.25 + 0.1 * n) for n in range(16)]  # nothing for 1.75 s …
+    late = [
+        timeline.place((10 + n) * STEP, arrived_s=last_came + 1.8 + n * STEP) for n in range(40)
+    ]  # … as if nothing were
+    assert late == sorted(set(late))
+    assert near(steps(late)[-20:], STEP)
+    assert late[-1] - held[-1] > 20 * STEP
+
+
+def test_pictures_without_a_time_follow_one_another() -> None:
+    assert near(steps(shown(Timeline(), [None] * 10)), STEP)
+
+
+def test_time_may_begin_with_a_slate() -> None:
+    timeline = Timeline()
+    slates = [timeline.hold(now_s=50.0 + n * 0.1) for n in range(10)]
+    first = timeline.place(12_345.0, arrived_s=51.0)
+    assert slates[0] == 0.0
+    assert abs(first - 1.0) < 0.05
+    assert [*slates, first] == sorted({*slates, first})
+
+
+def test_a_counter_that_wraps_is_continued() -> None:
+    top = 2**32 / 90_000  # RTP time is 32 bits of 90 kHz
+    times: list[float | None] = [(top - 0.2 + n * STEP) % top for n in range(20)]
+    assert near(steps(shown(Timeline(), times)), STEP)

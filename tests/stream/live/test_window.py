@@ -1,0 +1,120 @@
+"""The preview window, on a screen that nobody sees."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepclarity.errors import UsageError
+from deepclarity.stream.info import Colour
+from deepclarity.stream.live.window import Window, compare, display_works
+from tests.rtsp.wait import until
+
+_MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
+_SHOWN = """
+import sys
+from deepclarity.cli import run
+from deepclarity.stream import window
+shown = window.Window.show
+def show(self, after, before, *, colour, told):
+    shown(self, after, before, colour=colour, told=told)
+    print(round(self.split, 2), told, flush=True)
+window.Window.show = show
+sys.exit(run(["live", "--camera", "lavfi:testsrc2=size=320x180:rate=30,realtime", "--none", "--seconds", "30"]))
+"""
+
+
+def _opens_windows(display: str) -> bool:
+    trial = "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1)"
+    environment = {**os.environ, "DISPLAY": display, "QT_QPA_PLATFORM": "xcb"}
+    return subprocess.run([sys.executable, "-c", trial], env=environment, timeout=30, check=False).returncode == 0
+
+
+@pytest.fixture
+def screen() -> Iterator[str]:
+    if _MISSING:
+        pytest.skip(f"the preview window goes untested: {' and '.join(_MISSING)} not installed")
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1400x900x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        number = told.readline().strip()
+    if not _opens_windows(f":{number}"):
+        server.terminate()
+        server.wait(5)
+        pytest.skip("the preview window goes untested: OpenCV cannot open one on Xvfb here")
+    yield f":{number}"
+    server.terminate()
+    server.wait(5)
+
+
+def test_keys_and_mouse_move_the_split_and_q_closes(screen: str, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    environment = {**os.environ, "DISPLAY": screen, "QT_QPA_PLATFORM": "xcb"}
+    with said.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-c", _SHOWN], env=environment, stdout=out, stderr=out)
+    try:
+
+        def split() -> float:
+            lines = [line for line in said.read_text().splitlines() if " fps " in line]
+            return float(lines[-1].split()[0]) if lines else -1.0
+
+        def tell(*words: str) -> str:
+            done = subprocess.run(
+                ["xdotool", *words], env=environment, capture_output=True, text=True, timeout=10, check=False
+            )
+            return done.stdout.strip()
+
+        until(lambda: split() == 0.5, timeout_s=20, what=said.read_text)
+        window = tell("search", "--name", "DeepClarity").splitlines()[-1]
+        tell("windowfocus", window, "key", "--window", window, "d")
+        until(lambda: split() == 0.55, timeout_s=5, what=said.read_text)
+        tell("mousemove", "--window", window, "320", "300", "mousedown", "1")
+        tell("mousemove", "--window", window, "322", "302", "mouseup", "1")
+        until(lambda: 0.15 < split() < 0.35, timeout_s=5, what=said.read_text)
+        tell("windowfocus", window, "key", "--window", window, "q")
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert " ms " in said.read_text()
+
+
+def test_without_a_screen_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UsageError, match="--no-view"):
+        Window()
+
+
+def test_a_screen_that_has_gone_is_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("DISPLAY", ":4242")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    display_works.cache_clear()
+    assert not display_works()
+    display_works.cache_clear()
+
+
+def test_before_is_left_of_the_split_and_after_right_of_it() -> None:
+    def grey(level: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        luma = np.full((height, width), level, np.uint8)
+        chroma = np.full((height // 2, width // 2), 128, np.uint8)
+        return luma, chroma, chroma
+
+    picture = compare(grey(16, 320, 180), grey(235, 1920, 1080), colour=Colour(1, 1, 1, 1), split=0.25, told="")
+    assert picture.shape == (720, 1280, 3)
+    assert picture[360, 100].tolist() == [0, 0, 0]
+    assert picture[360, 1000].tolist() == [255, 255, 255]

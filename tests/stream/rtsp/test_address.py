@@ -1,0 +1,103 @@
+"""What users may type for a source or a server, and what of it is ever shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepclarity.errors import UsageError
+from deepclarity.stream.rtsp.address import camera_address, sink_address, source_address
+
+SECRET = "p@s:/#%w"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        f"rtsp://admin:{SECRET}@cam-1:8554/main",
+        "rtsp://admin:p%40s%3A%2F%23%25w@cam-1:8554/main",
+    ],
+)
+def test_a_password_is_encoded_for_ffmpeg_and_never_shown(typed: str) -> None:
+    address = source_address(typed)
+    assert address.url == "rtsp://admin:p%40s%3A%2F%23%25w@cam-1:8554/main"
+    assert address.label == "rtsp://cam-1:8554/main"
+    assert (address.host, address.port) == ("cam-1", 8554)
+    assert "p%40s" not in repr(address)
+
+
+def test_a_secret_in_the_query_is_not_shown_either() -> None:
+    address = source_address("http://cam/live.m3u8?token=abcdef&quality=1")
+    assert "abcdef" in address.url
+    assert "abcdef" not in address.label + repr(address)
+
+
+@pytest.mark.parametrize(
+    ("typed", "host"),
+    [
+        ("http://host/live/@chan/x.m3u8", "host"),
+        ("rtsp://cam/x?u=a@b", "cam"),
+        ("rtsp://cam:554/a@b", "cam"),
+    ],
+)
+def test_an_at_sign_need_not_stand_behind_a_user(typed: str, host: str) -> None:
+    assert source_address(typed).host == host
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    with pytest.raises(UsageError, match="there is no port 99999"):
+        source_address("rtsp://u:secret@cam:99999/x")
+
+
+def test_the_key_of_an_rtmp_stream_is_a_secret() -> None:
+    assert source_address("rtmp://host/live/abcdef?x=1").label == "rtmp://host/live/***?x=1"
+
+
+def test_two_addresses_of_one_place() -> None:
+    one = sink_address("rtsp://u:p@cam/x/")
+    assert one.is_same(source_address("rtsp://cam:554/x"))
+    assert not one.is_same(source_address("rtsp://cam:554/y"))
+    assert not one.is_same(source_address("film.mp4"))
+
+
+def test_ports_and_ipv6_hosts_are_understood() -> None:
+    assert source_address("rtsp://cam/x").port == 554
+    six = source_address("rtsp://[::1]:9000/x")
+    assert (six.host, six.port) == ("::1", 9000)
+
+
+@pytest.mark.parametrize("typed", ["rtmp://host/x", "film.mp4", "udp://239.0.0.1:1234", "rtsp:///nowhere"])
+def test_only_an_rtsp_server_can_be_published_to(typed: str) -> None:
+    with pytest.raises(UsageError, match="rtsp://HOST"):
+        sink_address(typed)
+
+
+def test_an_unknown_scheme_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(UsageError, match=r"did you mean 'rtsps?'"):
+        source_address("rtps://u:secret@cam/x")
+
+
+def test_refusals_do_not_repeat_the_password() -> None:
+    with pytest.raises(UsageError) as caught:
+        source_address("gopher://u:secret@cam/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_path_is_a_file_that_ends() -> None:
+    address = source_address("clips/film.mp4")
+    assert address.ends
+    assert address.options["protocol_whitelist"] == "file,pipe"
+
+
+def test_cameras_by_number_device_and_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    assert camera_address("2").url == "/dev/video2"
+    assert camera_address("/dev/v4l/by-id/x", size="640x360", rate="30").options == {
+        "video_size": "640x360",
+        "framerate": "30",
+    }
+    drawn = camera_address("lavfi:testsrc2,realtime")
+    assert (drawn.url, drawn.muxer, drawn.is_camera) == ("testsrc2,realtime", "lavfi", True)
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert (camera_address("0").url, camera_address("0").muxer) == ("0", "avfoundation")
+    monkeypatch.setattr("sys.platform", "win32")
+    assert camera_address("Integrated Camera").url == "video=Integrated Camera"

@@ -1,0 +1,50 @@
+"""Packets come at their own speed, in their own order, and none is lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import pytest
+from av.packet import Packet
+
+from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.rtsp.pacing import paced
+
+
+def packet(seconds: float) -> AnyPacket:
+    made: AnyPacket = Packet(b"x")
+    made.pts = made.dts = round(seconds * 1000)
+    made.time_base = Fraction(1, 1000)
+    return made
+
+
+def times(packets: Iterator[AnyPacket]) -> list[float]:
+    return [float((each.dts or 0) * each.time_base) for each in packets]
+
+
+def test_pictures_and_sound_that_lie_apart_in_a_file_are_brought_together() -> None:
+    slept: list[float] = []
+    file = [packet(n / 10) for n in range(10)] + [packet(n / 10 + 0.05) for n in range(10)]
+    assert times(paced(file, sleep=slept.append)) == sorted(times(iter(file)))
+    assert 0 < max(slept) < 1
+
+
+def test_what_was_read_before_a_failure_goes_first() -> None:
+    def failing() -> Iterator[AnyPacket]:
+        yield from (packet(n / 10) for n in range(8))
+        raise OSError("cut off")
+
+    seen: list[float] = []
+    with pytest.raises(OSError, match="cut off"):
+        for each in paced(failing(), sleep=lambda seconds: None):
+            seen += times(iter([each]))
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("second", [1000.0, 0.0])
+def test_another_count_begins_at_once_behind_the_first(second: float) -> None:
+    slept: list[float] = []
+    joined = [packet(100 + n / 10) for n in range(20)] + [packet(second + n / 10) for n in range(20)]
+    assert times(paced(joined, sleep=slept.append)) == times(iter(joined))
+    assert max(slept) < 3
