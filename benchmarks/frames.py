@@ -9,8 +9,8 @@ from typing import cast
 import numpy as np
 
 from deepclarity.pipelines.datasets.degrade import Photo, planes_of
-from deepclarity.pipelines.datasets.detector_dataset import FULL_HD, PUBLISHED_FACTORS, Protocol, Sightings
-from deepclarity.pipelines.datasets.photos import Split, find_material
+from deepclarity.pipelines.datasets.detector_dataset import FULL_HD, PUBLISHED_FACTORS, DetectorDataset, Protocol
+from deepclarity.pipelines.datasets.photos import Split, find_source_images
 from deepclarity.pipelines.datasets.synthetic import cartoon, facade, screen
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.stream.files.recode import recode
@@ -34,7 +34,7 @@ def full_hd_frames(data: Path | None) -> Shots:
 
 def photographed(data: Path) -> Iterator[tuple[Photo, Photo]]:
     """What the published protocol makes of photos that no detector was trained on."""
-    sightings = Sightings(find_material(data, Split.TEST), protocol=Protocol.PUBLISHED)
+    sightings = DetectorDataset(find_source_images(data, Split.TEST), protocol=Protocol.PUBLISHED)
     for factor in FACTORS:
         index = 2 * PUBLISHED_FACTORS.index(factor)
         yield sightings.at(index + 1).planes, sightings.at(index).planes

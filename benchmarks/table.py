@@ -17,7 +17,7 @@ QUIET = 0.97
 """The share of a core below which something else ran there, too."""
 
 
-def corridor() -> str:
+def run_pipeline() -> str:
     """The lanes against plain transcoding."""
     told = json.loads((HERE / "results" / "corridor.json").read_text())
     machine, grid = told["machine"], told["grid_on_full_hd_luma"]
@@ -129,7 +129,7 @@ def main() -> None:
     """Replace what stands between the markers."""
     text = new = README.read_text()
     for name, table in (
-        ("corridor", corridor),
+        ("corridor", run_pipeline),
         ("detectors", detectors),
         ("enhancer", enhancer),
         ("live", live),

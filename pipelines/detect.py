@@ -18,7 +18,7 @@ _CUT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Scored:
     """A frame and what the detector says of it."""
 
     frame: Frame
@@ -27,7 +27,7 @@ class Judged:
     """Whether a new scene begins here."""
 
 
-def detect(frames: Iterable[Frame], detector: Detector | None, summary: Summary) -> Iterator[Judged]:
+def detect(frames: Iterable[Frame], detector: Detector | None, summary: Summary) -> Iterator[Scored]:
     """Put a verdict to every frame; without a detector everything counts as clean, as do damaged frames."""
     before = None
     for frame in frames:
@@ -35,13 +35,13 @@ def detect(frames: Iterable[Frame], detector: Detector | None, summary: Summary)
         thumbnail = _thumbnail(frame)
         cut = before is None or _changed(before, thumbnail) > _CUT
         before = thumbnail
-        sound = frame.whole and frame.stands_in is None
-        verdict = _judged(frame, detector) if detector and sound else Verdict(score=0.0)
+        sound = frame.whole and frame.placeholder is None
+        verdict = _scored(frame, detector) if detector and sound else Verdict(score=0.0)
         summary.spent("detect", time.perf_counter() - began)
-        yield Judged(frame, verdict, cut)
+        yield Scored(frame, verdict, cut)
 
 
-def _judged(frame: Frame, detector: Detector) -> Verdict:
+def _scored(frame: Frame, detector: Detector) -> Verdict:
     return detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
 
 

@@ -14,7 +14,7 @@ from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import PICTURES, read_picture
 from deepclarity.stream.handover import Handover
 
-from .detect import Judged, detect
+from .detect import Scored, detect
 from .records import Summary
 from .report.recorder import record_of
 from .report.report import Report
@@ -30,7 +30,7 @@ VIDEOS = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class FileVerdict:
     """What a detector says of one file."""
 
     path: str
@@ -62,32 +62,32 @@ def files_in(path: Path) -> Iterator[Path]:
     yield from found
 
 
-def judge(path: Path, detector: Detector) -> Judgement:
+def detect_file(path: Path, detector: Detector) -> FileVerdict:
     """Judge one picture or video file; SourceError where it is neither."""
     if path.suffix.lower() in PICTURES:
-        return _judge_picture(path, detector)
-    return _judge_video(path, detector)
+        return _detect_picture(path, detector)
+    return _detect_video(path, detector)
 
 
-def _judge_picture(path: Path, detector: Detector) -> Judgement:
+def _detect_picture(path: Path, detector: Detector) -> FileVerdict:
     picture = read_picture(path)
     planes = picture.planes
     began = time.perf_counter()
     verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
     took_ms = (time.perf_counter() - began) * 1000
     blocks = verdict.blocks if verdict.pixelated else None
-    return _judgement(path, detector, replace(verdict, blocks=blocks), took_ms)
+    return _file_verdict(path, detector, replace(verdict, blocks=blocks), took_ms)
 
 
-def _judge_video(path: Path, detector: Detector) -> Judgement:
+def _detect_video(path: Path, detector: Detector) -> FileVerdict:
     summary, report = Summary(), Report()
-    worst: Judged | None = None
+    worst: Scored | None = None
     with FileSource(path) as source, Handover(source, size=4) as frames:
-        judged = detect(frames, detector, summary)
-        for routed in route(judged, Routing(), resize=False, enlarge=False, summary=summary):
+        scored = detect(frames, detector, summary)
+        for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
             report.add(record_of(routed))
-            if worst is None or routed.judged.verdict.score > worst.verdict.score:
-                worst = routed.judged
+            if worst is None or routed.scored.verdict.score > worst.verdict.score:
+                worst = routed.scored
             summary.frames_in += 1
     assert worst is not None
     ranges = report.ranges()
@@ -95,13 +95,13 @@ def _judge_video(path: Path, detector: Detector) -> Judgement:
     kind = Kind.PIXELATED if ranges else Kind.CLEAN if worst.verdict.pixelated else worst.verdict.kind
     verdict = Verdict(worst.verdict.score, kind, worst.verdict.blocks if ranges else None)
     return replace(
-        _judgement(path, detector, verdict, took_ms), frames=summary.frames_in, ranges=ranges, damaged=source.damaged
+        _file_verdict(path, detector, verdict, took_ms), frames=summary.frames_in, ranges=ranges, damaged=source.damaged
     )
 
 
-def _judgement(path: Path, detector: Detector, verdict: Verdict, took_ms: float) -> Judgement:
+def _file_verdict(path: Path, detector: Detector, verdict: Verdict, took_ms: float) -> FileVerdict:
     blocks = verdict.blocks
-    return Judgement(
+    return FileVerdict(
         path=str(path),
         pixelated=verdict.pixelated,
         kind=verdict.kind,

@@ -17,7 +17,7 @@ from fractions import Fraction
 from deepclarity.models.verdict import Blocks
 from deepclarity.stream.frame import Frame
 
-from .detect import Judged
+from .detect import Scored
 from .records import Lane, Summary
 
 
@@ -48,7 +48,7 @@ class Routing:
 class Routed:
     """A frame, its verdict, and the lane it takes."""
 
-    judged: Judged
+    scored: Scored
     lane: Lane
     blocks: Blocks | None = None
     """What is undone before the network."""
@@ -56,20 +56,20 @@ class Routed:
     @property
     def frame(self) -> Frame:
         """The frame itself."""
-        return self.judged.frame
+        return self.scored.frame
 
 
 def route(
-    judged: Iterable[Judged], routing: Routing, *, resize: bool, enlarge: bool, summary: Summary
+    scored: Iterable[Scored], routing: Routing, *, resize: bool, enlarge: bool, summary: Summary
 ) -> Iterator[Routed]:
     """Send every frame down a lane. `resize`: clean frames are not of the output's size; `enlarge`: smaller."""
     trigger = Trigger(routing)
     clean = Lane.RESIZE if resize else Lane.PASS
-    for now, ahead in _looking_ahead(judged, routing.confirm_frames):
+    for now, ahead in _looking_ahead(scored, routing.confirm_frames):
         blocks = None
         if now.cut:
             trigger.forget_lattice()
-        if not now.frame.whole or now.frame.stands_in is not None:
+        if not now.frame.whole or now.frame.placeholder is not None:
             repair = False  # nothing to go by, and nothing to be made up
         elif routing.which is Which.ALL:
             repair = True
@@ -84,12 +84,12 @@ def route(
         yield Routed(now, lane, blocks)
 
 
-def _looking_ahead(judged: Iterable[Judged], count: int) -> Iterator[tuple[Judged, list[Judged]]]:
+def _looking_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Scored, list[Scored]]]:
     """Each frame with up to `count` that follow it."""
-    waiting: deque[Judged] = deque()
+    waiting: deque[Scored] = deque()
     failure: Exception | None = None
     try:
-        for item in judged:
+        for item in scored:
             waiting.append(item)
             if len(waiting) > count:
                 yield waiting.popleft(), list(waiting)
@@ -111,7 +111,7 @@ class Trigger:
         self.switches = 0
         self._lattice: Blocks | None = None
 
-    def decide(self, now: Judged, ahead: list[Judged]) -> bool:
+    def decide(self, now: Scored, ahead: list[Scored]) -> bool:
         """Whether to repair this frame, knowing the next ones."""
         wanted = self._wants(now)
         if wanted != self.repairing and self._confirmed(wanted, ahead) and self._may_switch(now):
@@ -122,36 +122,36 @@ class Trigger:
         """A new scene: what the last one's blocks were like tells nothing of this one's."""
         self._lattice = None
 
-    def lattice(self, now: Judged) -> Blocks | None:
+    def lattice(self, now: Scored) -> Blocks | None:
         """The blocks to undo: this frame's, or the scene's where it shows none or almost the same."""
         seen = now.verdict.blocks if now.verdict.pixelated else None
         if seen is not None and (self._lattice is None or not _alike(seen, self._lattice)):
             self._lattice = seen
         return self._lattice
 
-    def _wants(self, judged: Judged) -> bool:
+    def _wants(self, scored: Scored) -> bool:
         """What this frame asks for: between the two scores, what is being done anyway."""
-        score = judged.verdict.score
+        score = scored.verdict.score
         if self.repairing:
             return score >= self._routing.off
-        return judged.verdict.pixelated and score >= self._routing.on
+        return scored.verdict.pixelated and score >= self._routing.on
 
-    def _confirmed(self, wanted: bool, ahead: list[Judged]) -> bool:
+    def _confirmed(self, wanted: bool, ahead: list[Scored]) -> bool:
         """Whether the next frames of the same scene agree; at the end of a scene there are none to ask."""
-        for judged in ahead:
-            if judged.cut:
+        for scored in ahead:
+            if scored.cut:
                 return True
-            if self._wants(judged) != wanted:
+            if self._wants(scored) != wanted:
                 return False
         return True
 
-    def _may_switch(self, now: Judged) -> bool:
+    def _may_switch(self, now: Scored) -> bool:
         if self.repairing or self._since is None or now.cut:
             return True
         rested = now.frame.pts * now.frame.time_base - self._since
         return rested >= self._routing.hold_s
 
-    def _switch(self, now: Judged) -> None:
+    def _switch(self, now: Scored) -> None:
         self.repairing = not self.repairing
         self.switches += 1
         self._since = now.frame.pts * now.frame.time_base

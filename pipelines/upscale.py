@@ -20,7 +20,7 @@ from deepclarity.stream.errors import check_readable
 from deepclarity.stream.files.encode import EncodeSettings, nvenc_works
 from deepclarity.stream.files.output_path import check_writable, container_of, partial_path
 from deepclarity.stream.files.passthrough import Passthrough
-from deepclarity.stream.files.resume import Ticket, Unfinished, find_unfinished, forget, is_ours
+from deepclarity.stream.files.resume import PartialOutput, Ticket, find_partial_output, forget, is_ours
 from deepclarity.stream.files.sink import FileSink, Sink
 from deepclarity.stream.files.source import FileSource, Source
 from deepclarity.stream.frame import Frame
@@ -59,7 +59,7 @@ class Job:
     """FFmpeg's name of the demuxer that must read the source, for files from strangers; None: by content."""
 
 
-def corridor(
+def run_pipeline(
     source: Source,
     sink: Sink,
     *,
@@ -74,8 +74,8 @@ def corridor(
     """Source, detect, route, enhance, sink: every frame of the source leaves, in order."""
     summary = notes.summary
     small = (source.info.width_px, source.info.height_px) != fit.size
-    judged = detect(_counted(source, summary), detector, summary)
-    with Handover(judged, size=preset.source_buffer_frames, when_full=source.when_full) as arriving:
+    scored = detect(_counted(source, summary), detector, summary)
+    with Handover(scored, size=preset.source_buffer_frames, when_full=source.when_full) as arriving:
         routed = route(arriving, preset.routing, resize=small, enlarge=fit.enlarges, summary=summary)
         done = enhance(routed, enhancer, fit, summary, skip=skip)
         with Handover(notes.taken(done), size=preset.sink_buffer_frames) as leaving:
@@ -119,8 +119,8 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         _warn(source.info, fitted)
         summary = _summary(job, detector, enhancer, fitted)
         notes = Notes(summary, source.planar, source.info.colour, want_pictures=_is_page(job.report))
-        ticket = _ticket(job, settings, summary)
-        unfinished = _unfinished(job, settings, ticket)
+        resume_token = _resume_token(job, settings, summary)
+        partial_output = _partial_output(job, settings, resume_token)
         sink = opened.enter_context(
             FileSink(
                 job.output,
@@ -129,15 +129,15 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
                 planar=source.planar,
                 settings=settings,
                 passthrough=others,
-                unfinished=unfinished,
-                ticket=ticket,
+                partial_output=partial_output,
+                resume_token=resume_token,
             )
         )
         for warning in sink.warnings:
             log.warning("%s", warning)
-        corridor(
+        run_pipeline(
             source, sink, detector=detector, enhancer=enhancer, preset=preset, fit=fitted, notes=notes,
-            progress=progress, skip=unfinished.frames if unfinished else 0,
+            progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
     summary.damaged = source.damaged + others.damaged
     summary.retimed = source.retimed + others.retimed
@@ -187,7 +187,7 @@ def _summary(job: Job, detector: Detector | None, enhancer: Enhancer | None, fit
     )
 
 
-def _ticket(job: Job, settings: EncodeSettings, summary: Summary) -> Ticket:
+def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> Ticket:
     """All that decides which packets this job writes."""
     stat = job.source.stat()
     records = read_manifest()
@@ -203,7 +203,7 @@ def _ticket(job: Job, settings: EncodeSettings, summary: Summary) -> Ticket:
     }
 
 
-def _unfinished(job: Job, settings: EncodeSettings, ticket: Ticket) -> Unfinished | None:
+def _partial_output(job: Job, settings: EncodeSettings, resume_token: Ticket) -> PartialOutput | None:
     """The part of this job that an earlier run has done, if it is to be used."""
     partial = partial_path(job.output)
     if not job.resume:
@@ -211,7 +211,7 @@ def _unfinished(job: Job, settings: EncodeSettings, ticket: Ticket) -> Unfinishe
             log.warning("%s: an unfinished run is begun again; --resume would have gone on from it", partial)
         forget(partial)
         return None
-    found = find_unfinished(partial, ticket, restart_every=settings.restart_every)
+    found = find_partial_output(partial, resume_token, restart_every=settings.restart_every)
     if found is None:
         log.warning("%s: nothing there to resume; beginning at the first frame", partial)
     else:

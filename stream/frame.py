@@ -16,7 +16,7 @@ Planes = tuple[Plane, Plane, Plane]
 """Y', Cb, Cr; the chroma planes are smaller where the format subsamples them."""
 
 
-class StandsIn(Enum):
+class Placeholder(Enum):
     """What is shown when nothing comes."""
 
     HELD = "held"
@@ -51,7 +51,7 @@ class Frame:
     """When it came, by the monotonic clock: live sources only."""
     whole: bool = True
     """False where parts of it were lost on the way and the decoder made them up."""
-    stands_in: StandsIn | None = None
+    placeholder: Placeholder | None = None
     """What it is when nothing came from the source."""
 
     @property

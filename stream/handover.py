@@ -114,14 +114,14 @@ class Handover(Generic[T]):
             return not self._closed
 
 
-class Aside(Generic[T]):
+class BackgroundWorker(Generic[T]):
     """Runs `work` in a thread of its own; `put` gives it items and never waits.
 
     `work` takes them with `take`, and returns when `closed`. A full buffer is emptied: what comes behind a hole is of
     no use to a stream.
     """
 
-    def __init__(self, work: Callable[[Aside[T]], None], *, size: int) -> None:
+    def __init__(self, work: Callable[[BackgroundWorker[T]], None], *, size: int) -> None:
         self.closed = False
         """Whether the items that wait are the last."""
         self._size = size
@@ -131,7 +131,7 @@ class Aside(Generic[T]):
         self._work = work
         self._thread = threading.Thread(target=self._run, name="handover", daemon=True)
 
-    def __enter__(self) -> Aside[T]:
+    def __enter__(self) -> BackgroundWorker[T]:
         self._thread.start()
         return self
 
@@ -185,7 +185,7 @@ class Aside(Generic[T]):
                 self._error = error
 
 
-class Later(Generic[T]):
+class BackgroundResult(Generic[T]):
     """The result of something that may take long, asked for without waiting: names looked up, hosts knocked at.
 
     It has a thread of its own, which nobody waits for.

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from deepclarity.atomic_write import write_whole
+from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import OutputError
 
 
 def test_a_file_is_replaced_and_nothing_else_left(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    write_whole(path, b"new")
+    atomic_write(path, b"new")
     assert path.read_bytes() == b"new"
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
@@ -18,7 +18,7 @@ def test_a_file_is_replaced_and_nothing_else_left(tmp_path):
 def test_a_link_is_followed(tmp_path):
     (tmp_path / "target").write_bytes(b"old")
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    write_whole(tmp_path / "link", b"new")
+    atomic_write(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_bytes() == b"new"
 
@@ -26,7 +26,7 @@ def test_a_link_is_followed(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is always full")
 def test_a_device_is_refused_and_left_alone():
     with pytest.raises(OutputError, match="not a plain file"):
-        write_whole(Path("/dev/full"), b"x")
+        atomic_write(Path("/dev/full"), b"x")
     assert Path("/dev/full").is_char_device()
 
 
@@ -41,6 +41,6 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_part_of_the_new(tmp_p
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        write_whole(path, b"new")
+        atomic_write(path, b"new")
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["file"]

@@ -12,7 +12,7 @@ from deepclarity.models.verdict import Plane
 Enlarge = Callable[[Plane], Plane]
 
 
-def enlarge_in_parts(
+def enlarge_tiled(
     enlarge: Enlarge,
     luma: Plane,
     *,
@@ -38,7 +38,7 @@ def enlarge_in_parts(
     on_too_big()  # outside the handler: the exception's traceback would keep the memory alive
 
     def part(piece: Plane) -> Plane:
-        return enlarge_in_parts(
+        return enlarge_tiled(
             enlarge,
             piece,
             scale=scale,

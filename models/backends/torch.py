@@ -16,7 +16,7 @@ from deepclarity.models.generator import Generator
 from deepclarity.models.verdict import Plane
 
 from .checks import check_plane, check_scale, first_line
-from .tiling import enlarge_in_parts
+from .tiling import enlarge_tiled
 from .torch_network import GeneratorNetwork, network_from
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class TorchGenerator:
         check_scale(self.name, scale, self.scales)
         luma = check_plane(luma, max_value)
         try:
-            return enlarge_in_parts(
+            return enlarge_tiled(
                 lambda part: self._enlarge(self._network, part, scale, max_value),
                 luma,
                 scale=scale,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepclarity.models.verdict import Plane
 
 from .lattice import Floats, Lattice, edge_places
-from .profiles import BANDS, Steps, as_bytes
+from .profiles import BANDS, GradientProfiles, as_bytes
 from .search import Pair
 
 CROPS, CROP_PX = 8, 48
@@ -52,7 +52,7 @@ class Look:
     """(EVIDENCE,)."""
 
 
-def look(luma: Plane, steps: tuple[Steps, Steps], pair: Pair, *, max_value: int = 255) -> Look:
+def look(luma: Plane, steps: tuple[GradientProfiles, GradientProfiles], pair: Pair, *, max_value: int = 255) -> Look:
     """What there is to see in `luma`, (height, width) in 0..max_value, of the lattices along x and y."""
     x, y = (_edges(axis.line.size, found.period_px, found.phase_px) for axis, found in zip(steps, pair, strict=True))
     (heat_x, energy_x), (heat_y, energy_y) = _cells(steps[0].bands, x), _cells(steps[1].bands, y)
@@ -191,7 +191,7 @@ def _spread(least: Floats, energy: Floats) -> list[float]:
     return [*told, *by_cells.tolist(), *by_weight.tolist(), *weighed, *counted]
 
 
-def _axis(steps: Steps, lattice: Lattice, edges: _Edges) -> list[float]:
+def _axis(steps: GradientProfiles, lattice: Lattice, edges: _Edges) -> list[float]:
     line, places, period = steps.line, steps.line.size, lattice.period_px
     rounds = places // 8
     folded = np.ones(rounds, np.float32) @ steps.profile[: rounds * 8].reshape(-1, 8)

@@ -33,7 +33,7 @@ from .lattice import (
     spread_and_cover,
     without_rhythm,
 )
-from .size_check import judgeable
+from .size_check import is_measurable
 
 _BANDS = 6
 _LINES = 32
@@ -57,7 +57,7 @@ class Grid:
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides."""
         check_luma(luma, max_value)
-        if not judgeable(luma):
+        if not is_measurable(luma):
             return Verdict(0.0)
         steps_x = _steps_along_rows(luma, max_value)
         x = _find(steps_x)

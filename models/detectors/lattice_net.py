@@ -21,9 +21,9 @@ from deepclarity.models.weights import load_weights
 
 from .crops import EVIDENCE, Look, look
 from .lattice import FIT_EXPECTED
-from .profiles import steps_along_axes
+from .profiles import gradient_profiles
 from .search import Pair, search
-from .size_check import judgeable
+from .size_check import is_measurable
 
 CLASSES = (Kind.CLEAN, Kind.PIXELATED, Kind.SOFT, Kind.BLOCKY, Kind.MOSAIC, Kind.PIXEL_ART)
 CHANNELS = 16, 32, 48, 48
@@ -65,9 +65,9 @@ class LatticeNet:
 
 def seen(luma: Plane, *, max_value: int = 255) -> tuple[Look, Pair] | None:
     """What the network takes of `luma`, and the lattice; None where there is nothing to see, or less than 13 pixels."""
-    if not judgeable(luma):
+    if not is_measurable(luma):
         return None
-    steps = steps_along_axes(luma, max_value=max_value)
+    steps = gradient_profiles(luma, max_value=max_value)
     pair = search(steps[0].profile, steps[1].profile)
     return None if pair is None else (look(luma, steps, pair, max_value=max_value), pair)
 

@@ -13,7 +13,7 @@ from deepclarity.models.openvino_no_telemetry import openvino, ops
 from .crops import CROP_PX, CROPS, EVIDENCE, Look
 from .lattice import Floats
 from .lattice_net import CHANNELS, EVIDENCE_CLIP, INPUTS, LUMA_GAIN
-from .openvino_runtime import Compiled
+from .openvino_runtime import CompiledModel
 
 _PIXELS = CROP_PX * CROP_PX
 
@@ -26,7 +26,7 @@ class OpenVinoLatticeNet:
     def __init__(self, tensors: _Tensors, *, precision: str = "auto") -> None:
         """`precision`: `f32`, `bf16`, or `auto`, bf16 where the processor computes in it natively."""
         # One thread: it is too small for more.
-        self.compiled = Compiled(build_graph(tensors), name="lattice-net", precision=precision, threads=1)
+        self.compiled = CompiledModel(build_graph(tensors), name="lattice-net", precision=precision, threads=1)
         self.backend = self.compiled.backend
 
     def __call__(self, look: Look) -> NDArray[np.float32]:

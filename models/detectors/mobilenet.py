@@ -21,7 +21,7 @@ from deepclarity.models.weights import load_weights
 
 from .grid import Grid
 from .mobilenet_v3 import SIDE_PX
-from .size_check import judgeable
+from .size_check import is_measurable
 
 CLASSES = ("other", "pixelated")
 RGB_CENTRE, EDGES_CENTRE = 128.0, 0.0
@@ -54,9 +54,9 @@ class MobileNet:
         Without `chroma` the frame is taken for grey.
         """
         luma = check_plane(luma, max_value)
-        if not judgeable(luma):
+        if not is_measurable(luma):
             return Verdict(0.0)
-        return _judged(self._network(see_rgb(luma, chroma, max_value=max_value)), self._grid, luma, max_value)
+        return _scored(self._network(see_rgb(luma, chroma, max_value=max_value)), self._grid, luma, max_value)
 
 
 class CannyMobileNet:
@@ -75,9 +75,9 @@ class CannyMobileNet:
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
         """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides."""
         luma = check_plane(luma, max_value)
-        if not judgeable(luma):
+        if not is_measurable(luma):
             return Verdict(0.0)
-        return _judged(self._network(see_edges(luma, max_value=max_value)), self._grid, luma, max_value)
+        return _scored(self._network(see_edges(luma, max_value=max_value)), self._grid, luma, max_value)
 
 
 def see_rgb(luma: Plane, chroma: Chroma | None, *, max_value: int = 255) -> Bytes:
@@ -110,7 +110,7 @@ def network_of(tensors: Tensors, *, inputs: int, centre: float, name: str) -> _N
     return OpenVinoMobileNet(tensors, inputs=inputs, classes=len(CLASSES), centre=centre, name=name)
 
 
-def _judged(logits: NDArray[np.float32], grid: Grid, luma: Plane, max_value: int) -> Verdict:
+def _scored(logits: NDArray[np.float32], grid: Grid, luma: Plane, max_value: int) -> Verdict:
     other, pixelated = (float(value) for value in logits)
     score = float(1 / (1 + np.exp(np.clip(other - pixelated, -60, 60))))
     if score < 0.5:

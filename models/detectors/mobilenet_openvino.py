@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deepclarity.models.openvino_no_telemetry import openvino, ops
 
 from .mobilenet_v3 import BLOCKS, HIDDEN, LAST, SIDE_PX, Bottleneck, Layer, check_shapes, logits, stem
-from .openvino_runtime import Compiled
+from .openvino_runtime import CompiledModel
 
 _Tensors = Mapping[str, NDArray[np.floating]]
 
@@ -25,7 +25,7 @@ class OpenVinoMobileNet:
         processor computes in it natively."""
         check_shapes(tensors, inputs, classes, name=name)
         graph = build_graph(tensors, inputs=inputs, classes=classes, centre=centre)
-        self.compiled = Compiled(graph, name=name, precision=precision)
+        self.compiled = CompiledModel(graph, name=name, precision=precision)
         self.backend = self.compiled.backend
 
     def __call__(self, seen: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from deepclarity.models.backends.openvino import native_precision
 from deepclarity.models.openvino_no_telemetry import openvino
 
 
-class Compiled:
+class CompiledModel:
     """Runs a graph; threads may share it, as each has a request of its own."""
 
     def __init__(self, graph: openvino.Model, *, name: str, precision: str = "auto", threads: int = 0) -> None:

@@ -26,7 +26,7 @@ _own = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class GradientProfiles:
     """Absolute differences of neighbours along one axis, in 8-bit levels, clipped at 15."""
 
     bands: Floats
@@ -42,7 +42,7 @@ class Steps:
         return not self.profile.any()
 
 
-def steps_along_axes(luma: Plane, *, max_value: int = 255) -> tuple[Steps, Steps]:
+def gradient_profiles(luma: Plane, *, max_value: int = 255) -> tuple[GradientProfiles, GradientProfiles]:
     """Along x and along y, of `luma`, (height, width) in 0..max_value, at least 13 px a side, any strides."""
     if luma.strides[1] != luma.itemsize:
         luma = luma.copy()
@@ -107,10 +107,10 @@ def as_bytes(luma: Plane, max_value: int) -> _Bytes:
     return cv2.convertScaleAbs(luma, alpha=255 / max_value)  # type: ignore[return-value]
 
 
-def _of(bands: Floats) -> Steps:
+def _of(bands: Floats) -> GradientProfiles:
     line = cv2.reduce(bands, 0, cv2.REDUCE_AVG)
     relief = cv2.subtract(line, cv2.blur(line, (min(_HIGH_PASS_PX, line.size // 2 * 2 - 1), 1)))
     mean, spread = (float(number[0, 0]) for number in cv2.meanStdDev(relief))
     gain = 1 / spread if spread > _NOTHING else 0.0
     profile = cv2.addWeighted(relief, gain, relief, 0, -mean * gain)
-    return Steps(bands, line[0], profile[0])
+    return GradientProfiles(bands, line[0], profile[0])

@@ -52,7 +52,7 @@ _WEAK_FIT = 11.0
 
 
 def search(x: Floats, y: Floats) -> Pair | None:
-    """The lattices along x and y of `Steps.profile`s, (width - 1,) and (height - 1,); None where nothing repeats."""
+    """The lattices along x and y of `GradientProfiles.profile`s, (width - 1,) and (height - 1,); None where nothing repeats."""
     spectra = _Spectra(x, y)
     freq = spectra.proposals()
     if not freq.size or not x.any() or not y.any():

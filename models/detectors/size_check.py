@@ -7,7 +7,7 @@ from deepclarity.models.verdict import Plane
 from .lattice import FEWEST_PX
 
 
-def judgeable(luma: Plane) -> bool:
+def is_measurable(luma: Plane) -> bool:
     """Whether `luma`, (height, width), has 13 px a side and changes anywhere: if not, it is clean."""
     height, width = luma.shape
     if min(height, width) < FEWEST_PX:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from deepclarity.atomic_write import write_whole
+from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import SourceError
 from deepclarity.models.backends.checks import first_line
 
@@ -30,7 +30,7 @@ def write_checkpoint(path: Path, recipe: _Recipe, *, step: int, **parts: Any) ->
     """Write `parts`, which torch can pickle, beside the recipe, a dataclass, and the step."""
     content = io.BytesIO()
     torch.save({"recipe": asdict(recipe), "step": step, **parts}, content)  # type: ignore[call-overload]
-    write_whole(path, content.getvalue())
+    atomic_write(path, content.getvalue())
 
 
 @contextlib.contextmanager

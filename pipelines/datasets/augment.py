@@ -14,7 +14,7 @@ from deepclarity.models.verdict import Blocks, Kind
 from deepclarity.stream.files.recode import ENCODERS, recode
 
 from .degrade import Photo, jpeg
-from .overlays import written_over
+from .overlays import draw_overlays
 
 Region = tuple[int, int, int, int]
 """(left, top, width, height) in luma samples."""
@@ -60,7 +60,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class Augmented:
     """Frames as they were made, and what they show."""
 
     frames: list[Photo]
@@ -77,7 +77,7 @@ def plan(rng: np.random.Generator, size: tuple[int, int], codec: str) -> Plan:
     return Plan(size, codec, int(rng.integers(len(LEVELS))), frames)
 
 
-def worn(take: Take, wanted: Plan, rng: np.random.Generator) -> Take:
+def worn(take: Augmented, wanted: Plan, rng: np.random.Generator) -> Augmented:
     """`take` after whatever befalls it before it is coded."""
     if not wanted.worn:
         return take
@@ -87,7 +87,7 @@ def worn(take: Take, wanted: Plan, rng: np.random.Generator) -> Take:
     return take
 
 
-def coded(take: Take, wanted: Plan, rng: np.random.Generator) -> tuple[Photo, dict[str, str]]:
+def coded(take: Augmented, wanted: Plan, rng: np.random.Generator) -> tuple[Photo, dict[str, str]]:
     """The last frame of `take` after the codec, odd sides cut; and the cell's words on it."""
     codec = wanted.codec
     if codec == "none":
@@ -115,7 +115,7 @@ def _through(frames: Sequence[Photo], codec: str, value: int, rng: np.random.Gen
     return cast(Photo, recode(frames, codec=codec, crf=value, speed=speed)[-1])
 
 
-def _relit(take: Take, rng: np.random.Generator) -> Take:
+def _relit(take: Augmented, rng: np.random.Generator) -> Augmented:
     """Dark, bright, flat or of another gamma."""
     low, high = sorted(rng.uniform(16, 235, 2).tolist()) if rng.random() < 0.5 else (16.0, float(rng.uniform(50, 235)))
     high = max(high, low + _LEAST_CONTRAST)
@@ -126,7 +126,7 @@ def _relit(take: Take, rng: np.random.Generator) -> Take:
     return _also(take, frames, "brightness")
 
 
-def _grainy(take: Take, rng: np.random.Generator) -> Take:
+def _grainy(take: Augmented, rng: np.random.Generator) -> Augmented:
     """Gaussian noise, fine or of two pixels' grain, fresh in every frame."""
     spread, coarse = float(rng.uniform(1, 6)), rng.random() < 0.3
     frames = []
@@ -138,7 +138,7 @@ def _grainy(take: Take, rng: np.random.Generator) -> Take:
     return _also(take, frames, "grain")
 
 
-def _letterboxed(take: Take, rng: np.random.Generator) -> Take:
+def _letterboxed(take: Augmented, rng: np.random.Generator) -> Augmented:
     """Bars over the edges; what is pixelated shrinks to what is left of it. A part of a picture stays as it is."""
     if take.region is not None:
         return take
@@ -162,15 +162,15 @@ def _framed(photo: Photo, inner: Region) -> Photo:
     return planes[0], planes[1], planes[2]
 
 
-def _overlaid(take: Take, rng: np.random.Generator) -> Take:
-    return _also(take, written_over(take.frames, rng), "overlay")
+def _overlaid(take: Augmented, rng: np.random.Generator) -> Augmented:
+    return _also(take, draw_overlays(take.frames, rng), "overlay")
 
 
-def _also(take: Take, frames: list[Photo], extra: str) -> Take:
+def _also(take: Augmented, frames: list[Photo], extra: str) -> Augmented:
     return replace(take, frames=frames, extras=(*take.extras, extra))
 
 
-_WEAR: dict[str, Callable[[Take, np.random.Generator], Take]] = {
+_WEAR: dict[str, Callable[[Augmented, np.random.Generator], Augmented]] = {
     "brightness": _relit,
     "grain": _grainy,
     "letterbox": _letterboxed,

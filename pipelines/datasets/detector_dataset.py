@@ -14,10 +14,10 @@ import numpy as np
 
 from deepclarity.models.verdict import Blocks, Kind
 
-from .augment import CODECS, Plan, Region, Take, coded, plan, worn
+from .augment import CODECS, Augmented, Plan, Region, coded, plan, worn
 from .degrade import Photo
 from .negatives import natural, negatives
-from .photos import Material, Split
+from .photos import SourceImages, Split
 from .positives import FACTORS, clean_blocks, partly_pixelated, pixelated
 
 PUBLISHED_FACTORS = (1.5, 2.0, 2.5, 3.0, 4.0)
@@ -44,7 +44,7 @@ class Protocol(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Sample:
     """A picture and the truth about it."""
 
     planes: Photo
@@ -63,18 +63,18 @@ class Sighting:
         return self.kind is Kind.PIXELATED
 
 
-class Sightings:
+class DetectorDataset:
     """The pictures of one protocol, by index from 0, as many as anybody asks for."""
 
     def __init__(
-        self, material: Material, *, protocol: Protocol, seed: int = 0, pixel_art_counts: bool = False
+        self, source_images: SourceImages, *, protocol: Protocol, seed: int = 0, pixel_art_counts: bool = False
     ) -> None:
         """`pixel_art_counts`: whether pixel art is to be called pixelated."""
-        self._material, self._protocol = material, protocol
-        self._start = [seed, list(Split).index(material.split), list(Protocol).index(protocol)]
+        self._source_images, self._protocol = source_images, protocol
+        self._start = [seed, list(Split).index(source_images.split), list(Protocol).index(protocol)]
         self._negatives = negatives(pixel_art_counts=pixel_art_counts)
 
-    def at(self, index: int) -> Sighting:
+    def at(self, index: int) -> Sample:
         """The picture of this index, the same one each time."""
         rng = np.random.default_rng([*self._start, index])
         wanted, take = (self._published if self._protocol is Protocol.PUBLISHED else self._video)(index, rng)
@@ -82,26 +82,26 @@ class Sightings:
         photo, words = coded(take, wanted, rng)
         height, width = photo[0].shape
         cell = {**take.cell, **words, "size": f"{width}x{height}", "extras": "+".join(take.extras) or "none"}
-        return Sighting(photo, take.kind, take.blocks, take.region, cell)
+        return Sample(photo, take.kind, take.blocks, take.region, cell)
 
-    def first(self, count: int) -> Iterator[Sighting]:
+    def first(self, count: int) -> Iterator[Sample]:
         """The pictures 0 to `count` - 1."""
         return map(self.at, range(count))
 
-    def _published(self, index: int, rng: np.random.Generator) -> tuple[Plan, Take]:
+    def _published(self, index: int, rng: np.random.Generator) -> tuple[Plan, Augmented]:
         wanted, turn = Plan(FULL_HD, worn=False), index // 2
         if index % 2:
-            return wanted, natural(self._material, wanted, rng)
+            return wanted, natural(self._source_images, wanted, rng)
         factor = PUBLISHED_FACTORS[turn % len(PUBLISHED_FACTORS)]
-        return wanted, clean_blocks(self._material, wanted, factor, rng)
+        return wanted, clean_blocks(self._source_images, wanted, factor, rng)
 
-    def _video(self, index: int, rng: np.random.Generator) -> tuple[Plan, Take]:
+    def _video(self, index: int, rng: np.random.Generator) -> tuple[Plan, Augmented]:
         turn = index // 2
         rounds, turn_of_round = divmod(turn, len(FACTORS))
         codec = CODECS[(turn_of_round + rounds) % len(CODECS)]  # so that every factor meets every codec
         sizes, shares = list(SIZES), np.array(list(SIZES.values()), np.float64)
         wanted = plan(rng, sizes[int(rng.choice(len(sizes), p=shares / shares.sum()))], codec)
         if index % 2:
-            return wanted, self._negatives[turn % len(self._negatives)](self._material, wanted, rng)
+            return wanted, self._negatives[turn % len(self._negatives)](self._source_images, wanted, rng)
         make = partly_pixelated if rng.random() < _PARTIAL else pixelated
-        return wanted, make(self._material, wanted, FACTORS[turn % len(FACTORS)], rng)
+        return wanted, make(self._source_images, wanted, FACTORS[turn % len(FACTORS)], rng)

@@ -14,9 +14,9 @@ from deepclarity.models.train.enhancer.patches import Bytes
 from deepclarity.models.verdict import Kind
 from deepclarity.stream.files.recode import recode
 
-from .augment import Plan, Take
+from .augment import Augmented, Plan
 from .degrade import Photo, jpeg, planes_of
-from .photos import Material, part, resized
+from .photos import SourceImages, part, resized
 from .positives import mosaic, views
 from .synthetic import GRIDS, bars, pixel_art, screen
 
@@ -26,121 +26,125 @@ _FILTERS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos":
 _POOR_JPEG = (10, 30)
 _MPEG, _POOR_MPEG = 0.8, (14, 32)
 
-Make = Callable[[Material, Plan, np.random.Generator], Take]
+Make = Callable[[SourceImages, Plan, np.random.Generator], Augmented]
 
 
-def natural(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def natural(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """A sharp photo."""
-    return Take(views(material, plan, rng), Kind.CLEAN, cell={"class": "natural"})
+    return Augmented(views(source_images, plan, rng), Kind.CLEAN, cell={"class": "natural"})
 
 
-def clip(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def clip(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """A whole frame of a clip, whatever was done to it before; a photo where there are no clips."""
-    still = material.still(rng)
-    return Take([still], Kind.CLEAN, cell={"class": "clip"}) if still else natural(material, plan, rng)
+    still = source_images.still(rng)
+    return Augmented([still], Kind.CLEAN, cell={"class": "clip"}) if still else natural(source_images, plan, rng)
 
 
-def defocused(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def defocused(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """Out of focus, all of it or all but a sharp disc."""
-    frames, spread = views(material, plan, rng), float(np.exp(rng.uniform(0, 2)))
+    frames, spread = views(source_images, plan, rng), float(np.exp(rng.uniform(0, 2)))
     blurred = [_blurred(frame, spread) for frame in frames]
     if rng.random() < 0.4:
         blurred = [_sharp_within(sharp, soft) for sharp, soft in zip(frames, blurred, strict=True)]
-    return Take(blurred, Kind.CLEAN, cell={"class": "defocus"})
+    return Augmented(blurred, Kind.CLEAN, cell={"class": "defocus"})
 
 
-def soft(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def soft(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """A smooth enlargement."""
     width, height = plan.even
     factor, name = float(rng.choice(SOFT_FACTORS)), str(rng.choice(list(_FILTERS)))
     sizes = [round(side / factor / 2) * 2 for side in (width, height)]
-    small = views(material, Plan((sizes[0], sizes[1]), frames=plan.frames), rng)
+    small = views(source_images, Plan((sizes[0], sizes[1]), frames=plan.frames), rng)
     frames = [resized(frame, width, height, _FILTERS[name]) for frame in small]
-    return Take(frames, Kind.SOFT, cell={"class": "soft", "enlarged": f"{factor:g}", "filter": name})
+    return Augmented(frames, Kind.SOFT, cell={"class": "soft", "enlarged": f"{factor:g}", "filter": name})
 
 
-def blocky(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def blocky(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """The 8×8 grid of coarse JPEG and MPEG: in its place, moved by a crop, or resized with the picture."""
     width, height = plan.even
     (own,) = rng.spawn(1)
     if own.random() < _MPEG:
-        return _mpeg(material, plan, own)
+        return _mpeg(source_images, plan, own)
     quality, stretch = int(rng.integers(_POOR_JPEG[0], _POOR_JPEG[1] + 1)), 1.0
     if rng.random() < 0.35:
         stretch = float(rng.uniform(1.1, 2.5))
     sizes = [round(side / stretch / 2) * 2 + 16 for side in (width, height)]
     left, top = (2 * rng.integers(0, 5, 2)).tolist() if rng.random() < 0.5 else (0, 0)
     frames = []
-    for photo in views(material, Plan((sizes[0], sizes[1]), frames=plan.frames), rng):
+    for photo in views(source_images, Plan((sizes[0], sizes[1]), frames=plan.frames), rng):
         cut = part(jpeg(photo, quality), left, top, sizes[0] - 16, sizes[1] - 16)
         frames.append(cut if stretch == 1 else resized(cut, width, height, cv2.INTER_CUBIC))
     word = "resized" if stretch > 1 else "moved" if left % 8 or top % 8 else "in place"
-    return Take(frames, Kind.BLOCKY, cell={"class": "blocky", "grid": word})
+    return Augmented(frames, Kind.BLOCKY, cell={"class": "blocky", "grid": word})
 
 
-def _mpeg(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def _mpeg(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """MPEG-4 Part 2 or MPEG-2, coarse: neither has a filter that would smooth its blocks' edges."""
     codec, quantiser = str(rng.choice(["mpeg4", "mpeg2video"])), int(rng.integers(*_POOR_MPEG))
-    frames = views(material, replace(plan, frames=max(3, plan.frames)), rng)
+    frames = views(source_images, replace(plan, frames=max(3, plan.frames)), rng)
     seen = cast(list[Photo], recode(frames, codec=codec, crf=quantiser))[-plan.frames :]
-    return Take(seen, Kind.BLOCKY, cell={"class": "blocky", "grid": codec})
+    return Augmented(seen, Kind.BLOCKY, cell={"class": "blocky", "grid": codec})
 
 
-def _drawn(material: Material, plan: Plan, rng: np.random.Generator, *, draw: Callable[..., Bytes], name: str) -> Take:
+def _drawn(
+    source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, draw: Callable[..., Bytes], name: str
+) -> Augmented:
     """A picture that is drawn, whole or over a part of a photo."""
     width, height = plan.even
     picture = planes_of(draw(rng, width, height))
     if name == "grid" and rng.random() < 0.5:
-        under = material.canvas(rng, width, height)
+        under = source_images.canvas(rng, width, height)
         share = float(rng.uniform(0.15, 0.6))
         picture = _pasted(under, picture, share)
-    return Take([picture] * plan.frames, Kind.CLEAN, cell={"class": name, "drawn": draw.__name__})
+    return Augmented([picture] * plan.frames, Kind.CLEAN, cell={"class": name, "drawn": draw.__name__})
 
 
-def _sprites(material: Material, plan: Plan, rng: np.random.Generator, *, counts: bool) -> Take:
+def _sprites(source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, counts: bool) -> Augmented:
     """Pixel art: blocks by intention. `counts`: whether they are to be called pixelated."""
     pixels, blocks = pixel_art(rng, *plan.even)
     kind = Kind.PIXELATED if counts else Kind.CLEAN
     cell = {"class": "pixel art", "factor": f"{blocks.width_px:g}"}
-    return Take([planes_of(pixels)] * plan.frames, kind, blocks, cell=cell)
+    return Augmented([planes_of(pixels)] * plan.frames, kind, blocks, cell=cell)
 
 
-def flat(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def flat(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """One shade, a slow shade, or a test card."""
     width, height = plan.even
     what = str(rng.choice(["black", "shade", "ramp", "bars"]))
     if what == "bars":
-        return Take([planes_of(bars(width, height))] * plan.frames, Kind.CLEAN, cell={"class": "flat", "drawn": what})
+        return Augmented(
+            [planes_of(bars(width, height))] * plan.frames, Kind.CLEAN, cell={"class": "flat", "drawn": what}
+        )
     low, high = (16.0, 16.0) if what == "black" else sorted(rng.uniform(16, 235, 2).tolist())
     ramp = np.linspace(low, high if what == "ramp" else low, width, dtype=np.float32)
     luma = np.tile((ramp + 0.5).astype(np.uint8), (height, 1))
     blue, red = (np.full((height // 2, width // 2), int(v), np.uint8) for v in rng.integers(90, 166, 2))
-    return Take([(luma, blue, red)] * plan.frames, Kind.CLEAN, cell={"class": "flat", "drawn": what})
+    return Augmented([(luma, blue, red)] * plan.frames, Kind.CLEAN, cell={"class": "flat", "drawn": what})
 
 
-def faded(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def faded(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """On the way to black, or from one picture to another."""
-    frames, share = views(material, plan, rng), float(rng.uniform(0.1, 0.9))
+    frames, share = views(source_images, plan, rng), float(rng.uniform(0.1, 0.9))
     if rng.random() < 0.5:
         frames = [_mixed(frame, _black(frame), share + 0.05 * i) for i, frame in enumerate(frames)]
-        return Take(frames, Kind.CLEAN, cell={"class": "fade", "drawn": "to black"})
-    others = views(material, plan, rng)
+        return Augmented(frames, Kind.CLEAN, cell={"class": "fade", "drawn": "to black"})
+    others = views(source_images, plan, rng)
     mixed = [_mixed(one, two, share + 0.05 * i) for i, (one, two) in enumerate(zip(frames, others, strict=True))]
-    return Take(mixed, Kind.CLEAN, cell={"class": "fade", "drawn": "dissolve"})
+    return Augmented(mixed, Kind.CLEAN, cell={"class": "fade", "drawn": "dissolve"})
 
 
-def combed(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def combed(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """Two fields of a picture that moved between them, woven: combs at upright edges."""
     width, height = plan.even
     shift = 2 * int(rng.integers(1, 9))
     frames = []
-    for photo in views(material, Plan((width + shift, height), frames=plan.frames), rng):
+    for photo in views(source_images, Plan((width + shift, height), frames=plan.frames), rng):
         later, woven = part(photo, shift, 0, width, height), part(photo, 0, 0, width, height)
         planes = [np.ascontiguousarray(plane) for plane in woven]
         for plane, other in zip(planes, later, strict=True):
             plane[1::2] = other[1::2]
         frames.append((planes[0], planes[1], planes[2]))
-    return Take(frames, Kind.CLEAN, cell={"class": "combed"})
+    return Augmented(frames, Kind.CLEAN, cell={"class": "combed"})
 
 
 def _blurred(photo: Photo, spread: float) -> Photo:

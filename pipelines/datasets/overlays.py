@@ -21,7 +21,7 @@ _WORDS = (
 )
 
 
-def written_over(frames: Sequence[Photo], rng: np.random.Generator) -> list[Photo]:
+def draw_overlays(frames: Sequence[Photo], rng: np.random.Generator) -> list[Photo]:
     """Subtitles or a logo, the same on every frame."""
     height, width = frames[0][0].shape
     ink, edge = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)

@@ -50,7 +50,7 @@ def part_of(files: Sequence[Path], split: Split) -> tuple[Path, ...]:
     return tuple(path for turn, path in enumerate(ordered) if apart.get(turn % _TURNS, Split.TRAIN) is split)
 
 
-def find_material(data: Path, split: Split, *, keep: int = 48) -> Material:
+def find_source_images(data: Path, split: Split, *, keep: int = 48) -> SourceImages:
     """The photos in `data` or in `data/train_photos`, the videos in `data/clips` where there are any, of one split.
 
     `keep`: how many photos stay in memory. SourceError where there are too few to have some in every split.
@@ -64,10 +64,10 @@ def find_material(data: Path, split: Split, *, keep: int = 48) -> Material:
     beside = data / "clips"
     around = beside.iterdir() if beside.is_dir() else ()
     clips = [path for path in around if path.suffix.lower() in VIDEOS and path.is_file()]
-    return Material(part_of(photos, split), part_of(clips, split), split, keep=keep)
+    return SourceImages(part_of(photos, split), part_of(clips, split), split, keep=keep)
 
 
-class Material:
+class SourceImages:
     """Photos and clips of one split, read when they are asked for."""
 
     def __init__(self, photos: Sequence[Path], clips: Sequence[Path], split: Split, *, keep: int = 48) -> None:

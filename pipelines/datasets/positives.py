@@ -13,11 +13,11 @@ from deepclarity.models.verdict import Blocks, Kind
 from deepclarity.pipelines.demo.scene import paint, pixelate
 from deepclarity.pipelines.restore import Starts
 
-from .augment import Plan, Region, Take
+from .augment import Augmented, Plan, Region
 from .degrade import Photo, jpeg, planes_of
 from .nearest import enlarged_index
-from .overlays import written_over
-from .photos import Material, part
+from .overlays import draw_overlays
+from .photos import SourceImages, part
 from .synthetic import cartoon, screen
 
 FACTORS = (1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 16.0)
@@ -38,67 +38,69 @@ def moving(canvas: Photo, width: int, height: int, count: int, rng: np.random.Ge
     return [part(canvas, DRIFT_PX + right * i, DRIFT_PX + down * i, width, height) for i in range(count)]
 
 
-def views(material: Material, plan: Plan, rng: np.random.Generator, *, telling: bool = False) -> list[Photo]:
+def views(source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, telling: bool = False) -> list[Photo]:
     """The frames of `plan`, of a sharp picture in motion."""
     width, height = plan.even
-    canvas = (material.telling_canvas if telling else material.canvas)(rng, width + 2 * DRIFT_PX, height + 2 * DRIFT_PX)
+    canvas = (source_images.telling_canvas if telling else source_images.canvas)(
+        rng, width + 2 * DRIFT_PX, height + 2 * DRIFT_PX
+    )
     return moving(canvas, width, height, plan.frames, rng)
 
 
-def pixelated(material: Material, plan: Plan, factor: float, rng: np.random.Generator) -> Take:
+def pixelated(source_images: SourceImages, plan: Plan, factor: float, rng: np.random.Generator) -> Augmented:
     """A small picture enlarged by `factor`, at any phase, over the whole frame."""
     width, height = plan.even
     down = factor * _STRETCHES[int(rng.integers(2))] if rng.random() < _STRETCHED and factor > 2 else factor
     (phase_x, word), (phase_y, _) = _phase(factor, rng), _phase(down, rng)
     columns, rows = enlarged_index(width, factor, phase_x), enlarged_index(height, down, phase_y)
-    natives, extras = _natives(material, int(columns[-1]) + 1, int(rows[-1]) + 1, plan.frames, rng)
+    natives, extras = _natives(source_images, int(columns[-1]) + 1, int(rows[-1]) + 1, plan.frames, rng)
     if down != factor:
         extras = (*extras, "stretched")
     chroma = enlarged_index(width // 2, factor, phase_x / 2), enlarged_index(height // 2, down, phase_y / 2)
     frames = [_enlarged(native, (columns, rows), chroma) for native in natives]
     cell = {"class": "pixelated", "factor": f"{factor:g}", "phase": word}
-    return Take(frames, Kind.PIXELATED, Blocks(factor, down, phase_x, phase_y), None, cell, extras)
+    return Augmented(frames, Kind.PIXELATED, Blocks(factor, down, phase_x, phase_y), None, cell, extras)
 
 
-def clean_blocks(material: Material, plan: Plan, factor: float, rng: np.random.Generator) -> Take:
+def clean_blocks(source_images: SourceImages, plan: Plan, factor: float, rng: np.random.Generator) -> Augmented:
     """As published: a small picture enlarged from the corner on, nothing else."""
     width, height = plan.even
     columns, rows = enlarged_index(width, factor, 0.0), enlarged_index(height, factor, 0.0)
-    native = material.canvas(rng, int(columns[-1]) + 1, int(rows[-1]) + 1)
+    native = source_images.canvas(rng, int(columns[-1]) + 1, int(rows[-1]) + 1)
     chroma = enlarged_index(width // 2, factor, 0.0), enlarged_index(height // 2, factor, 0.0)
     cell = {"class": "pixelated", "factor": f"{factor:g}", "phase": "aligned"}
-    return Take([_enlarged(native, (columns, rows), chroma)], Kind.PIXELATED, Blocks(factor, factor), None, cell)
+    return Augmented([_enlarged(native, (columns, rows), chroma)], Kind.PIXELATED, Blocks(factor, factor), None, cell)
 
 
-def partly_pixelated(material: Material, plan: Plan, factor: float, rng: np.random.Generator) -> Take:
+def partly_pixelated(source_images: SourceImages, plan: Plan, factor: float, rng: np.random.Generator) -> Augmented:
     """A picture of which 45 to 90 % is in blocks: its sharp rest is the same picture."""
     width, height = plan.even
     share = float(rng.uniform(_LEAST_LARGE, 0.9))
     wide = float(rng.uniform(share, 1))
     region = _placed(rng, width, height, wide, share / wide, margin=0.0)
     (phase_x, word), (phase_y, _) = _phase(factor, rng), _phase(factor, rng)
-    frames = views(material, plan, rng, telling=True)
+    frames = views(source_images, plan, rng, telling=True)
     blocks = Blocks(factor, factor, phase_x, phase_y)
     cell = {"class": "pixelated", "factor": f"{factor:g}", "phase": word}
-    return Take([blocked(f, blocks, region) for f in frames], Kind.PIXELATED, blocks, region, cell, ("partial",))
+    return Augmented([blocked(f, blocks, region) for f in frames], Kind.PIXELATED, blocks, region, cell, ("partial",))
 
 
-def mosaic(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def mosaic(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """A picture with a small region censored by blocks that begin at the region's corner."""
     width, height = plan.even
     (own,) = rng.spawn(1)
     if own.random() < _THUMBNAILS:
-        return _thumbnails(material, plan, own)
+        return _thumbnails(source_images, plan, own)
     share, aspect = float(rng.uniform(*_SMALL)), float(np.exp(rng.uniform(-0.5, 0.5)))
     wide = min(0.5, (share * aspect) ** 0.5)
     region = _placed(rng, width, height, wide, min(0.5, share / wide), margin=0.2)
     size = max(3, round(max(region[2], region[3]) / float(rng.uniform(5, 20))))
     blocks = Blocks(size, size, region[0] % size, region[1] % size)
-    frames = [blocked(frame, blocks, region) for frame in views(material, plan, rng, telling=True)]
-    return Take(frames, Kind.MOSAIC, blocks, region, {"class": "mosaic", "block": f"{size}"})
+    frames = [blocked(frame, blocks, region) for frame in views(source_images, plan, rng, telling=True)]
+    return Augmented(frames, Kind.MOSAIC, blocks, region, {"class": "mosaic", "block": f"{size}"})
 
 
-def _thumbnails(material: Material, plan: Plan, rng: np.random.Generator) -> Take:
+def _thumbnails(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
     """A screen with a few small pictures on it, each enlarged from fewer pixels."""
     width, height = plan.even
     frame, factor = planes_of(screen(rng, width, height)), float(rng.choice(FACTORS[1:7]))
@@ -106,13 +108,13 @@ def _thumbnails(material: Material, plan: Plan, rng: np.random.Generator) -> Tak
     for _ in range(int(rng.integers(1, 5))):
         share = float(rng.uniform(0.1, 0.2))
         region = _placed(rng, width, height, share, share, margin=0.02)
-        small = part(material.telling_canvas(rng, region[2], region[3]), 0, 0, region[2], region[3])
+        small = part(source_images.telling_canvas(rng, region[2], region[3]), 0, 0, region[2], region[3])
         whole = blocked(small, blocks, (0, 0, region[2], region[3]))
         for plane, piece, ratio in zip(frame, whole, (1, 2, 2), strict=True):
             left, top, wide, high = (side // ratio for side in region)
             plane[top : top + high, left : left + wide] = piece[:high, :wide]
     cell = {"class": "mosaic", "drawn": "thumbnails", "block": f"{factor:g}"}
-    return Take([frame] * plan.frames, Kind.MOSAIC, cell=cell)
+    return Augmented([frame] * plan.frames, Kind.MOSAIC, cell=cell)
 
 
 def blocked(photo: Photo, blocks: Blocks, region: Region) -> Photo:
@@ -142,7 +144,7 @@ def _phase(factor: float, rng: np.random.Generator) -> tuple[float, str]:
 
 
 def _natives(
-    material: Material, width: int, height: int, count: int, rng: np.random.Generator
+    source_images: SourceImages, width: int, height: int, count: int, rng: np.random.Generator
 ) -> tuple[list[Photo], tuple[str, ...]]:
     """Small pictures, even-sided, in motion; perhaps undersampled, written on, or coded before they are enlarged."""
     width, height = width + width % 2, height + height % 2
@@ -153,16 +155,16 @@ def _natives(
     if share < _DRAWN:
         canvas, extras = _drawn(own, wide, high), ("drawn",)
     elif share < _DRAWN + _SURROUNDED:
-        canvas, extras = _surrounded(material.telling_canvas(own, wide, high), own), ("dark surround",)
+        canvas, extras = _surrounded(source_images.telling_canvas(own, wide, high), own), ("dark surround",)
     elif rng.random() < _ALIASED:
-        twice = material.telling_canvas(rng, 2 * wide, 2 * high)
+        twice = source_images.telling_canvas(rng, 2 * wide, 2 * high)
         canvas = (twice[0][::2, ::2], twice[1][::2, ::2], twice[2][::2, ::2])
         extras = ("aliased",)
     else:
-        canvas = material.telling_canvas(rng, wide, high)
+        canvas = source_images.telling_canvas(rng, wide, high)
     frames = moving(canvas, width, height, count, rng)
     if min(width, height) >= 100 and rng.random() < _WRITTEN_BEFORE:
-        frames, extras = written_over(frames, rng), (*extras, "overlay before")
+        frames, extras = draw_overlays(frames, rng), (*extras, "overlay before")
     if rng.random() < _CODED_BEFORE:
         quality = int(rng.integers(40, 91))
         frames, extras = [jpeg(frame, quality) for frame in frames], (*extras, "coded before")

@@ -9,8 +9,8 @@ from typing import Any
 
 from deepclarity.models.detectors import DETECTORS, load_detector
 from deepclarity.models.verdict import Detector, Verdict
-from deepclarity.pipelines.datasets.detector_dataset import Protocol, Sighting, Sightings
-from deepclarity.pipelines.datasets.photos import Split, find_material
+from deepclarity.pipelines.datasets.detector_dataset import DetectorDataset, Protocol, Sample
+from deepclarity.pipelines.datasets.photos import Split, find_source_images
 from deepclarity.pipelines.report.roc_plot import draw_roc
 from deepclarity.stream.files.still import write_picture
 
@@ -81,14 +81,14 @@ def evaluate_detector(job: Job, *, tell: Tell) -> Evaluation:
     """Show the pictures of every protocol to every method; UsageError or SourceError where that cannot be."""
     names = dict.fromkeys(job.methods or DETECTORS)
     detectors = [load_detector(name, pixel_art=job.pixel_art_counts) for name in names]
-    material = find_material(job.data, job.split)
+    source_images = find_source_images(job.data, job.split)
     rows: list[Row] = []
     for protocol in job.protocols:
-        seen = Sightings(material, protocol=protocol, seed=job.seed, pixel_art_counts=job.pixel_art_counts)
-        for index, sighting in enumerate(seen.first(job.count)):
+        seen = DetectorDataset(source_images, protocol=protocol, seed=job.seed, pixel_art_counts=job.pixel_art_counts)
+        for index, sample in enumerate(seen.first(job.count)):
             if index % _TOLD_EVERY == 0:
                 tell(f"{protocol}: {index} of {job.count} pictures")
-            rows += [row_of(sighting, detector, protocol=protocol, index=index) for detector in detectors]
+            rows += [row_of(sample, detector, protocol=protocol, index=index) for detector in detectors]
     found = Evaluation(job, rows)
     if job.picture:
         curves = {p: {m: roc(group) for m, group in methods.items()} for p, methods in found.groups.items()}
@@ -96,23 +96,21 @@ def evaluate_detector(job: Job, *, tell: Tell) -> Evaluation:
     return found
 
 
-def row_of(sighting: Sighting, detector: Detector, *, protocol: str, index: int) -> Row:
-    """What `detector` says of `sighting`, beside the truth."""
-    verdict = detector(sighting.planes[0], chroma=sighting.planes[1:])
-    wrong_by, beside = _errors(sighting, verdict)
-    return Row(
-        protocol, index, detector.name, sighting.kind, verdict.kind, verdict.score, sighting.cell, wrong_by, beside
-    )
+def row_of(sample: Sample, detector: Detector, *, protocol: str, index: int) -> Row:
+    """What `detector` says of `sample`, beside the truth."""
+    verdict = detector(sample.planes[0], chroma=sample.planes[1:])
+    wrong_by, beside = _errors(sample, verdict)
+    return Row(protocol, index, detector.name, sample.kind, verdict.kind, verdict.score, sample.cell, wrong_by, beside)
 
 
-def _errors(sighting: Sighting, verdict: Verdict) -> tuple[float | None, float | None]:
-    if sighting.blocks is None or verdict.blocks is None:
+def _errors(sample: Sample, verdict: Verdict) -> tuple[float | None, float | None]:
+    if sample.blocks is None or verdict.blocks is None:
         return None, None
-    height, width = sighting.planes[0].shape
-    left, top, wide, high = sighting.region or (0, 0, width, height)
+    height, width = sample.planes[0].shape
+    left, top, wide, high = sample.region or (0, 0, width, height)
     middle = left + wide / 2, top + high / 2
     found = verdict.blocks
-    return size_error(sighting.blocks, found), phase_error_px(sighting.blocks, found, middle)
+    return size_error(sample.blocks, found), phase_error_px(sample.blocks, found, middle)
 
 
 def cell_tables(rows: Sequence[Row]) -> Iterator[tuple[str, Cells]]:

@@ -81,29 +81,29 @@ def _one_block_size(clip: _Clip, tiers: Sequence[Enhancer], *, block_px: int, lp
         arrived = blocky if crf is None else recode(blocky, codec="h264", crf=crf, speed=_SPEED)
         outcomes = {"pristine": truth, "as is": arrived}
         outcomes |= {tier.name: [_repaired(planes, tier, block_px) for planes in arrived] for tier in tiers}
-        for method, scores in _judged(clip, outcomes, lpips).items():
+        for method, scores in _scored(clip, outcomes, lpips).items():
             damage = f"×{block_px} {'uncoded' if crf is None else f'crf {crf}'}"
             yield Row("video", damage, clip.name, method, scores)
 
 
-def _judged(clip: _Clip, outcomes: Mapping[str, list[Planes]], lpips: Lpips | None) -> dict[str, Scores]:
+def _scored(clip: _Clip, outcomes: Mapping[str, list[Planes]], lpips: Lpips | None) -> dict[str, Scores]:
     """Scores by method, all against `pristine`, of which only the flicker says something."""
     truth = outcomes["pristine"]
     lumas = [planes[0] for planes in truth]
     shown = {number: rgb_of(truth[number], clip.pixel_format, clip.colour) for number in _few(len(truth))}
-    judged = {}
+    scored = {}
     for method, frames in outcomes.items():
         found = [planes[0] for planes in frames]
         moved = flicker(_bytes(found), _bytes(lumas))
         if method == "pristine":
-            judged[method] = Scores(flicker=moved)
+            scored[method] = Scores(flicker=moved)
             continue
         near = [
             perceived(rgb_of(frames[number], clip.pixel_format, clip.colour), rgb, lpips)
             for number, rgb in shown.items()
         ]
-        judged[method] = Scores(mean_psnr(_bytes(found), _bytes(lumas)), None, mean(near), moved)
-    return judged
+        scored[method] = Scores(mean_psnr(_bytes(found), _bytes(lumas)), None, mean(near), moved)
+    return scored
 
 
 def _few(count: int) -> list[int]:

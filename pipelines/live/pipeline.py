@@ -23,8 +23,8 @@ from deepclarity.stream.live.state import State
 
 from .governor import Governor, Ladder, Rule, rungs
 from .placeholder import stood_in
-from .sinks import LiveJob, Outlets
-from .stats import Pulse, Reading, Tally
+from .sinks import LiveJob, LiveSinks
+from .stats import LiveStats, Reading, Tally
 
 Watcher = Callable[[Reading], None]
 """Called a few times a second with how the stream is doing."""
@@ -45,11 +45,11 @@ class Live:
     ) -> None:
         """`detector`, `ladder`: instead of those that the preset names. Everything that can be refused is, here."""
         self.job = job
-        self.pulse = Pulse()
-        self.tally = Tally(self.pulse)
+        self.stats = LiveStats()
+        self.tally = Tally(self.stats)
         preset = job.preset
         self._source = LiveSource(job.source, canvas=job.canvas, waiting=job.waiting, sound=job.sound, loop=job.loop)
-        self._outlets = Outlets(job, self._source, self.pulse)
+        self._sinks = LiveSinks(job, self._source, self.stats)
         works = preset.which is not Which.NONE
         self._detector = detector or (load_detector(preset.method, pixel_art=preset.pixel_art) if works else None)
         self._ladder = ladder or (load_ladder(preset.model, device=preset.device) if works else None)
@@ -64,7 +64,7 @@ class Live:
         with contextlib.ExitStack() as opened:  # closes what is open if the next thing fails
             if self._ladder is not None:
                 opened.enter_context(contextlib.closing(self._ladder))
-            self._outlets.open_window(opened)
+            self._sinks.open_window(opened)
             opened.enter_context(self._source)
             self._stack = opened.pop_all()
         return self
@@ -80,7 +80,7 @@ class Live:
         stopped: BaseException | None = None
         with contextlib.ExitStack() as outputs:
             try:
-                self._corridor(outputs)
+                self._run_pipeline(outputs)
             except Exception:
                 raise
             except BaseException as interruption:
@@ -91,12 +91,12 @@ class Live:
             raise stopped
         if not self._source.met and not self._closed_by_hand:
             raise give_up(self._source)
-        server = self._outlets.server
+        server = self._sinks.server
         if server is not None and not server.counts.connections:
             raise OutputError(f"{server.address.label}: {server.reason}; not one picture was published.")
         return self.reading()
 
-    def _corridor(self, outputs: contextlib.ExitStack) -> None:
+    def _run_pipeline(self, outputs: contextlib.ExitStack) -> None:
         """Source, detect, route, enhance, outlets; the newest frame first, the oldest dropped."""
         job, preset = self.job, self.job.preset
         fit = Fit(job.canvas, job.canvas, source=(0, 0))  # of no frame's size: every frame is fitted by its own
@@ -105,8 +105,8 @@ class Live:
         coming = self.tally.counted(self._source)
         with Handover(coming, size=preset.source_buffer_frames, when_full=self._source.when_full) as arriving:
             self._arriving = arriving
-            judged = detect(arriving, self._detector, self.tally)
-            routed = route(judged, preset.routing, resize=False, enlarge=True, summary=self.tally)
+            scored = detect(arriving, self._detector, self.tally)
+            routed = route(scored, preset.routing, resize=False, enlarge=True, summary=self.tally)
             done = stood_in(enhance(routed, self._ladder, fit, self.tally))
             with Handover(done, size=preset.sink_buffer_frames) as leaving, contextlib.closing(self._source):
                 self._leaving = leaving
@@ -120,31 +120,31 @@ class Live:
 
     @property
     def _closed_by_hand(self) -> bool:
-        return self._outlets.window is not None and self._outlets.window.closed
+        return self._sinks.window is not None and self._sinks.window.closed
 
     def _deliver(self, item: Done, outputs: contextlib.ExitStack) -> None:
         """Give one frame to everything that wants it, and see how old it was."""
         frame = item.frame
-        if not self._outlets.write(frame, item.routed.frame, outputs, told=self._told):
+        if not self._sinks.write(frame, item.routed.frame, outputs, told=self._told):
             return
         self.tally.frames_out += 1
         if self.job.server is None:
-            self.pulse.left.tick()
-        if frame.stands_in is not None or frame.arrived_s is None:
+            self.stats.left.tick()
+        if frame.placeholder is not None or frame.arrived_s is None:
             return
         age_s = time.monotonic() - frame.arrived_s
         if self.job.server is None:
-            self.pulse.leaves(age_s)
+            self.stats.leaves(age_s)
         if self._governor is not None and self._arriving is not None:
             self._governor.saw(age_s, dropped=self._arriving.dropped, repaired=item.routed.lane is Lane.ENHANCE)
 
     def _told(self) -> str:
         tier = self._ladder.name if self._ladder else "no repair"
-        return f"{self.pulse.left.per_s:.0f} fps  {self.pulse.latency_ms(0.5):.0f} ms  {tier}"
+        return f"{self.stats.left.per_s:.0f} fps  {self.stats.latency_ms(0.5):.0f} ms  {tier}"
 
     def reading(self) -> Reading:
         """How it is doing now."""
-        source, server, tally, pulse = self._source, self._outlets.server, self.tally, self.pulse
+        source, server, tally, stats = self._source, self._sinks.server, self.tally, self.stats
         waiting = State.CONNECTING if self.job.server else State.CONNECTED
         return Reading(
             self.job.name,
@@ -154,10 +154,10 @@ class Live:
             sink_state=(server.state if server else waiting).value,
             reason=source.reason or (server.reason if server else ""),
             tier=self._ladder.name if self._ladder else "none",
-            fps_in=pulse.came.per_s,
-            fps_out=pulse.left.per_s,
-            latency_p50_ms=pulse.latency_ms(0.5),
-            latency_p99_ms=pulse.latency_ms(0.99),
+            fps_in=stats.came.per_s,
+            fps_out=stats.left.per_s,
+            latency_p50_ms=stats.latency_ms(0.5),
+            latency_p99_ms=stats.latency_ms(0.99),
             lanes={"pass": tally.passed, "resize": tally.resized, "enhance": tally.repaired},
             drops={
                 "late": self._arriving.dropped if self._arriving else 0,
@@ -169,11 +169,11 @@ class Live:
                 "leaving": self._leaving.waiting if self._leaving else 0,
                 "server": server.waiting if server else 0,
             },
-            histograms=pulse.histograms(),
+            histograms=stats.histograms(),
         )
 
     def _counts(self) -> dict[str, int]:
-        source, server, governor = self._source.counts, self._outlets.server, self._governor
+        source, server, governor = self._source.counts, self._sinks.server, self._governor
         return {
             "frames_in": self.tally.frames_in,
             "frames_out": self.tally.frames_out,

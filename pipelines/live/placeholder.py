@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from deepclarity.pipelines.enhance import Done
-from deepclarity.stream.frame import StandsIn
+from deepclarity.stream.frame import Placeholder
 
 
 def stood_in(done: Iterable[Done]) -> Iterator[Done]:
@@ -14,12 +14,12 @@ def stood_in(done: Iterable[Done]) -> Iterator[Done]:
     last: Done | None = None
     for item in done:
         frame = item.frame
-        if frame.stands_in is StandsIn.HELD and last is not None:
+        if frame.placeholder is Placeholder.HELD and last is not None:
             shown = replace(
-                last.frame, pts=frame.pts, index=frame.index, stands_in=frame.stands_in, arrived_s=frame.arrived_s
+                last.frame, pts=frame.pts, index=frame.index, placeholder=frame.placeholder, arrived_s=frame.arrived_s
             )
             yield replace(item, frame=shown)
             continue
-        if frame.stands_in is None:
+        if frame.placeholder is None:
             last = item
         yield item

@@ -31,7 +31,7 @@ from deepclarity.stream.live.virtual_camera import VirtualCamera
 from deepclarity.stream.live.window import Window
 from deepclarity.stream.rtsp.address import Address
 
-from .stats import Pulse
+from .stats import LiveStats
 
 log = logging.getLogger(__name__)
 
@@ -91,15 +91,15 @@ class LiveJob:
         _ = self.canvas, self.encoding  # refuse what they cannot be
 
 
-class Outlets:
+class LiveSinks:
     """Opened in part at once (the window), in part when it is known what the source sends."""
 
-    def __init__(self, job: LiveJob, source: LiveSource, pulse: Pulse) -> None:
+    def __init__(self, job: LiveJob, source: LiveSource, stats: LiveStats) -> None:
         """Raises UsageError for what cannot be, before anything is opened."""
         job.check()
         self.server: RtspSink | None = None
         self.window: Window | None = None
-        self._job, self._source, self._pulse = job, source, pulse
+        self._job, self._source, self._stats = job, source, stats
         if job.file is not None:
             check_writable(job.file, source=None, overwrite=job.overwrite)
             container_of(job.file, self._recording(job.file).codec)
@@ -118,15 +118,15 @@ class Outlets:
         """Give `frame` to all; `before` is what it was made of. Whether it counts: before the source's first frame,
         only the window shows anything. What is opened is closed with `stack`."""
         began = time.perf_counter()
-        begins = self._opened or (self._source.met and frame.stands_in is None)
+        begins = self._opened or (self._source.met and frame.placeholder is None)
         if begins and not self._opened:
             self._open(stack)
         for write in self._writers:
             write(frame)
         if self._writers:
-            self._pulse.stages["encode"].add(time.perf_counter() - began)
+            self._stats.stages["encode"].add(time.perf_counter() - began)
         if self.window is not None:
-            shown = frame if before.stands_in else before
+            shown = frame if before.placeholder else before
             self.window.show(frame, shown, colour=self._source.colour, told=told())
         return begins
 
@@ -158,9 +158,9 @@ class Outlets:
         self.server.write(frame)
 
     def _written(self, age_s: float | None) -> None:
-        self._pulse.left.tick()
+        self._stats.left.tick()
         if age_s is not None:
-            self._pulse.leaves(age_s)
+            self._stats.leaves(age_s)
 
     def _heard(self) -> bytes | None:
         """The sample of the source's sound, where it can be sent along."""

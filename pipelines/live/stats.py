@@ -52,7 +52,7 @@ class Rate:
         return sum(moment >= since for moment in tuple(self._times)) / _RATE_OVER_S
 
 
-class Pulse:
+class LiveStats:
     """What is measured of one stream while it runs."""
 
     def __init__(self) -> None:
@@ -84,14 +84,14 @@ class Pulse:
 class Tally(Summary):
     """A run's sums that also feed a pulse."""
 
-    def __init__(self, pulse: Pulse) -> None:
+    def __init__(self, stats: LiveStats) -> None:
         super().__init__()
-        self.pulse = pulse
+        self.stats = stats
 
     def spent(self, stage: str, seconds: float) -> None:
         """Add to a stage's busy time."""
         super().spent(stage, seconds)
-        self.pulse.stages["detect" if stage == "detect" else "repair"].add(seconds)
+        self.stats.stages["detect" if stage == "detect" else "repair"].add(seconds)
 
     def counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Pass frames on; those that really came are counted."""
@@ -100,9 +100,9 @@ class Tally(Summary):
             if isinstance(iterator, Generator):
                 stack.callback(iterator.close)
             for frame in iterator:
-                if frame.stands_in is None:
+                if frame.placeholder is None:
                     self.frames_in += 1
-                    self.pulse.came.tick()
+                    self.stats.came.tick()
                 yield frame
 
 

@@ -19,7 +19,7 @@ from deepclarity.pipelines.preset import Preset, load_preset, preset_from
 from deepclarity.stream.live.state import State, Waiting
 from deepclarity.stream.rtsp import ipc
 from deepclarity.stream.rtsp.address import Address, sink_address, source_address
-from deepclarity.stream.rtsp.subprocess import Child, ChildLostError
+from deepclarity.stream.rtsp.subprocess import Subprocess, SubprocessLostError
 
 from .sinks import LiveJob
 from .stats import Reading
@@ -135,7 +135,7 @@ def _plain(preset: Preset) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-class _Ward:
+class _SupervisedProcess:
     """One relay and the process that runs it."""
 
     def __init__(self, relay: Relay) -> None:
@@ -146,7 +146,7 @@ class _Ward:
         self._began: deque[float] = deque(maxlen=_MOST_RESTARTS)
         self._heard_s = 0.0
         self._limit_s = _LOADING_S
-        self.child: Child | None = None
+        self.subprocess: Subprocess | None = None
         self.ended = False
         """Whether its source was a file, which has come to its end."""
 
@@ -155,34 +155,34 @@ class _Ward:
         now = time.monotonic()
         if self.ended:
             return
-        if self.child is None:
+        if self.subprocess is None:
             if len(self._began) < _MOST_RESTARTS or now - self._began[0] >= _WITHIN_S:
                 self._begin(now)
             return
-        while (message := self.child.inbox.take(0)) is not None:
+        while (message := self.subprocess.inbox.take(0)) is not None:
             self._heard_s = now
             if message.kind == "ended":
                 self._end()
                 return
             self._hear(message)
-        if self.child.inbox.ended:
+        if self.subprocess.inbox.ended:
             self._failed("its process died")
         elif now - self._heard_s > self._limit_s:
             self._failed(f"nothing was heard of it for {self._limit_s:g} s")
 
     def close(self) -> None:
         """End it now."""
-        if self.child is not None:
-            self.child.close()
-            self.child = None
+        if self.subprocess is not None:
+            self.subprocess.close()
+            self.subprocess = None
 
     def _begin(self, now: float) -> None:
         self._began.append(now)
         self._heard_s, self._limit_s = now, _LOADING_S
         try:
-            self.child = Child("deepclarity.pipelines.live.relay_process")
-            self.child.send(ipc.Message("run", {"name": self.relay.name, "values": self.relay.values}))
-        except ChildLostError as error:
+            self.subprocess = Subprocess("deepclarity.pipelines.live.relay_process")
+            self.subprocess.send(ipc.Message("run", {"name": self.relay.name, "values": self.relay.values}))
+        except SubprocessLostError as error:
             self._failed(str(error))
 
     def _hear(self, message: ipc.Message) -> None:
@@ -215,7 +215,7 @@ class Supervisor:
     """`with Supervisor(relays) as supervisor: supervisor.run()`. Leaving the block ends every relay in good order."""
 
     def __init__(self, relays: Sequence[Relay]) -> None:
-        self._wards = [_Ward(relay) for relay in relays]
+        self._processes = [_SupervisedProcess(relay) for relay in relays]
 
     def __enter__(self) -> Supervisor:
         return self
@@ -223,18 +223,18 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        running = [ward for ward in self._wards if ward.child is not None]
+        running = [ward for ward in self._processes if ward.subprocess is not None]
         for ward in running:
-            assert ward.child is not None
-            ward.child.dismiss()
+            assert ward.subprocess is not None
+            ward.subprocess.dismiss()
         deadline = time.monotonic() + _LEAVE_S
         for ward in running:
-            assert ward.child is not None
-            ward.child.finish(patience_s=max(0.0, deadline - time.monotonic()))
+            assert ward.subprocess is not None
+            ward.subprocess.finish(patience_s=max(0.0, deadline - time.monotonic()))
 
     def readings(self) -> list[Reading]:
         """How each is doing, in the file's order."""
-        return [ward.reading for ward in self._wards]
+        return [ward.reading for ward in self._processes]
 
     def run(
         self,
@@ -244,11 +244,11 @@ class Supervisor:
     ) -> None:
         """Until `seconds` are over, or every relay's file has ended."""
         until = None if seconds is None else time.monotonic() + seconds
-        while (until is None or time.monotonic() < until) and not all(ward.ended for ward in self._wards):
-            for ward in self._wards:
+        while (until is None or time.monotonic() < until) and not all(ward.ended for ward in self._processes):
+            for ward in self._processes:
                 ward.look()
             watch(self.readings())
-            ipc.ready([ward.child.inbox for ward in self._wards if ward.child is not None], _LOOK_EVERY_S)
+            ipc.ready([ward.subprocess.inbox for ward in self._processes if ward.subprocess is not None], _LOOK_EVERY_S)
 
 
 def check_alive(readings: Sequence[Reading]) -> None:

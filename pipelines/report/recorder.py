@@ -58,7 +58,7 @@ class Notes:
 
 def record_of(routed: Routed) -> FrameRecord:
     """One frame's line."""
-    verdict, frame = routed.judged.verdict, routed.frame
+    verdict, frame = routed.scored.verdict, routed.frame
     return FrameRecord(
         index=frame.index,
         time_s=frame.time_s,

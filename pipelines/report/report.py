@@ -146,7 +146,7 @@ class Report:
 
     def write_json(self, path: Path | str, summary: Summary) -> None:
         """Write `frames`, `ranges` and `summary`, a frame a line, without holding them all as text."""
-        with _written_whole(Path(path)) as out:
+        with _write_atomically(Path(path)) as out:
             out.write('{"frames": [')
             for number, row in enumerate(self._rows()):
                 out.write(f"{',' if number else ''}\n{json.dumps(row)}")
@@ -173,7 +173,7 @@ class Report:
             "DATA": re.sub("[<>&]", lambda m: f"\\u{ord(m[0]):04x}", json.dumps(data)),
         }
         page = files("deepclarity.pipelines.report").joinpath("template.html").read_text("utf-8")
-        with _written_whole(Path(path)) as out:  # one pass: a marker inside a file name stays a name
+        with _write_atomically(Path(path)) as out:  # one pass: a marker inside a file name stays a name
             out.write(re.sub("@@([A-Z]+)@@", lambda m: texts[m[1]], page))
 
     def _displaced(self, time_s: float, score: float) -> list[_Kept] | None:
@@ -261,7 +261,7 @@ def _jpeg(picture: Picture, long_side_px: int, quality: int) -> str:
 
 
 @contextmanager
-def _written_whole(path: Path) -> Iterator[TextIO]:
+def _write_atomically(path: Path) -> Iterator[TextIO]:
     """A text file that appears under its name only when it is complete."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deepclarity.atomic_write import write_whole
+from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import OutputError, SourceError, StageError
 from deepclarity.models.train.detector.learner import Arrays, Learner, load_learner
 from deepclarity.models.train.detector.run import Seen
 from deepclarity.models.verdict import Kind
-from deepclarity.pipelines.datasets.detector_dataset import Protocol, Sightings
-from deepclarity.pipelines.datasets.photos import Split, find_material
+from deepclarity.pipelines.datasets.detector_dataset import DetectorDataset, Protocol
+from deepclarity.pipelines.datasets.photos import Split, find_source_images
 
 from .run import Say
 
@@ -140,13 +140,13 @@ def _make(shard: _Shard) -> None:
     truth = [json.dumps({"kind": each.kind, "cell": dict(each.cell)}) for each in made]
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, truth_=np.array(truth), **arrays)
-    write_whole(shard.path, content.getvalue())
+    atomic_write(shard.path, content.getvalue())
 
 
 @lru_cache(maxsize=1)
-def _pictures(wanted: Wanted) -> Sightings:
-    material = find_material(wanted.data, wanted.split)
-    return Sightings(material, protocol=wanted.protocol, seed=wanted.seed)
+def _pictures(wanted: Wanted) -> DetectorDataset:
+    source_images = find_source_images(wanted.data, wanted.split)
+    return DetectorDataset(source_images, protocol=wanted.protocol, seed=wanted.seed)
 
 
 def _read(shard: _Shard) -> tuple[list[_Told], Arrays] | None:
@@ -165,10 +165,10 @@ def _read(shard: _Shard) -> tuple[list[_Told], Arrays] | None:
 
 def _digest(wanted: Wanted) -> str:
     """What tells pictures of one method, seed and folder from others."""
-    material = find_material(wanted.data, wanted.split)
-    if not material.photos:
+    source_images = find_source_images(wanted.data, wanted.split)
+    if not source_images.photos:
         raise SourceError(f"{wanted.data}: no photos for {wanted.split} in it; give more")
-    names = [[path.name, path.stat().st_size] for path in (*material.photos, *material.clips)]
+    names = [[path.name, path.stat().st_size] for path in (*source_images.photos, *source_images.clips)]
     learner = load_learner(wanted.method)
     told = [wanted.method, dict(learner.architecture), learner.sight, wanted.seed, names]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]

@@ -18,7 +18,7 @@ from deepclarity.pipelines.datasets.detector_dataset import Protocol
 from deepclarity.pipelines.datasets.photos import Split
 
 from .cache import Wanted, fingerprint, samples
-from .run import CHECKPOINT, WEIGHTS, Journal, Say, check_begun, recipe_text, training_device
+from .run import CHECKPOINT, WEIGHTS, Say, TrainingRun, check_begun, recipe_text, training_device
 
 SAMPLES = "samples"
 
@@ -54,14 +54,14 @@ def train_detector(order: Order, *, say: Say) -> Path:
     run = DetectorRun(recipe, learner, device=device, pictures=told)
     if order.resume:
         run.load(order.out / CHECKPOINT)
-    journal = Journal(order.out, say)
-    with journal.begun(text, anew=not order.resume):
+    training_run = TrainingRun(order.out, say)
+    with training_run.begun(text, anew=not order.resume):
         training, validation = (
             samples(each, order.out / SAMPLES, learner, processes=order.threads, say=say) for each in wanted.values()
         )
         parameters = sum(parameter.numel() for parameter in run.network.parameters())
         say(f"{parameters:,} parameters on {device}; {len(training.labels):,} pictures")
-        journal.keep(_Training(run, training, validation))
+        training_run.keep(_Training(run, training, validation))
     return order.out / WEIGHTS
 
 

@@ -28,7 +28,7 @@ from deepclarity.pipelines.datasets.degrade import (
     split_photos,
 )
 
-from .run import CHECKPOINT, WEIGHTS, Journal, Say, check_begun, recipe_text, training_device
+from .run import CHECKPOINT, WEIGHTS, Say, TrainingRun, check_begun, recipe_text, training_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ def train_enhancer(order: Order, *, say: Say) -> Path:
     if order.resume:
         run.load(order.out / CHECKPOINT)
     training, apart = split_photos(order.data, recipe.validation_photos)
-    journal = Journal(order.out, say)
-    with journal.begun(text, anew=not order.resume):
+    training_run = TrainingRun(order.out, say)
+    with training_run.begun(text, anew=not order.resume):
         say(f"{recipe.net.parameters:,} parameters on {device}; reading {len(training)} photos")
         validation = validation_tasks([read_photo(path) for path in apart], recipe)
         for task in validation:
             cubic, lanczos = (mean_psnr(interpolation(m), task) for m in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
             say(f"{task.name} x{task.scale}: bicubic {cubic:.3f} dB, lanczos {lanczos:.3f} dB")
-        journal.keep(_Training(run, PhotoStock([read_photo(path) for path in training], recipe), validation))
+        training_run.keep(_Training(run, PhotoStock([read_photo(path) for path in training], recipe), validation))
     return order.out / WEIGHTS
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import safetensors.numpy
 
-from deepclarity.atomic_write import write_whole
+from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import DeepClarityError, UsageError
 from deepclarity.models.generator import Tensors, check_finite, check_shapes
 from deepclarity.models.train.detector.learner import Learner, load_learner
@@ -38,7 +38,7 @@ _CALIBRATION_PHOTOS = 24
 _HEAD = "# Every set of weights that ships. Checked before use: a file that differs by one bit is refused.\n"
 
 
-def publish(
+def export_enhancer(
     folder: Path, name: str, recipe: Recipe, tensors: Tensors, *, pictures: Sequence[Bytes], **words: str
 ) -> Record:
     """Write `name` into `folder`. `pictures`: small luma that 8-bit inference is calibrated on; `words`: the record's
@@ -58,7 +58,7 @@ def publish(
     return _written(folder, name, safetensors.numpy.save(tensors), {**described, **words})
 
 
-def publish_detector(folder: Path, name: str, learner: Learner, weights: Path, **words: str) -> Record:
+def export_detector(folder: Path, name: str, learner: Learner, weights: Path, **words: str) -> Record:
     """Write the file `weights` of a learnt method into `folder` as `name`, in the precision that it has."""
     _check_words(name, words)
     if name != learner.name:
@@ -94,8 +94,8 @@ def _written(folder: Path, name: str, content: bytes, described: Mapping[str, An
     manifest = (_HEAD + "".join(_entry(records[key]) for key in sorted(records))).encode()
     tomllib.loads(manifest.decode())  # before anything is written
     (folder / record.file).parent.mkdir(exist_ok=True)
-    write_whole(folder / record.file, content)
-    write_whole(folder / "manifest.toml", manifest)
+    atomic_write(folder / record.file, content)
+    atomic_write(folder / "manifest.toml", manifest)
     return record
 
 
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         for folder, file in ((chosen.run, RECIPE), (chosen.folder, "manifest.toml")):
             if not (folder / file).is_file():
                 raise UsageError(f"{folder}: has no {file}. Name the folder of a run, and one of weights by --folder.")
-        record = _published(chosen.run, chosen.folder, chosen.name, chosen.data, words)
+        record = _exported(chosen.run, chosen.folder, chosen.name, chosen.data, words)
     except DeepClarityError as error:
         sys.stderr.write(f"publish: {error}\n")
         return error.exit_code
@@ -140,17 +140,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _published(run: Path, folder: Path, name: str, data: Path | None, words: Mapping[str, str]) -> Record:
+def _exported(run: Path, folder: Path, name: str, data: Path | None, words: Mapping[str, str]) -> Record:
     """Publish what `run` holds, a detector where its recipe names a method."""
     where = str(run / RECIPE)
     text = recipe_text(where)
     if "method" in read_table(text, where=where):
         learner = load_learner(parse_detector_recipe(text, where=where).method)
-        return publish_detector(folder, name, learner, run / WEIGHTS, **words)
+        return export_detector(folder, name, learner, run / WEIGHTS, **words)
     if data is None:
         raise UsageError("an enhancer needs --data, the photos it was trained on, to calibrate int8")
     recipe, tensors = parse_recipe(text, where=where), read_tensors(run / WEIGHTS)
-    return publish(folder, name, recipe, tensors, pictures=_pictures(data, recipe), **words)
+    return export_enhancer(folder, name, recipe, tensors, pictures=_pictures(data, recipe), **words)
 
 
 def _pictures(data: Path, recipe: Recipe) -> list[Bytes]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepclarity.atomic_write import write_whole
+from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import DeviceError, OutputError, StageError, UsageError, did_you_mean
 from deepclarity.models.generator import Tensors
 from deepclarity.models.train.enhancer.run import export
@@ -59,7 +59,7 @@ class Training(Protocol):
         ...
 
 
-class Journal:
+class TrainingRun:
     """Steps, and from time to time a checkpoint, a validation, an export, a line in the log and a picture of it."""
 
     def __init__(self, out: Path, say: Say) -> None:
@@ -73,7 +73,7 @@ class Journal:
         except OSError as error:
             raise OutputError(f"{self._out}: cannot be made ({error.strerror}). Choose another --out.") from error
         with _locked(self._out / LOCK):
-            write_whole(self._out / RECIPE, recipe.encode())
+            atomic_write(self._out / RECIPE, recipe.encode())
             if anew:
                 (self._out / LOG).unlink(missing_ok=True)
             yield
@@ -100,7 +100,7 @@ class Journal:
         entry |= {key: round(value, 6) for key, value in means.items()} | scores
         entries = [*self._entries(before=run.step), entry]
         export(tensors, self._out / WEIGHTS)
-        write_whole(self._out / LOG, "".join(json.dumps(line) + "\n" for line in entries).encode())
+        atomic_write(self._out / LOG, "".join(json.dumps(line) + "\n" for line in entries).encode())
         plot(_series(entries), self._out / PLOT, title=f"{run.title}, step {run.step} of {run.steps}")
         run.save(self._out / CHECKPOINT)
         left_s = (run.steps - run.step) * took_s / len(losses)

@@ -8,7 +8,7 @@ from pathlib import Path
 from deepclarity.errors import OutputError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, and rename; OutputError where that fails.
 
     A link is followed. What exists and is no plain file, a device or a folder, is refused and left alone.

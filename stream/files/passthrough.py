@@ -16,7 +16,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 from deepclarity.stream.packets import AnyPacket
 
 from .demux import open_input, packets_of
-from .timestamps import Rising
+from .timestamps import MonotonicTimestamps
 
 _NOT_OURS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate"}
 _COVERS = {"mjpeg": "jpeg", "png": "png"}
@@ -46,7 +46,7 @@ class Passthrough:
         """Pieces that could not be read."""
         self.retimed = 0
         """Packets whose time ran backwards and was moved."""
-        self._clocks: dict[int, Rising] = {}
+        self._clocks: dict[int, MonotonicTimestamps] = {}
 
     def __enter__(self) -> Passthrough:
         return self
@@ -102,7 +102,7 @@ class Passthrough:
         """Packets, addressed to the output, whose time is not after `time_s`; None: all that are left."""
         while self._next is not None and (time_s is None or _time_of(self._next) <= time_s):
             packet, self._next = self._next, self._read()
-            self._keep_rising(packet)
+            self._keep_monotonic(packet)
             output, undo = self._outputs[packet.stream.index], self._filters.get(packet.stream.index)
             for ready in undo.filter(packet) if undo else [packet]:
                 ready.stream = output
@@ -111,11 +111,11 @@ class Passthrough:
     def _read(self) -> AnyPacket | None:
         return next((packet for packet in self._packets if packet.dts is not None or packet.pts is not None), None)
 
-    def _keep_rising(self, packet: AnyPacket) -> None:
+    def _keep_monotonic(self, packet: AnyPacket) -> None:
         """Muxers refuse decoding times that fall; a file joined from parts has them."""
         if packet.dts is None:
             return
-        clock = self._clocks.setdefault(packet.stream.index, Rising(step=packet.duration or 1))
+        clock = self._clocks.setdefault(packet.stream.index, MonotonicTimestamps(step=packet.duration or 1))
         same = clock.last == packet.dts and packet.stream.type == "subtitle"  # two lines shown at once
         placed = packet.dts if same else clock.place(packet.dts)
         if placed != packet.dts:

@@ -13,7 +13,7 @@ from .demux import open_input
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class ProbeResult:
     """The claims of a container's head; any of them may be wrong."""
 
     width_px: int
@@ -24,7 +24,7 @@ class Glance:
     codec: str
 
 
-def glance(path: Path, *, demuxer: str | None = None) -> Glance:
+def probe(path: Path, *, demuxer: str | None = None) -> ProbeResult:
     """Open a file by FFmpeg's `demuxer`, or by probing; SourceError where there is no moving picture in it."""
     with open_input(path, demuxer=demuxer) as container:
         moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
@@ -32,7 +32,7 @@ def glance(path: Path, *, demuxer: str | None = None) -> Glance:
             raise SourceError(f"{path}: no video in it. Name a file with pictures.")
         largest = max(moving, key=lambda s: s.width * s.height)
         rate = largest.average_rate or largest.guessed_rate
-        return Glance(
+        return ProbeResult(
             width_px=largest.width,
             height_px=largest.height,
             duration_s=container.duration / av.time_base if container.duration else None,

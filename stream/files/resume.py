@@ -26,7 +26,7 @@ Ticket = Mapping[str, str]
 """What must be equal for two runs to write the same packets: the input and every setting."""
 
 
-class Unfinished:
+class PartialOutput:
     """The finished part of an interrupted run: its first `frames` frames, as packets in decoding order."""
 
     def __init__(self, path: Path, frames: int) -> None:
@@ -43,42 +43,42 @@ class Unfinished:
                 yield from undo.filter(packet) if undo else [packet]
 
 
-def save_ticket(partial: Path, ticket: Ticket) -> None:
+def save_resume_token(partial: Path, resume_token: Ticket) -> None:
     """Leave beside `partial` what is needed to resume it."""
-    _ticket_path(partial).write_text(json.dumps(dict(ticket), indent=1), encoding="utf-8")
+    _token_path(partial).write_text(json.dumps(dict(resume_token), indent=1), encoding="utf-8")
 
 
 def forget(partial: Path) -> None:
     """The run is whole: remove what was only there to resume it."""
-    for leftover in (_ticket_path(partial), _set_aside(partial)):
+    for leftover in (_token_path(partial), _set_aside(partial)):
         leftover.unlink(missing_ok=True)
 
 
 def forget_unless_kept(partial: Path) -> None:
     """Remove the ticket of a run that left nothing to resume."""
     if not partial.exists() and not _set_aside(partial).exists():
-        _ticket_path(partial).unlink(missing_ok=True)
+        _token_path(partial).unlink(missing_ok=True)
 
 
 def files_beside(partial: Path) -> tuple[Path, ...]:
     """The names that an unfinished run uses beside `partial` itself."""
-    return _ticket_path(partial), _set_aside(partial), partial.with_name(f"{partial.stem}.whole{partial.suffix}")
+    return _token_path(partial), _set_aside(partial), partial.with_name(f"{partial.stem}.whole{partial.suffix}")
 
 
 def is_ours(partial: Path) -> bool:
     """Whether an interrupted run left `partial`: a ticket stands beside it."""
-    return _ticket_path(partial).exists()
+    return _token_path(partial).exists()
 
 
-def find_unfinished(partial: Path, ticket: Ticket, *, restart_every: int) -> Unfinished | None:
+def find_partial_output(partial: Path, resume_token: Ticket, *, restart_every: int) -> PartialOutput | None:
     """What an interrupted run left at `partial`, set aside for reading; None where there is nothing to go on from.
 
     Raises UsageError where it was made from another input or with other settings.
     """
     aside = _set_aside(partial)
-    known = _known_ticket(partial)
+    known = _known_token(partial)
     if known is not None:
-        changed = sorted(key for key in {*known, *ticket} if known.get(key) != ticket.get(key))
+        changed = sorted(key for key in {*known, *resume_token} if known.get(key) != resume_token.get(key))
         if changed:
             raise UsageError(
                 f"{partial}: was made with another {', '.join(changed)}; it cannot be resumed. "
@@ -89,14 +89,14 @@ def find_unfinished(partial: Path, ticket: Ticket, *, restart_every: int) -> Unf
         if frames[best]:
             if best == partial:
                 partial.replace(aside)
-            return Unfinished(aside, frames[best])
+            return PartialOutput(aside, frames[best])
     return None
 
 
-def _known_ticket(partial: Path) -> dict[str, str] | None:
+def _known_token(partial: Path) -> dict[str, str] | None:
     """What the interrupted run left word of; None where that is missing or spoilt."""
     try:
-        known = json.loads(_ticket_path(partial).read_text(encoding="utf-8"))
+        known = json.loads(_token_path(partial).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return known if isinstance(known, dict) else None
@@ -127,7 +127,7 @@ def _video_packets(container: InputContainer) -> Iterator[AnyPacket]:
     return (packet for packet in container.demux(container.streams[index]) if packet.size)
 
 
-def _ticket_path(partial: Path) -> Path:
+def _token_path(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.json")
 
 

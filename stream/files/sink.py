@@ -27,7 +27,7 @@ from .encode import Encoder, EncodeSettings
 from .faststart import fast_start
 from .output_path import container_of, partial_path
 from .passthrough import Passthrough
-from .resume import Unfinished
+from .resume import PartialOutput
 
 _FRAGMENTS = {
     "movflags": "+delay_moov+empty_moov+default_base_moof",
@@ -67,13 +67,13 @@ class FileSink:
         planar: str,
         settings: EncodeSettings,
         passthrough: Passthrough | None = None,
-        unfinished: Unfinished | None = None,
-        ticket: resume.Ticket | None = None,
+        partial_output: PartialOutput | None = None,
+        resume_token: resume.Ticket | None = None,
     ) -> None:
         """Open `path`'s temporary file. `info` describes the output: the source's, with what a resize changed.
 
-        `unfinished`: the part that an earlier run left; its frames are taken from there when they are written.
-        `ticket`: what a later run must match to resume this one.
+        `partial_output`: the part that an earlier run left; its frames are taken from there when they are written.
+        `resume_token`: what a later run must match to resume this one.
 
         Raises OutputError where it cannot be written, UsageError for a container or codec that does not fit.
         """
@@ -87,8 +87,8 @@ class FileSink:
         self._info = info
         self._planar = planar
         self._passthrough = passthrough
-        self._resumed = unfinished.frames if unfinished else 0
-        self._old_packets = unfinished.packets() if unfinished else _nothing()
+        self._resumed = partial_output.frames if partial_output else 0
+        self._old_packets = partial_output.packets() if partial_output else _nothing()
         self._muxer = container_of(path, settings.codec)
         self._fragmented = self._muxer in ("mp4", "mov")
         try:
@@ -107,8 +107,8 @@ class FileSink:
         )
         try:
             self._stream = self._add_video(settings)
-            if ticket is not None:
-                resume.save_ticket(self.partial, ticket)
+            if resume_token is not None:
+                resume.save_resume_token(self.partial, resume_token)
         except _FAILURES as error:
             self._abandon()
             raise errors.write_failed(error, path) from error

@@ -23,7 +23,7 @@ from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 
 from .demux import open_input, packets_of
-from .timestamps import Rising
+from .timestamps import MonotonicTimestamps
 
 
 class Source(Protocol):
@@ -151,18 +151,18 @@ class _Clock:
         rate = info.rate or Fraction(25)
         step = max(1, round(1 / (rate * info.time_base)))
         self._step = step
-        self._rising = Rising(step=step)
+        self._timestamps = MonotonicTimestamps(step=step)
 
     @property
     def moved(self) -> int:
-        return self._rising.moved
+        return self._timestamps.moved
 
     def stamp(self, picture: VideoFrame) -> int:
         pts = picture.pts if picture.pts is not None else picture.dts
         if pts is None:  # raw streams carry no time: the nominal rate is all there is
-            last = self._rising.last
+            last = self._timestamps.last
             pts = 0 if last is None else last + self._step
-        return self._rising.place(pts)
+        return self._timestamps.place(pts)
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.atomic_write import write_whole
+from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import OutputError, SourceError, UsageError
 from deepclarity.stream import errors
 from deepclarity.stream.frame import Plane, Planes
@@ -101,4 +101,4 @@ def write_picture(path: Path, picture: Picture) -> None:
     done, data = cv2.imencodeWithMetadata(path.suffix, pixels, kinds, chunks, flags)
     if not done:
         raise OutputError(f"{path}: cannot be encoded. Choose another format with -o.")
-    write_whole(path, data.tobytes())
+    atomic_write(path, data.tobytes())

@@ -6,7 +6,7 @@ _NEW_TIMELINE = 3
 """So many times in a row that lie behind are no mistake: the file was joined from parts."""
 
 
-class Rising:
+class MonotonicTimestamps:
     """Moves times that stand still or run backwards; the others stay as they are.
 
     One that lies behind is put next to its neighbour. Several in a row are a new timeline, which is joined on.

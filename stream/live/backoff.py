@@ -6,7 +6,7 @@ import random
 import socket
 import time
 
-from deepclarity.stream.handover import Later
+from deepclarity.stream.handover import BackgroundResult
 from deepclarity.stream.rtsp.address import Address
 
 _LONGEST_S = 30.0
@@ -32,7 +32,7 @@ class Backoff:
         self._due_s = 0.0
         self._probe_due_s = 0.0
         self._was_alive: bool | None = None
-        self._probe: Later[bool] | None = None
+        self._probe: BackgroundResult[bool] | None = None
 
     def succeeded(self) -> None:
         """The next failure begins at the beginning."""
@@ -57,7 +57,7 @@ class Backoff:
         if self._probe is not None and self._probe.done:
             self._saw(alive=bool(self._probe.result), now=now)
         elif self._probe is None and now >= self._probe_due_s and self._address.can_be_asked:
-            self._probe = Later(lambda: answers(self._address))
+            self._probe = BackgroundResult(lambda: answers(self._address))
         return now >= self._due_s
 
     def _saw(self, *, alive: bool, now: float) -> None:

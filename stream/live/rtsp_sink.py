@@ -14,10 +14,10 @@ from fractions import Fraction
 from types import TracebackType
 
 from deepclarity.stream.frame import Frame
-from deepclarity.stream.handover import Aside
+from deepclarity.stream.handover import BackgroundWorker
 from deepclarity.stream.rtsp import ipc
 from deepclarity.stream.rtsp.address import Address
-from deepclarity.stream.rtsp.subprocess import Child, ChildLostError
+from deepclarity.stream.rtsp.subprocess import Subprocess, SubprocessLostError
 
 from .backoff import Backoff
 from .encode import Coded, LiveEncoder, LiveEncoding
@@ -73,7 +73,7 @@ class RtspSink:
         self._on_way = 0
         self._told: str | None = None
         self._last_words: str | None = None
-        self._aside: Aside[ipc.Message] = Aside(self._serve, size=_QUEUE)
+        self._aside: BackgroundWorker[ipc.Message] = BackgroundWorker(self._serve, size=_QUEUE)
         self._stack = ExitStack()
 
     def __enter__(self) -> RtspSink:
@@ -124,78 +124,78 @@ class RtspSink:
 
     # In the thread that talks to the child ----------------------------------------------------------------------------
 
-    def _serve(self, aside: Aside[ipc.Message]) -> None:
+    def _serve(self, aside: BackgroundWorker[ipc.Message]) -> None:
         while not aside.closed:
             if self._sample is None:
                 aside.take(_TICK_S)
                 continue
             try:
-                with Child("deepclarity.stream.rtsp.writer_process") as child:
-                    self._converse(child, aside, self._sample)
-            except ChildLostError as error:
+                with Subprocess("deepclarity.stream.rtsp.writer_process") as subprocess:
+                    self._converse(subprocess, aside, self._sample)
+            except SubprocessLostError as error:
                 self._lost(f"the publisher is lost: {error}")
             self._count_dropped(aside.empty())
             self.counts.dropped += self._on_way
             self._on_way = 0
             self._wait(aside)
 
-    def _wait(self, aside: Aside[ipc.Message]) -> None:
+    def _wait(self, aside: BackgroundWorker[ipc.Message]) -> None:
         if aside.closed:
             return
         self._backoff.failed()
         while not aside.closed and not self._backoff.is_over():
             aside.take(_TICK_S)
 
-    def _converse(self, child: Child, aside: Aside[ipc.Message], sample: bytes) -> None:
+    def _converse(self, subprocess: Subprocess, aside: BackgroundWorker[ipc.Message], sample: bytes) -> None:
         """One session with the server, until it fails or we are closed."""
         order = {"url": self.address.url, "format": self.address.muxer, "options": self.address.options}
-        child.send(ipc.Message("open", order, sample))
-        if not self._connected(child, aside):
+        subprocess.send(ipc.Message("open", order, sample))
+        if not self._connected(subprocess, aside):
             return
         try:
-            self._send_on(child, aside)
-        except ChildLostError:
-            self._hear_out(child, 0.5)
+            self._send_on(subprocess, aside)
+        except SubprocessLostError:
+            self._hear_out(subprocess, 0.5)
             self._lost(self._last_words or "the server has stopped reading")
 
-    def _connected(self, child: Child, aside: Aside[ipc.Message]) -> bool:
+    def _connected(self, subprocess: Subprocess, aside: BackgroundWorker[ipc.Message]) -> bool:
         deadline = time.monotonic() + self._timeout_s
         while time.monotonic() < deadline:
-            message = child.inbox.take(_TICK_S)
+            message = subprocess.inbox.take(_TICK_S)
             if aside.closed:
                 return False
             if message is not None and message.kind == "connected":
                 self._met()
                 return True
-            if message is not None or child.inbox.ended:
+            if message is not None or subprocess.inbox.ended:
                 self._lost(str(message.body.get("reason")) if message else "the publisher has died")
                 return False
         self._lost(f"no answer in {self._timeout_s:g} s")
         return False
 
-    def _send_on(self, child: Child, aside: Aside[ipc.Message]) -> None:
+    def _send_on(self, subprocess: Subprocess, aside: BackgroundWorker[ipc.Message]) -> None:
         answered_s = time.monotonic()
         while True:
             message = aside.take(_TICK_S)
             if message is not None:
                 self._on_way += message.body["track"] == "video"
-                child.send(message)
+                subprocess.send(message)
             elif aside.closed:
-                child.finish()
+                subprocess.finish()
                 return
-            if self._hear_out(child, 0.0) or not self._on_way:
+            if self._hear_out(subprocess, 0.0) or not self._on_way:
                 answered_s = time.monotonic()
-            if self._last_words is not None or child.inbox.ended:
+            if self._last_words is not None or subprocess.inbox.ended:
                 self._lost(self._last_words or "the publisher has died")
                 return
             if time.monotonic() - answered_s > self._timeout_s or self._on_way > _UNANSWERED:
                 self._lost(f"the server has stopped reading ({self._on_way} pictures behind)")
                 return
 
-    def _hear_out(self, child: Child, timeout_s: float) -> bool:
+    def _hear_out(self, subprocess: Subprocess, timeout_s: float) -> bool:
         """Take the answers that have come; whether there were any."""
         any_came = False
-        while (message := child.inbox.take(timeout_s)) is not None:
+        while (message := subprocess.inbox.take(timeout_s)) is not None:
             any_came = True
             if message.kind == "failed":
                 self._last_words = str(message.body["reason"])
@@ -225,6 +225,6 @@ class RtspSink:
 
 
 def _picture(coded: Coded, frame: Frame) -> ipc.Message:
-    arrived = 0.0 if frame.stands_in or frame.arrived_s is None else frame.arrived_s
+    arrived = 0.0 if frame.placeholder or frame.arrived_s is None else frame.arrived_s
     body = {"track": "video", "pts": coded.pts, "key": coded.key, "arrived": arrived}
     return ipc.Message("packet", body, coded.data)

@@ -18,12 +18,12 @@ from av.video.frame import VideoFrame
 
 from deepclarity.errors import DeviceError, SourceError
 from deepclarity.stream import planes
-from deepclarity.stream.frame import Frame, StandsIn
+from deepclarity.stream.frame import Frame, Placeholder
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import Colour
 from deepclarity.stream.rtsp import ipc
 from deepclarity.stream.rtsp.address import Address
-from deepclarity.stream.rtsp.subprocess import Child, ChildLostError
+from deepclarity.stream.rtsp.subprocess import Subprocess, SubprocessLostError
 
 from .backoff import Backoff
 from .normalize import TIME_BASE, as_live, live_colour
@@ -131,22 +131,22 @@ class LiveSource:
     def _one_session(self) -> Generator[Frame, None, bool]:
         """Open the source and give out its frames until it fails; whether it came to its end."""
         try:
-            with Child("deepclarity.stream.rtsp.reader_process") as child:
-                child.send(self._order())
-                return (yield from self._conversation(child))
-        except ChildLostError as error:
+            with Subprocess("deepclarity.stream.rtsp.reader_process") as subprocess:
+                subprocess.send(self._order())
+                return (yield from self._conversation(subprocess))
+        except SubprocessLostError as error:
             self._lost(f"its reader is lost: {error}")
         except (av.error.FFmpegError, ValueError) as error:  # FFmpeg's own words may name the address
             self._lost(f"its video cannot be used ({type(error).__name__})")
         return False
 
-    def _conversation(self, child: Child) -> Generator[Frame, None, bool]:
+    def _conversation(self, subprocess: Subprocess) -> Generator[Frame, None, bool]:
         """Hear a reader out. What matters is pictures: sound alone, or packets that give none, are a stall."""
         session: Session | None = None
         deadline = self._deadline(self._waiting.open_s)
         while not self._closing:
-            message = child.inbox.take(_TICK_S)
-            if message is None and child.inbox.ended:
+            message = subprocess.inbox.take(_TICK_S)
+            if message is None and subprocess.inbox.ended:
                 self._lost("its reader has died")
                 return False
             if message is not None and message.kind == "opened":
@@ -165,7 +165,7 @@ class LiveSource:
             if time.monotonic() >= deadline:
                 self._lost(self._silence(opened=session is not None))
                 return False
-            yield from self._stand_in()
+            yield from self._placeholder_frames()
         return False
 
     def _deadline(self, wait_s: float) -> float:
@@ -232,7 +232,7 @@ class LiveSource:
         *,
         arrived_s: float,
         whole: bool = True,
-        stands_in: StandsIn | None = None,
+        placeholder: Placeholder | None = None,
     ) -> Frame:
         index, self._index = self._index, self._index + 1
         return Frame(
@@ -243,7 +243,7 @@ class LiveSource:
             picture=picture,
             arrived_s=arrived_s,
             whole=whole,
-            stands_in=stands_in,
+            placeholder=placeholder,
         )
 
     def _keep_sound(self, message: ipc.Message) -> None:
@@ -261,7 +261,7 @@ class LiveSource:
         self._backoff.failed()
         while not self._closing and not self._backoff.is_over():
             time.sleep(_TICK_S)
-            yield from self._stand_in()
+            yield from self._placeholder_frames()
 
     def _lost(self, reason: str) -> None:
         """Tell of a source that is gone: once for each reason."""
@@ -274,7 +274,7 @@ class LiveSource:
             log.warning("%s: %s; trying again", self.address.label, reason)
             self._told = reason
 
-    def _stand_in(self) -> Iterator[Frame]:
+    def _placeholder_frames(self) -> Iterator[Frame]:
         """What is shown for want of a new picture: nothing at first, then the last one, then a slate."""
         now = time.monotonic()
         silent_s, usual_s = now - self._seen_s, 3 * self._timeline.step_s
@@ -285,12 +285,12 @@ class LiveSource:
             self.counts.slates += self.met
             reason = self.reason or "nothing comes"
             picture = slate(self.canvas, title=self.address.label, reason=reason, seconds=int(silent_s))
-            kind = StandsIn.SLATE
+            kind = Placeholder.SLATE
         else:
             self.counts.held += 1
             assert isinstance(self._last.picture, VideoFrame)
-            picture, kind = self._last.picture, StandsIn.HELD
-        yield self._numbered(picture, self._timeline.hold(now_s=now), arrived_s=now, stands_in=kind)
+            picture, kind = self._last.picture, Placeholder.HELD
+        yield self._numbered(picture, self._timeline.hold(now_s=now), arrived_s=now, placeholder=kind)
 
 
 def give_up(source: LiveSource) -> DeviceError:

@@ -18,12 +18,12 @@ _PIPE_BYTES = 1 << 20
 _SET_PIPE_SIZE = 1031  # Linux's F_SETPIPE_SZ
 
 
-class ChildLostError(RuntimeError):
+class SubprocessLostError(RuntimeError):
     """A process of ours has ended, or does not listen."""
 
 
-class Child:
-    """One process of ours: `with Child("deepclarity.stream.rtsp.reader_process") as child:`. None outlives the block.
+class Subprocess:
+    """One process of ours: `with Subprocess("deepclarity.stream.rtsp.reader_process") as subprocess:`. None outlives the block.
 
     It is not in our terminal's group of processes: Ctrl-C is ours to handle, and we end it in good order.
     """
@@ -35,7 +35,7 @@ class Child:
         try:
             self._start(module)
         except OSError as error:
-            raise ChildLostError(f"no process can be started ({error.strerror})") from error
+            raise SubprocessLostError(f"no process can be started ({error.strerror})") from error
 
     def _start(self, module: str) -> None:
         self._process = subprocess.Popen(
@@ -59,11 +59,11 @@ class Child:
         try:
             ipc.send(self._stdin.fileno(), message, timeout_s=timeout_s)
         except TimeoutError as error:
-            raise ChildLostError("it does not listen any more") from error
+            raise SubprocessLostError("it does not listen any more") from error
         except (OSError, ValueError) as error:
-            raise ChildLostError("it has died") from error
+            raise SubprocessLostError("it has died") from error
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Subprocess:
         return self
 
     def __exit__(

@@ -24,7 +24,7 @@ from deepclarity.pipelines.fit import SizeWish, fit
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.report.recorder import Notes
-from deepclarity.pipelines.upscale import corridor
+from deepclarity.pipelines.upscale import run_pipeline
 from deepclarity.stream.files.encode import EncodeSettings
 from deepclarity.stream.files.sink import FileSink
 from deepclarity.stream.files.source import FileSource
@@ -242,9 +242,11 @@ def test_another_input_is_not_resumed(killed: Killed, tmp_path: Path, capfd: Cap
 
 
 @pytest.mark.parametrize("ticket", ["", "{", "[]", '"text"', "null"])
-def test_a_spoilt_ticket_is_refused_or_passed_over(killed: Killed, tmp_path: Path, capfd: Capture, ticket: str) -> None:
+def test_a_spoilt_ticket_is_refused_or_passed_over(
+    killed: Killed, tmp_path: Path, capfd: Capture, resume_token: str
+) -> None:
     target = killed.copied_to(tmp_path)
-    (tmp_path / f"out.partial.{killed.ending}.json").write_text(ticket)
+    (tmp_path / f"out.partial.{killed.ending}.json").write_text(resume_token)
     code = run(killed.command(target, "--resume"))
     said = capfd.readouterr().err
     assert code in (0, 2), said
@@ -265,8 +267,8 @@ def test_a_partial_file_of_no_use_is_begun_again(killed: Killed, tmp_path: Path,
 
 def test_the_ticket_says_nothing_secret_and_can_be_read(killed: Killed, tmp_path: Path) -> None:
     killed.copied_to(tmp_path)
-    ticket = json.loads((tmp_path / f"out.partial.{killed.ending}.json").read_text())
-    assert str(killed.clip) in ticket["input"]
+    resume_token = json.loads((tmp_path / f"out.partial.{killed.ending}.json").read_text())
+    assert str(killed.clip) in resume_token["input"]
 
 
 def assert_tidy(folder: Path, ending: str) -> None:
@@ -440,7 +442,7 @@ class Run:
             if progress_fails and summary.frames_out == 10:
                 raise ZeroDivisionError("the progress bar failed")
 
-        corridor(
+        run_pipeline(
             Torn(self.source) if self.torn else self.source,
             self.sink,
             detector=self.detector,

@@ -9,7 +9,7 @@ import torch
 from deepclarity.errors import DeviceError, InputError, UsageError, WeightsError
 from deepclarity.models.backends.lanczos import Lanczos
 from deepclarity.models.backends.openvino import OpenVinoGenerator
-from deepclarity.models.backends.tiling import enlarge_in_parts
+from deepclarity.models.backends.tiling import enlarge_tiled
 from deepclarity.models.backends.torch import TorchGenerator
 from deepclarity.models.compat import import_torchvision
 from deepclarity.models.generator import Generator, Tensors, untrained
@@ -176,7 +176,7 @@ def test_parts_give_exactly_the_whole(size):
         return enhancer(part, scale=3)
 
     refusals: list[int] = []
-    parts = enlarge_in_parts(
+    parts = enlarge_tiled(
         little_memory, luma, scale=3, reach_px=NET.reach_px, too_big=TooBigError,
         on_too_big=lambda: refusals.append(1),
     )  # fmt: skip
@@ -190,9 +190,7 @@ def test_a_device_without_any_memory_is_one_clear_error():
         raise TooBigError
 
     with pytest.raises(DeviceError, match="out of device memory"):
-        enlarge_in_parts(
-            no_memory, picture((200, 200)), scale=2, reach_px=8, too_big=TooBigError, on_too_big=lambda: None
-        )
+        enlarge_tiled(no_memory, picture((200, 200)), scale=2, reach_px=8, too_big=TooBigError, on_too_big=lambda: None)
 
 
 def test_names_devices_and_back_ends_that_do_not_exist_say_the_nearest():

@@ -14,7 +14,7 @@ from deepclarity.models.detectors import load_detector
 from deepclarity.models.load import load_enhancer
 from deepclarity.pipelines.correct import correct, side_by_side
 from deepclarity.pipelines.demo.scene import pixelate
-from deepclarity.pipelines.detect_file import files_in, judge
+from deepclarity.pipelines.detect_file import detect_file, files_in
 from deepclarity.stream.files.still import Picture, read_picture, write_picture
 from tests.conftest import MakeClip, Rgb
 
@@ -114,7 +114,9 @@ def test_before_and_after_stand_side_by_side(broken: Path) -> None:
 
 def test_files_are_judged_one_by_one(broken: Path, make_clip: MakeClip, tmp_path: Path) -> None:
     make_clip("film.mp4", count=40, pixelated=range(10, 30))
-    found = {Path(one.path).name: one for one in (judge(file, load_detector("grid")) for file in files_in(tmp_path))}
+    found = {
+        Path(one.path).name: one for one in (detect_file(file, load_detector("grid")) for file in files_in(tmp_path))
+    }
     assert found["broken.png"].pixelated
     assert (found["broken.png"].block_px, found["broken.png"].frames) == (4.0, None)
     film = found["film.mp4"]

@@ -11,7 +11,7 @@ import pytest
 
 from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
 from deepclarity.pipelines.demo.scene import pixelate
-from deepclarity.pipelines.detect_file import judge
+from deepclarity.pipelines.detect_file import detect_file
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.files.source import FileSource
@@ -128,7 +128,7 @@ def with_pixelated_middle(clip: Path, path: Path, *, block_px: float) -> None:
 def test_a_pixelated_middle_is_found_to_the_frame_and_once(shared_clips: Path, tmp_path: Path, block_px: float) -> None:
     film = tmp_path / "film.mp4"
     with_pixelated_middle(shared_clips / "gradio__world.mp4", film, block_px=block_px)
-    found = judge(film, load_detector(DEFAULT_DETECTOR))
+    found = detect_file(film, load_detector(DEFAULT_DETECTOR))
     assert found.frames == 901
     assert len(found.ranges) == 1
     assert abs(found.ranges[0]["first_frame"] - 300) <= 3

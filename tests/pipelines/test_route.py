@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepclarity.models.verdict import Blocks, Kind, Verdict
-from deepclarity.pipelines.detect import Judged, detect
+from deepclarity.pipelines.detect import Scored, detect
 from deepclarity.pipelines.records import Lane, Summary
 from deepclarity.pipelines.route import Routing, Which, route
 from deepclarity.stream.frame import Frame
@@ -24,17 +24,17 @@ def frame(index: int, luma: np.ndarray | None = None) -> Frame:
     return Frame((plane, grey, grey), index, index, Fraction(1, 25))
 
 
-def judged(scores: list[float], *, cuts: tuple[int, ...] = ()) -> list[Judged]:
+def scored(scores: list[float], *, cuts: tuple[int, ...] = ()) -> list[Scored]:
     def verdict(score: float) -> Verdict:
         kind = Kind.PIXELATED if score >= 0.5 else Kind.CLEAN
         return Verdict(score, kind, BLOCKS if score >= 0.5 else None)
 
-    return [Judged(frame(i), verdict(score), i == 0 or i in cuts) for i, score in enumerate(scores)]
+    return [Scored(frame(i), verdict(score), i == 0 or i in cuts) for i, score in enumerate(scores)]
 
 
 def lanes(scores: list[float], *, cuts: tuple[int, ...] = (), **routing: object) -> str:
     chosen = Routing(**routing)  # type: ignore[arg-type]
-    routed = route(judged(scores, cuts=cuts), chosen, resize=False, enlarge=False, summary=Summary())
+    routed = route(scored(scores, cuts=cuts), chosen, resize=False, enlarge=False, summary=Summary())
     return "".join("E" if item.lane is Lane.ENHANCE else "." for item in routed)
 
 
@@ -73,15 +73,15 @@ def test_a_single_frame_that_the_detector_misses_stays_repaired() -> None:
 
 def test_a_lattice_is_taken_only_from_pixelated_frames_of_the_same_scene() -> None:
     other = Blocks(16, 16)
-    seen = judged([1.0] * 5 + [0.45] * 5, cuts=(8,))
+    seen = scored([1.0] * 5 + [0.45] * 5, cuts=(8,))
     seen[5:] = [replace(j, verdict=replace(j.verdict, kind=Kind.BLOCKY, blocks=other)) for j in seen[5:]]
     routed = list(route(seen, Routing(), resize=False, enlarge=False, summary=Summary()))
     assert [item.blocks for item in routed] == [BLOCKS] * 8 + [None] * 2
 
 
 def test_a_detector_that_fails_is_told_behind_the_frames_that_came_before() -> None:
-    def failing() -> Iterator[Judged]:
-        yield from judged([0.0] * 5)
+    def failing() -> Iterator[Scored]:
+        yield from scored([0.0] * 5)
         raise RuntimeError("detector died")
 
     seen: list[int] = []
@@ -98,19 +98,19 @@ def test_a_burst_that_ends_at_a_cut_needs_no_later_frame_to_confirm_it() -> None
 def test_all_and_none_ask_nobody() -> None:
     scores = [0.0, 1.0, 0.0, 1.0]
     assert lanes(scores, which=Which.NONE) == "...."
-    routed = list(route(judged(scores), Routing(which=Which.ALL), resize=True, enlarge=True, summary=Summary()))
+    routed = list(route(scored(scores), Routing(which=Which.ALL), resize=True, enlarge=True, summary=Summary()))
     assert [item.lane for item in routed] == [Lane.ENHANCE] * 4
     assert [item.blocks for item in routed] == [None, BLOCKS, None, BLOCKS]
 
 
 def test_clean_frames_of_another_size_are_resized() -> None:
-    routed = list(route(judged([0.0] * 3), Routing(), resize=True, enlarge=True, summary=Summary()))
+    routed = list(route(scored([0.0] * 3), Routing(), resize=True, enlarge=True, summary=Summary()))
     assert {item.lane for item in routed} == {Lane.RESIZE}
 
 
 def test_a_lattice_that_trembles_within_measuring_error_is_held_still() -> None:
     wobble = [Blocks(4, 4, 0.1 * (i % 2), 0) for i in range(10)]
-    seen = [Judged(frame(i), Verdict(1.0, Kind.PIXELATED, b), i == 0) for i, b in enumerate(wobble)]
+    seen = [Scored(frame(i), Verdict(1.0, Kind.PIXELATED, b), i == 0) for i, b in enumerate(wobble)]
     routed = list(route(seen, Routing(), resize=False, enlarge=False, summary=Summary()))
     assert {item.blocks for item in routed} == {wobble[0]}
 
@@ -118,7 +118,7 @@ def test_a_lattice_that_trembles_within_measuring_error_is_held_still() -> None:
 def test_every_frame_leaves_in_order_whatever_the_look_ahead() -> None:
     for confirm in (0, 1, 7, 50):
         routed = route(
-            judged([0.5] * 20), Routing(confirm_frames=confirm), resize=False, enlarge=False, summary=Summary()
+            scored([0.5] * 20), Routing(confirm_frames=confirm), resize=False, enlarge=False, summary=Summary()
         )
         assert [item.frame.index for item in routed] == list(range(20))
 

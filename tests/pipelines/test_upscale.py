@@ -24,7 +24,7 @@ from deepclarity.pipelines.upscale import Job, raise_if_damaged, upscale
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.frame import Frame
 from tests.conftest import MakeClip
-from tests.pipelines.test_route import judged
+from tests.pipelines.test_route import scored
 
 FAST = Preset(speed="ultrafast", device="cpu")
 SAME_SIZE = replace(FAST, size="640x360")
@@ -146,7 +146,7 @@ def test_bars_are_black_and_the_picture_between_them_whole() -> None:
     from deepclarity.pipelines.route import Routing, route
 
     luma = np.full((36, 64), 200, np.uint8)
-    item = judged([0.0])[0]
+    item = scored([0.0])[0]
     bright = replace(item, frame=replace(item.frame, planes=(luma, *item.frame.planes[1:])))
     routed = route([bright], Routing(), resize=False, enlarge=False, summary=Summary())
     (done,) = enhance(routed, None, Fit((64, 36), (64, 64), (64, 36)), Summary())
@@ -158,7 +158,7 @@ def test_bars_are_black_and_the_picture_between_them_whole() -> None:
 def test_a_frame_keeps_its_place_and_time_whatever_its_lane() -> None:
     from deepclarity.pipelines.route import Routing, route
 
-    routed = route(judged([0.0] * 3), Routing(), resize=False, enlarge=False, summary=Summary())
+    routed = route(scored([0.0] * 3), Routing(), resize=False, enlarge=False, summary=Summary())
     done = list(enhance(routed, None, Fit((64, 36), (64, 36), (64, 36)), Summary()))
     kept: list[Frame] = [item.frame for item in done]
     assert [(frame.index, frame.pts) for frame in kept] == [(0, 0), (1, 1), (2, 2)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.rtsp.helper_process import Child, News
+from tests.rtsp.helper_process import HelperProcess, News
 from tests.rtsp.wait import until
 
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -57,8 +57,8 @@ class GstreamerServer:
         self.port = 0
         self.recorded = 0
         """How many access units have come in at `record`."""
-        self._child = Child("tests.rtsp.gstreamer_process", self._hear, python=_SYSTEM_PYTHON)
-        self._child.order({"size": size, "rate": rate})
+        self._process = HelperProcess("tests.rtsp.gstreamer_process", self._hear, python=_SYSTEM_PYTHON)
+        self._process.order({"size": size, "rate": rate})
 
     def __enter__(self) -> Self:
         """The server, once it listens."""
@@ -84,7 +84,7 @@ class GstreamerServer:
 
     def stop(self) -> None:
         """End it, as a killed server ends."""
-        self._child.end()
+        self._process.end()
 
     def _hear(self, news: News) -> None:
         self.port = news.get("port", self.port)

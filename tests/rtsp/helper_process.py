@@ -19,7 +19,7 @@ _END_S = 5.0
 News = dict[str, Any]
 
 
-class Child:
+class HelperProcess:
     """`python -m MODULE`, told of by `hear`, which is called on a thread of its own with everything it says."""
 
     def __init__(self, module: str, hear: Callable[[News], None], *, python: str = sys.executable) -> None:

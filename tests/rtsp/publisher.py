@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from tests.rtsp.frame_numbers import LIMIT
-from tests.rtsp.helper_process import Child, News
+from tests.rtsp.helper_process import HelperProcess, News
 from tests.rtsp.wait import until
 
 _PICTURES = 32
@@ -70,7 +70,7 @@ class Publisher:
             "options": dict(options or {}),
             "new_session": True,
         }
-        self._child = Child("tests.rtsp.publisher_process", self._hear)
+        self._process = HelperProcess("tests.rtsp.publisher_process", self._hear)
         self._show(size)
 
     def __enter__(self) -> Self:
@@ -101,22 +101,22 @@ class Publisher:
 
     def freeze(self) -> None:
         """Stop the process where it is; its connection stays open."""
-        self._child.signal(signal.SIGSTOP)
+        self._process.signal(signal.SIGSTOP)
         self._frozen = True
 
     def thaw(self) -> None:
         """Let it go on, with the picture of the moment, as a camera does."""
-        self._child.signal(signal.SIGCONT)
+        self._process.signal(signal.SIGCONT)
         self._frozen = False
 
     def stop(self) -> None:
         """Take leave of the server and end; a process that cannot is killed."""
-        self._child.order({"stop": True})
-        self._child.end(wait_s=0.0 if self._frozen else _STOP_S)
+        self._process.order({"stop": True})
+        self._process.end(wait_s=0.0 if self._frozen else _STOP_S)
 
     def kill(self) -> None:
         """End without a word."""
-        self._child.end()
+        self._process.end()
 
     def latency_s(self, number: int, arrived: float) -> float:
         """How long a picture was under way, by its number and when it arrived."""
@@ -124,7 +124,7 @@ class Publisher:
 
     def _show(self, size: tuple[int, int]) -> None:
         pictures = _pictures(size, self._block_px)
-        self._child.order({**self._order, "size": size, "count": len(pictures)}, pictures.tobytes())
+        self._process.order({**self._order, "size": size, "count": len(pictures)}, pictures.tobytes())
 
     def _hear(self, news: News) -> None:
         if "sent" in news:

@@ -120,8 +120,8 @@ def descendants(pid: int) -> list[int]:
     """Processes below `pid`, by the kernel's own list."""
     below = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            below += [int(child), *descendants(int(child))]
+        for process in task.read_text().split():
+            below += [int(process), *descendants(int(process))]
     return below
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tests.rtsp.helper_process import Child, News
+from tests.rtsp.helper_process import HelperProcess, News
 from tests.rtsp.wait import until
 
 
@@ -50,9 +50,9 @@ class Viewer:
         self.ended = False
         """Whether the stream is over, for whatever reason."""
         self._frames: list[Seen] = []
-        self._child = Child("tests.rtsp.viewer_process", self._hear)
+        self._process = HelperProcess("tests.rtsp.viewer_process", self._hear)
         order = {"url": url, "transport": transport, "patience_s": patience_s, "timeout_s": timeout_s, "format": format}
-        self._child.order(order)
+        self._process.order(order)
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +88,7 @@ class Viewer:
 
     def stop(self) -> None:
         """End it."""
-        self._child.end()
+        self._process.end()
 
     def _state(self) -> str:
         return f"{self.url}: {len(self._frames)} pictures, the last {self._frames[-1:]}; errors {self.errors[-3:]}"

@@ -75,7 +75,7 @@ def watch(event, details):
         print("CALLED OUT:", event, name, file=sys.stderr, flush=True)
 
 sys.addaudithook(watch)
-from deepclarity.cli import main
+from deepclarity.cli.app import main
 main()
 """
 
@@ -111,7 +111,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @dataclass(frozen=True)
-class Material:
+class SourceImages:
     """Files to upload."""
 
     folder: Path
@@ -143,9 +143,9 @@ class Material:
 
 
 @pytest.fixture(scope="session")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+def source_images(tmp_path_factory: pytest.TempPathFactory) -> SourceImages:
     """Pictures and clips of the harbour."""
-    made = Material(tmp_path_factory.mktemp("material"))
+    made = SourceImages(tmp_path_factory.mktemp("material"))
     canvas = paint(1280, 540)
     picture = np.ascontiguousarray(canvas[100:370, 500:980])
     write_picture(made.pixelated, Picture(np.ascontiguousarray(pixelate(picture, block_px=4)[..., ::-1])))
@@ -163,7 +163,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 
 @pytest.fixture(scope="module")  # its event loop stays in this thread until it is closed
-def browser(material: Material) -> Iterator[Browser]:
+def browser(source_images: SourceImages) -> Iterator[Browser]:
     """Debian's Chromium, with a file for a camera."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None or importlib.util.find_spec("playwright") is None:
@@ -177,7 +177,7 @@ def browser(material: Material) -> Iterator[Browser]:
         "--use-fake-ui-for-media-stream",
     ]
     with sync_playwright() as playwright:
-        flags.append(f"--use-file-for-fake-video-capture={material.camera}")
+        flags.append(f"--use-file-for-fake-video-capture={source_images.camera}")
         launched = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield launched
         launched.close()

@@ -18,7 +18,7 @@ from gradio_client.exceptions import AppError
 
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import read_picture
-from tests.web.conftest import ROOT, Material, Server
+from tests.web.conftest import ROOT, Server, SourceImages
 
 
 @pytest.fixture(autouse=True)
@@ -36,22 +36,22 @@ def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     made.close()
 
 
-def test_detect(client: Client, material: Material) -> None:
-    said = client.predict(handle_file(material.pixelated), "grid", api_name="/detect")
+def test_detect(client: Client, source_images: SourceImages) -> None:
+    said = client.predict(handle_file(source_images.pixelated), "grid", api_name="/detect")
     assert (said["pixelated"], said["kind"], said["method"], said["block_px"]) == (True, "pixelated", "grid", 4)
     assert said["sentence"].startswith("Pixelated, in blocks of 4 × 4 px.")
 
 
-def test_correct(client: Client, material: Material) -> None:
-    file, said = client.predict(handle_file(material.pixelated), "lanczos", False, api_name="/correct")
+def test_correct(client: Client, source_images: SourceImages) -> None:
+    file, said = client.predict(handle_file(source_images.pixelated), "lanczos", False, api_name="/correct")
     assert said["repaired"]
     assert read_picture(Path(file)).pixels.shape == (270, 480, 3)
-    file, said = client.predict(handle_file(material.clean), "lanczos", False, api_name="/correct")
+    file, said = client.predict(handle_file(source_images.clean), "lanczos", False, api_name="/correct")
     assert not said["repaired"]
 
 
-def test_repair_video(client: Client, material: Material) -> None:
-    job = client.submit(handle_file(material.clip), full_hd=False, container="mkv", api_name="/repair_video")
+def test_repair_video(client: Client, source_images: SourceImages) -> None:
+    job = client.submit(handle_file(source_images.clip), full_hd=False, container="mkv", api_name="/repair_video")
     done: dict[str, Any] = job.result(timeout=60)
     assert done["summary"]["repaired"] == 4
     with FileSource(done["video"]) as source:
@@ -68,10 +68,10 @@ def test_repair_video(client: Client, material: Material) -> None:
     ],
 )
 def test_wrong_names_are_refused_in_words(
-    client: Client, material: Material, endpoint: str, arguments: list[Any], words: str
+    client: Client, source_images: SourceImages, endpoint: str, arguments: list[Any], words: str
 ) -> None:
     with pytest.raises(AppError, match=words):
-        client.predict(handle_file(material.pixelated), *arguments, api_name=endpoint)
+        client.predict(handle_file(source_images.pixelated), *arguments, api_name=endpoint)
 
 
 def test_what_is_no_picture_is_refused_without_a_path(client: Client, tmp_path: Path) -> None:
@@ -82,9 +82,13 @@ def test_what_is_no_picture_is_refused_without_a_path(client: Client, tmp_path: 
     assert "/" not in str(refused.value).replace("image/", "")
 
 
-def test_fifty_at_once_are_answered_or_politely_refused(client: Client, material: Material, server: Server) -> None:
+def test_fifty_at_once_are_answered_or_politely_refused(
+    client: Client, source_images: SourceImages, server: Server
+) -> None:
     with httpx.Client(base_url=server.address) as web:
-        sent = web.post("/gradio_api/upload", files={"files": ("p.png", material.pixelated.read_bytes(), "image/png")})
+        sent = web.post(
+            "/gradio_api/upload", files={"files": ("p.png", source_images.pixelated.read_bytes(), "image/png")}
+        )
     body = {"data": [{"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}, "srgan-lite", True]}
     before = server.memory_mb()
 
@@ -109,10 +113,10 @@ def test_fifty_at_once_are_answered_or_politely_refused(client: Client, material
     assert server.memory_mb() - before < 400
 
 
-def test_the_documented_example_runs(server: Server, material: Material, tmp_path: Path) -> None:
+def test_the_documented_example_runs(server: Server, source_images: SourceImages, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "web.md").read_text()
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert code is not None
     program = code[1].replace("http://127.0.0.1:7860", server.address)
-    program = program.replace("picture.png", str(material.pixelated)).replace("film.mp4", str(material.clip))
+    program = program.replace("picture.png", str(source_images.pixelated)).replace("film.mp4", str(source_images.clip))
     exec(compile(program, "web.md", "exec"), {"print": lambda *words: None})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.web.conftest import SHOTS, Material, OpenPage, Server, serving
+from tests.web.conftest import SHOTS, OpenPage, Server, SourceImages, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -41,10 +41,10 @@ def choose(page: Page, elem_id: str, option: str) -> None:
     page.get_by_role("option", name=option).click()
 
 
-def test_detect_says_what_is_wrong_and_why(open_page: OpenPage, material: Material) -> None:
+def test_detect_says_what_is_wrong_and_why(open_page: OpenPage, source_images: SourceImages) -> None:
     page = open_page("Detect")
     choose(page, "detect-method", "grid · classical, nothing learnt")
-    page.locator("#detect-picture input[type=file]").set_input_files(material.pixelated)
+    page.locator("#detect-picture input[type=file]").set_input_files(source_images.pixelated)
     panel = page.locator("#detect-verdict .dc-panel")
     panel.get_by_text("4 × 4 px").wait_for()
     assert panel.locator("h3").inner_text() == "Pixelated"
@@ -84,9 +84,9 @@ def test_refusals_are_told_where_the_result_would_be(open_page: OpenPage, tmp_pa
     page.get_by_role("dialog").get_by_text("/repair_video").first.wait_for()
 
 
-def test_correct_shows_before_and_after(open_page: OpenPage, material: Material) -> None:
+def test_correct_shows_before_and_after(open_page: OpenPage, source_images: SourceImages) -> None:
     page = open_page("Correct")
-    page.locator("#correct-picture input[type=file]").set_input_files(material.pixelated)
+    page.locator("#correct-picture input[type=file]").set_input_files(source_images.pixelated)
     page.locator("#correct-picture img").first.wait_for()
     page.locator("#correct-go").click()
     viewer = page.locator(".dc-compare")
@@ -151,10 +151,10 @@ def test_a_second_click_leaves_no_camera_on(open_page: OpenPage) -> None:
     assert page.evaluate("given.map(track => track.readyState)") == ["ended"]
 
 
-def test_a_clean_picture_is_left_alone_unless_one_insists(open_page: OpenPage, material: Material) -> None:
+def test_a_clean_picture_is_left_alone_unless_one_insists(open_page: OpenPage, source_images: SourceImages) -> None:
     page = open_page("Correct")
     choose(page, "correct-tier", "lanczos · interpolation only")
-    page.locator("#correct-picture input[type=file]").set_input_files(material.clean)
+    page.locator("#correct-picture input[type=file]").set_input_files(source_images.clean)
     page.locator("#correct-picture img").first.wait_for()
     page.locator("#correct-go").click()
     page.get_by_text("So nothing was changed").wait_for()
@@ -163,9 +163,9 @@ def test_a_clean_picture_is_left_alone_unless_one_insists(open_page: OpenPage, m
     assert "because you asked for it" in page.locator(".dc-compare").inner_text()
 
 
-def test_a_video_is_repaired_with_progress_and_a_report(open_page: OpenPage, material: Material) -> None:
+def test_a_video_is_repaired_with_progress_and_a_report(open_page: OpenPage, source_images: SourceImages) -> None:
     page = open_page("Video")
-    page.locator("#video-file input[type=file]").set_input_files(material.clip)
+    page.locator("#video-file input[type=file]").set_input_files(source_images.clip)
     page.get_by_text("320 × 180 px").wait_for()
     page.locator("#video-go").click()
     page.locator(".dc-video video").wait_for(timeout=30_000)
@@ -177,9 +177,9 @@ def test_a_video_is_repaired_with_progress_and_a_report(open_page: OpenPage, mat
     shoot(page, "video-done")
 
 
-def test_a_video_can_be_cancelled(open_page: OpenPage, material: Material, server: Server) -> None:
+def test_a_video_can_be_cancelled(open_page: OpenPage, source_images: SourceImages, server: Server) -> None:
     page = open_page("Video")
-    page.locator("#video-file input[type=file]").set_input_files(material.long_clip)
+    page.locator("#video-file input[type=file]").set_input_files(source_images.long_clip)
     page.get_by_text("320 × 180 px").wait_for()
     page.locator("#video-go").click()
     page.locator(".dc-progress").wait_for()
@@ -189,11 +189,11 @@ def test_a_video_can_be_cancelled(open_page: OpenPage, material: Material, serve
     assert [path.name for path in server.files() if "long.clear" in path.name] == []
 
 
-def test_closing_the_page_stops_its_video(open_page: OpenPage, material: Material, server: Server) -> None:
+def test_closing_the_page_stops_its_video(open_page: OpenPage, source_images: SourceImages, server: Server) -> None:
     from tests.web.conftest import wait_for
 
     page = open_page("Video")
-    page.locator("#video-file input[type=file]").set_input_files(material.long_clip)
+    page.locator("#video-file input[type=file]").set_input_files(source_images.long_clip)
     page.get_by_text("320 × 180 px").wait_for()
     page.locator("#video-go").click()
     page.locator(".dc-progress").wait_for()

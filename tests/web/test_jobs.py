@@ -13,27 +13,27 @@ import pytest
 from deepclarity.web.jobs import Step, StoppedError, Videos, Wish
 from deepclarity.web.messages import RefusedError, plain
 from deepclarity.web.security.limits import Limits
-from deepclarity.web.storage.results import Shelf
+from deepclarity.web.storage.results import ResultStore
 from tests.conftest import MakeClip
 
 SMALL = Wish("lanczos", full_hd=False)
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "shelf", keep_s=60)
+def store(tmp_path: Path) -> ResultStore:
+    return ResultStore(tmp_path / "shelf", keep_s=60)
 
 
 @pytest.fixture
-def asked(make_clip: MakeClip, shelf: Shelf) -> dict[str, str]:
+def asked(make_clip: MakeClip, store: ResultStore) -> dict[str, str]:
     """What a client sends after it has uploaded a clip of 100 frames."""
-    clip = shelf.folder / "clip.mp4"
+    clip = store.folder / "clip.mp4"
     shutil.move(make_clip(count=100, size=(160, 90), pixelated=range(100)), clip)
     return {"path": str(clip), "orig_name": "my film.mp4"}
 
 
-def results(shelf: Shelf) -> list[str]:
-    return [path.name for path in (shelf.folder / "results").rglob("*")]
+def results(store: ResultStore) -> list[str]:
+    return [path.name for path in (store.folder / "results").rglob("*")]
 
 
 async def last_of(steps: AsyncGenerator[Step, None]) -> Step:
@@ -43,16 +43,16 @@ async def last_of(steps: AsyncGenerator[Step, None]) -> Step:
     return step
 
 
-def test_a_video_ends_with_its_result(shelf: Shelf, asked: dict[str, str]) -> None:
-    step = asyncio.run(last_of(Videos(shelf, Limits(), device="cpu").repair(asked, SMALL, session="one")))
+def test_a_video_ends_with_its_result(store: ResultStore, asked: dict[str, str]) -> None:
+    step = asyncio.run(last_of(Videos(store, Limits(), device="cpu").repair(asked, SMALL, session="one")))
     assert step.result is not None
     assert (step.done, step.repaired, step.result.summary.frames_out) == (100, 100, 100)
     assert step.result.video.name == "my_film.clear.mp4"
-    assert shelf.find(step.result.video.parent.name, "report.html") == step.result.report
+    assert store.find(step.result.video.parent.name, "report.html") == step.result.report
 
 
-def test_one_at_a_time_and_only_so_many_wait(shelf: Shelf, asked: dict[str, str]) -> None:
-    videos = Videos(shelf, Limits(videos_waiting=1), device="cpu")
+def test_one_at_a_time_and_only_so_many_wait(store: ResultStore, asked: dict[str, str]) -> None:
+    videos = Videos(store, Limits(videos_waiting=1), device="cpu")
 
     async def story() -> None:
         first, second = (videos.repair(asked, SMALL, session=name) for name in ("one", "two"))
@@ -68,8 +68,8 @@ def test_one_at_a_time_and_only_so_many_wait(shelf: Shelf, asked: dict[str, str]
     asyncio.run(story())
 
 
-def test_stopping_leaves_nothing(shelf: Shelf, asked: dict[str, str]) -> None:
-    videos = Videos(shelf, Limits(), device="cpu")
+def test_stopping_leaves_nothing(store: ResultStore, asked: dict[str, str]) -> None:
+    videos = Videos(store, Limits(), device="cpu")
 
     async def story() -> None:
         steps = videos.repair(asked, SMALL, session="one")
@@ -84,12 +84,12 @@ def test_stopping_leaves_nothing(shelf: Shelf, asked: dict[str, str]) -> None:
         videos.stop_all()
 
     asyncio.run(story())
-    assert results(shelf) == []
+    assert results(store) == []
 
 
-def test_a_damaged_video_is_told_and_the_next_one_is_served(shelf: Shelf, asked: dict[str, str]) -> None:
-    videos = Videos(shelf, Limits(), device="cpu")
-    broken = shelf.folder / "broken.mp4"
+def test_a_damaged_video_is_told_and_the_next_one_is_served(store: ResultStore, asked: dict[str, str]) -> None:
+    videos = Videos(store, Limits(), device="cpu")
+    broken = store.folder / "broken.mp4"
     content = Path(asked["path"]).read_bytes()
     broken.write_bytes(content[:64] + bytes(len(content) - 64))
 
@@ -101,20 +101,20 @@ def test_a_damaged_video_is_told_and_the_next_one_is_served(shelf: Shelf, asked:
     assert asyncio.run(story()).result is not None
 
 
-def test_frames_that_the_head_does_not_tell_of_are_counted(shelf: Shelf, asked: dict[str, str]) -> None:
+def test_frames_that_the_head_does_not_tell_of_are_counted(store: ResultStore, asked: dict[str, str]) -> None:
     import av
 
-    raw = shelf.folder / "raw.ts"
+    raw = store.folder / "raw.ts"
     with av.open(asked["path"]) as read, av.open(str(raw), "w") as write:
         copy = write.add_stream_from_template(read.streams.video[0])
         for packet in read.demux(read.streams.video[0]):
             if packet.dts is not None:
                 packet.stream = copy
                 write.mux(packet)
-    videos = Videos(shelf, Limits(video_frames=50), device="cpu")
+    videos = Videos(store, Limits(video_frames=50), device="cpu")
     with pytest.raises(RefusedError, match="too many frames"):
         asyncio.run(last_of(videos.repair({"path": str(raw)}, SMALL, session="one")))
-    assert results(shelf) == []
+    assert results(store) == []
 
 
 @pytest.mark.parametrize(

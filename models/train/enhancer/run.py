@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deepclarity.atomic_write import write_whole
+from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import UsageError
 from deepclarity.models.generator import Tensors, untrained
 from deepclarity.models.train.checkpoints import opened_checkpoint, write_checkpoint
@@ -164,7 +164,7 @@ class _Opponent:
 
 def export(tensors: Tensors, path: Path) -> None:
     """Write weights as safetensors, whole or not at all."""
-    write_whole(path, safetensors.numpy.save(tensors))
+    atomic_write(path, safetensors.numpy.save(tensors))
 
 
 def _adam(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Adam:

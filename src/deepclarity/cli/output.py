@@ -14,7 +14,7 @@ _MOST_WAITING = 256
 _LAST_WORDS_S = 0.5
 
 
-class Teller:
+class AsyncWriter:
     """Writes lines in a thread of its own; what does not fit is not said."""
 
     def __init__(self) -> None:
@@ -43,31 +43,31 @@ class Teller:
             self._lines.task_done()
 
 
-_teller: Teller | None = None
+_writer: AsyncWriter | None = None
 
 
 def begin() -> None:
     """From now on `say` holds nobody up."""
-    global _teller  # noqa: PLW0603  a process has one stderr
-    if _teller is None:
+    global _writer  # noqa: PLW0603  a process has one stderr
+    if _writer is None:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.flush()
-        _teller = Teller()
+        _writer = AsyncWriter()
 
 
 def end() -> None:
     """Write what is left, for a moment, and go back to plain writing."""
-    global _teller  # noqa: PLW0603
-    if _teller is not None:
-        _teller.finish()
-        _teller = None
+    global _writer  # noqa: PLW0603
+    if _writer is not None:
+        _writer.finish()
+        _writer = None
 
 
 def say(text: str, *, newline: bool = True) -> None:
     """Write `text` on stderr; where that cannot be done, nothing happens."""
     whole = f"{text}\n" if newline else text
-    if _teller is not None:
-        _teller.say(whole)
+    if _writer is not None:
+        _writer.say(whole)
         return
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(whole)

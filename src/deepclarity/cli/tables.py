@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepclarity.atomic_write import write_whole
+from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import UsageError
 
 
@@ -42,4 +42,4 @@ def aligned(lines: Sequence[Sequence[str]], *, words: int = 2) -> Iterator[str]:
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write whole or not at all; OutputError where that fails."""
-    write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+    atomic_write(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

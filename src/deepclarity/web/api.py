@@ -16,7 +16,7 @@ from gradio.events import api
 from deepclarity.models.detectors import DEFAULT_DETECTOR
 from deepclarity.pipelines.report.text import sums
 
-from .inference import Desk
+from .inference import Inference
 from .jobs import Step, StoppedError, Videos, Wish
 from .messages import plain, sentence_of
 from .pages.correct import DEFAULT_TIER
@@ -42,13 +42,13 @@ def _in_words(function: Callable[P, R]) -> Callable[P, R]:
 class _Endpoints:
     """Their docstrings and parameters are what the page "Use it from a program" shows."""
 
-    desk: Desk
+    inference: Inference
     videos: Videos
 
     @_in_words
     def detect(self, image: dict[str, Any], method: str = DEFAULT_DETECTOR) -> dict[str, Any]:
         """Say whether a picture is pixelated. `image` is `handle_file("picture.png")`."""
-        found = self.desk.detect(image, method)
+        found = self.inference.detect(image, method)
         return {**found.as_json(), "sentence": sentence_of(found.verdict)}
 
     @_in_words
@@ -56,7 +56,7 @@ class _Endpoints:
         self, image: dict[str, Any], model: str = DEFAULT_TIER, force: bool = False
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Repair a picture, `handle_file("picture.png")`: the picture as a PNG file, and what was found in it."""
-        made = self.desk.correct(image, model, force=force)
+        made = self.inference.correct(image, model, force=force)
         said = {**made.found.as_json(), "repaired": made.repaired, "sentence": sentence_of(made.found.verdict)}
         return _file(made.after), said
 
@@ -81,9 +81,9 @@ class _Endpoints:
             raise gr.Error(plain(error), print_exception=False) from None
 
 
-def add_api(desk: Desk, videos: Videos, *, only: str | None) -> None:
+def add_api(inference: Inference, videos: Videos, *, only: str | None) -> None:
     """Add the endpoints to the current Blocks: `/detect`, `/correct` and `/repair_video`."""
-    serves = _Endpoints(desk, videos)
+    serves = _Endpoints(inference, videos)
     if only in (None, "detect"):
         api(serves.detect, api_name="detect", concurrency_limit=2, concurrency_id="detect")
     if only in (None, "correct"):

@@ -6,7 +6,7 @@ import gradio as gr
 
 from .api import add_api
 from .examples import Examples
-from .inference import Desk
+from .inference import Inference
 from .jobs import Videos
 from .pages.components import html
 from .pages.correct import DEFAULT_TIER, correct_tab
@@ -22,32 +22,32 @@ HEAD = (
 
 
 def build(
-    desk: Desk, videos: Videos, examples: Examples, *, only: str | None = None, tier: str | None = None
+    inference: Inference, videos: Videos, examples: Examples, *, only: str | None = None, tier: str | None = None
 ) -> gr.Blocks:
     """The whole app, or with `only` the page of one of its tabs. `tier`: what is chosen at first."""
     blocks: gr.Blocks
     with gr.Blocks(title="DeepClarity", analytics_enabled=False, fill_width=False) as blocks:
-        add_api(desk, videos, only=only)  # first, as the tabs' own events would take its names
+        add_api(inference, videos, only=only)  # first, as the tabs' own events would take its names
         html(
             "<header class='dc-head'><h1>DeepClarity</h1>"
             "<p>Repairs what is pixelated, and leaves everything else alone.</p></header>"
         )
         if only == "detect":
-            detect_tab(desk, examples)
+            detect_tab(inference, examples)
         elif only == "correct":
-            correct_tab(desk, examples, tier=tier or DEFAULT_TIER)
+            correct_tab(inference, examples, tier=tier or DEFAULT_TIER)
         else:
             with gr.Tabs(elem_id="tabs"):
                 with gr.Tab("Detect", id="detect"):
-                    detect_tab(desk, examples)
+                    detect_tab(inference, examples)
                 with gr.Tab("Correct", id="correct"):
-                    correct_tab(desk, examples, tier=tier or DEFAULT_TIER)
+                    correct_tab(inference, examples, tier=tier or DEFAULT_TIER)
                 with gr.Tab("Video", id="video"):
-                    video_tab(desk, videos, examples, tier=tier or "auto")
+                    video_tab(inference, videos, examples, tier=tier or "auto")
                 with gr.Tab("Live", id="live"):
                     live_tab(tier=tier or "turbo")
         html(
-            f"<footer class='dc-foot'><p>{_fine_print(desk.limits, only)} "
+            f"<footer class='dc-foot'><p>{_fine_print(inference.limits, only)} "
             "<button type='button' onclick='document.querySelector(&quot;button.show-api&quot;).click()'>"
             "Use it from a program</button></p></footer>"
         )
@@ -56,7 +56,7 @@ def build(
             videos.stop(str(request.session_hash))
 
         blocks.unload(gone)
-    blocks.queue(max_size=desk.limits.queue, default_concurrency_limit=2, api_open=False)
+    blocks.queue(max_size=inference.limits.queue, default_concurrency_limit=2, api_open=False)
     return blocks
 
 

@@ -13,10 +13,10 @@ from deepclarity.pipelines.report.explain import SMALLEST_PX, explain_picture
 from deepclarity.stream.files.still import Picture, write_picture
 
 from .messages import RefusedError, blocks_of
-from .model_cache import Tools
+from .model_cache import ModelCache
 from .security.content_check import open_picture
 from .security.limits import Limits
-from .storage.results import Shelf, download_name
+from .storage.results import ResultStore, download_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,48 +59,48 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Inference:
     """Everything that work on a picture needs."""
 
     limits: Limits
-    shelf: Shelf
-    tools: Tools
+    store: ResultStore
+    models: ModelCache
 
     def detect(self, payload: object, method: object = DEFAULT_DETECTOR) -> Found:
         """Judge an uploaded picture."""
-        detector = self.tools.detector(method)
-        picture, notes = open_picture(self.shelf.uploaded(payload), self.limits)
-        return self._judged(picture, detector.name, notes)
+        detector = self.models.detector(method)
+        picture, notes = open_picture(self.store.uploaded(payload), self.limits)
+        return self._scored(picture, detector.name, notes)
 
     def compare(self, payload: object) -> list[Found]:
         """Judge an uploaded picture by every method."""
-        picture, notes = open_picture(self.shelf.uploaded(payload), self.limits)
+        picture, notes = open_picture(self.store.uploaded(payload), self.limits)
         for method in DETECTORS:  # the first call builds what later calls use
-            self._judged(picture, method, notes)
-        return [self._judged(picture, method, notes) for method in DETECTORS]
+            self._scored(picture, method, notes)
+        return [self._scored(picture, method, notes) for method in DETECTORS]
 
     def explain(self, payload: object, method: object = DEFAULT_DETECTOR) -> Path | None:
         """Draw the evidence; None for pictures that are too small to show any."""
-        picture, notes = open_picture(self.shelf.uploaded(payload), self.limits)
-        found = self._judged(picture, self.tools.detector(method).name, notes)
+        picture, notes = open_picture(self.store.uploaded(payload), self.limits)
+        found = self._scored(picture, self.models.detector(method).name, notes)
         if min(found.size) < SMALLEST_PX:
             return None
-        target = self.shelf.place("evidence.png")
+        target = self.store.place("evidence.png")
         write_picture(target, explain_picture(picture, found.verdict, title=Path(download_name(payload, "")).name))
         return target
 
     def correct(self, payload: object, tier: object = "srgan", *, force: bool = False) -> Made:
         """Repair an uploaded picture at its own size, if it is pixelated or `force` says so."""
         began = time.perf_counter()
-        path = self.shelf.uploaded(payload)
-        enhancer, detector = self.tools.enhancer(tier), self.tools.detector(DEFAULT_DETECTOR)
+        path = self.store.uploaded(payload)
+        enhancer, detector = self.models.enhancer(tier), self.models.detector(DEFAULT_DETECTOR)
         picture, notes = open_picture(path, self.limits)
-        found = self._judged(picture, detector.name, notes)
+        found = self._scored(picture, detector.name, notes)
         if force and not found.verdict.pixelated and found.size[0] * found.size[1] > self.limits.forced_px:
             most = f"{self.limits.forced_px / 1e6:.0f} megapixels"
             raise RefusedError(f"It is not pixelated, and too large to be repaired anyway: at most {most} are taken.")
         done = correct(picture, detector=detector, enhancer=enhancer, force=bool(force))
-        after = self.shelf.place(download_name(payload, ".clear.png"))
+        after = self.store.place(download_name(payload, ".clear.png"))
         before = after.with_name("before.png")
         write_picture(before, picture)
         if done.repaired:
@@ -110,9 +110,9 @@ class Desk:
             found, done.repaired, before, after if done.repaired else before, enhancer.name, enhancer.backend, took_s
         )
 
-    def _judged(self, picture: Picture, method: str, notes: list[str]) -> Found:
+    def _scored(self, picture: Picture, method: str, notes: list[str]) -> Found:
         planes = picture.planes
-        detector = self.tools.detector(method)
+        detector = self.models.detector(method)
         began = time.perf_counter()
         verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
         took_ms = (time.perf_counter() - began) * 1000

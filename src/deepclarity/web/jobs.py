@@ -20,7 +20,7 @@ from .messages import RefusedError
 from .model_cache import tiers
 from .security.content_check import look_at_video
 from .security.limits import MEBI, Limits
-from .storage.results import Shelf, download_name
+from .storage.results import ResultStore, download_name
 
 _EVERY_S = 0.3
 _ROOM_BYTES = 512 * MEBI
@@ -104,8 +104,8 @@ class _Watch:
 class Videos:
     """The line of videos. Everything here runs on the server's event loop, so that nothing needs a lock."""
 
-    def __init__(self, shelf: Shelf, limits: Limits, *, device: str = "auto") -> None:
-        self._shelf, self._limits, self._device = shelf, limits, device
+    def __init__(self, store: ResultStore, limits: Limits, *, device: str = "auto") -> None:
+        self._store, self._limits, self._device = store, limits, device
         self._line: list[_Watch] = []
         self._of_session: dict[str, _Watch] = {}
 
@@ -126,8 +126,8 @@ class Videos:
 
         RefusedError at once or later; StoppedError when `stop` was called. Closing the generator stops it, too.
         """
-        source = self._shelf.uploaded(payload)
-        with self._shelf.hold(source):
+        source = self._store.uploaded(payload)
+        with self._store.hold(source):
             async with contextlib.aclosing(self._repair(source, payload, wish, session)) as steps:
                 async for step in steps:
                     yield step
@@ -135,7 +135,7 @@ class Videos:
     async def _repair(self, source: Path, payload: object, wish: Wish, session: str) -> AsyncGenerator[Step, None]:
         demuxer, seen = await asyncio.to_thread(look_at_video, source, self._limits)
         self._check_room(source)
-        target = self._shelf.place(download_name(payload, f".clear.{wish.container}"))
+        target = self._store.place(download_name(payload, f".clear.{wish.container}"))
         size = "auto" if wish.full_hd else f"{seen.width_px}x{seen.height_px}"
         which = Which.ALL if wish.every_frame else Which.PIXELATED
         preset = Preset(model=wish.tier, which=which, size=size, device=self._device)
@@ -148,7 +148,7 @@ class Videos:
                     yield step
             finally:
                 if not kept:
-                    self._shelf.forget(target)
+                    self._store.forget(target)
 
     async def _in_turn(self, job: Job, session: str) -> AsyncGenerator[Step, None]:
         watch = self._join(session)
@@ -201,5 +201,5 @@ class Videos:
 
     def _check_room(self, source: Path) -> None:
         needed = _ROOM_BYTES + 4 * source.stat().st_size
-        if shutil.disk_usage(self._shelf.folder).free < needed:
+        if shutil.disk_usage(self._store.folder).free < needed:
             raise RefusedError("The server has no room for another video now. Try again later.")

@@ -82,7 +82,7 @@ class Live:
         self._index += 1
         routed = next(self._route)
         picture = self._repaired(routed, sent) if routed.lane is Lane.ENHANCE else b""
-        verdict = routed.judged.verdict
+        verdict = routed.scored.verdict
         head = {
             "repaired": bool(picture),
             "kind": verdict.kind,
@@ -116,9 +116,9 @@ class Live:
 
     def _routes(self, which: Which) -> Iterator[Routed]:
         """The corridor's own stages; nothing is looked ahead, as that would be waited for."""
-        judged = detect(self._arriving(), self._detector, self._summary)
+        scored = detect(self._arriving(), self._detector, self._summary)
         routing = Routing(which=which, confirm_frames=0)
-        return route(judged, routing, resize=False, enlarge=which is Which.ALL, summary=self._summary)
+        return route(scored, routing, resize=False, enlarge=which is Which.ALL, summary=self._summary)
 
     def _arriving(self) -> Iterator[Frame]:
         while True:

@@ -17,7 +17,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Message:
     """How a kind of verdict is put."""
 
     title: str
@@ -27,25 +27,25 @@ class Words:
 
 
 _OF = {
-    Kind.PIXELATED: Words("Pixelated", "It consists of enlarged pixels. DeepClarity can repair it.", "fault"),
-    Kind.CLEAN: Words("Not pixelated", "No enlarged pixels were found in it.", "fine"),
-    Kind.SOFT: Words("Soft, not pixelated", "It was enlarged smoothly. There are no blocks to undo.", "note"),
-    Kind.BLOCKY: Words("Blocky, not pixelated", "What shows are the blocks of a codec, not enlarged pixels.", "note"),
-    Kind.MOSAIC: Words(
+    Kind.PIXELATED: Message("Pixelated", "It consists of enlarged pixels. DeepClarity can repair it.", "fault"),
+    Kind.CLEAN: Message("Not pixelated", "No enlarged pixels were found in it.", "fine"),
+    Kind.SOFT: Message("Soft, not pixelated", "It was enlarged smoothly. There are no blocks to undo.", "note"),
+    Kind.BLOCKY: Message("Blocky, not pixelated", "What shows are the blocks of a codec, not enlarged pixels.", "note"),
+    Kind.MOSAIC: Message(
         "A mosaic", "A small region was made unrecognisable, on purpose perhaps. It is left alone.", "note"
     ),
-    Kind.PIXEL_ART: Words("Pixel art", "Its blocks are meant to be there. It is left alone.", "note"),
+    Kind.PIXEL_ART: Message("Pixel art", "Its blocks are meant to be there. It is left alone.", "note"),
 }
 
 
-def words_of(kind: Kind) -> Words:
+def message_of(kind: Kind) -> Message:
     """The words for a kind of verdict."""
     return _OF[kind]
 
 
 def sentence_of(verdict: Verdict) -> str:
     """A verdict in one sentence or two."""
-    said = words_of(verdict.kind)
+    said = message_of(verdict.kind)
     size = blocks_of(verdict)
     return f"{said.title}{f', in blocks of {size}' if size else ''}. {said.sentence}"
 
@@ -60,7 +60,7 @@ def blocks_of(verdict: Verdict) -> str:
 
 def verdict_panel(verdict: Verdict, facts: list[tuple[str, str]], *, notes: list[str] | None = None) -> str:
     """The verdict as a panel: the word, the sentence, the score, then `facts` as a list of terms."""
-    said = words_of(verdict.kind)
+    said = message_of(verdict.kind)
     size = blocks_of(verdict)
     percent = round(100 * verdict.score)
     rows = [*([("Block size", size)] if size else []), *facts]

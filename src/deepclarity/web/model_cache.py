@@ -17,7 +17,7 @@ _TILE_PX, _OVERLAP_PX = 640, 32
 _KEPT = 3
 
 
-class Tools:
+class ModelCache:
     """What the tabs share. Detectors may be used by several threads at once, an enhancer by one."""
 
     def __init__(self, *, device: str = "auto") -> None:

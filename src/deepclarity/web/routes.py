@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from .examples import Examples
 from .live_socket import Seats
 from .messages import RefusedError
-from .storage.results import Shelf
+from .storage.results import ResultStore
 from .theme import colours_css
 
 _OWN = {"app.css": "text/css", "compare.js": "text/javascript", "live.js": "text/javascript"}
@@ -22,7 +22,7 @@ _SANDBOX = (
 """A report has a script of its own, and file names in it that somebody else chose: it may reach nothing."""
 
 
-def own_routes(shelf: Shelf, examples: Examples, seats: Seats | None) -> APIRouter:
+def own_routes(store: ResultStore, examples: Examples, seats: Seats | None) -> APIRouter:
     """The addresses; without `seats` no camera is watched."""
     router = APIRouter()
 
@@ -43,7 +43,7 @@ def own_routes(shelf: Shelf, examples: Examples, seats: Seats | None) -> APIRout
 
     @router.get("/results/{token}/{name}")
     def result(token: str, name: str) -> Response:
-        path = shelf.find(token, name)
+        path = store.find(token, name)
         kind = _TYPES.get(path.suffix.lower()) if path else None
         if path is None or kind is None:
             return _nothing()

@@ -22,8 +22,8 @@ from starlette.requests import cookie_parser
 from deepclarity.errors import UsageError
 
 from .security.limits import Limits
-from .security.middleware import Door
-from .storage.results import Shelf
+from .security.middleware import RequestMiddleware
+from .storage.results import ResultStore
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -66,48 +66,48 @@ def own_names() -> frozenset[str]:
     return frozenset({sockets.gethostname().lower(), sockets.getfqdn().lower()})
 
 
-def make_app(settings: Settings, shelf: Shelf) -> Door:
+def make_app(settings: Settings, store: ResultStore) -> RequestMiddleware:
     """The whole server as one ASGI application. Gradio is imported here: it reads its environment when it is."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # or it calls home
-    os.environ["GRADIO_TEMP_DIR"] = str(shelf.folder)
+    os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio as gr
 
     from .app import HEAD, build
     from .examples import Examples
-    from .inference import Desk
+    from .inference import Inference
     from .jobs import Videos
     from .live_socket import Seats
-    from .model_cache import Tools
+    from .model_cache import ModelCache
     from .routes import own_routes
     from .theme import theme
 
     if not settings.local and settings.auth is None:
         own_names()
-    limits, tools = settings.limits, Tools(device=settings.device)
-    videos = Videos(shelf, limits, device=settings.device)
-    examples = Examples(shelf.folder / "examples")
+    limits, models = settings.limits, ModelCache(device=settings.device)
+    videos = Videos(store, limits, device=settings.device)
+    examples = Examples(store.folder / "examples")
     seats = Seats(limits, device=settings.device, tier=settings.tier or "turbo")
-    blocks = build(Desk(limits, shelf, tools), videos, examples, only=settings.only, tier=settings.tier)
+    blocks = build(Inference(limits, store, models), videos, examples, only=settings.only, tier=settings.tier)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         examples.begin()
-        beside = [asyncio.ensure_future(work) for work in (shelf.sweep_for_ever(), asyncio.to_thread(tools.warm))]
+        beside = [asyncio.ensure_future(work) for work in (store.sweep_for_ever(), asyncio.to_thread(models.warm))]
         yield
         for work in beside:
             work.cancel()
         videos.stop_all()
-        tools.close()
+        models.close()
 
     outer = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
-    outer.include_router(own_routes(shelf, examples, seats if settings.only is None else None))
+    outer.include_router(own_routes(store, examples, seats if settings.only is None else None))
     gr.mount_gradio_app(
         outer, blocks, path="/", auth=settings.auth, auth_message="DeepClarity", show_error=False,
         run_history=False, footer_links=["api"], max_file_size=limits.upload_bytes, theme=theme(), head=HEAD,
         ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False,
     )  # fmt: skip
-    return Door(outer, limits, shelf, settings.knows, _who(outer, auth=settings.auth is not None))
+    return RequestMiddleware(outer, limits, store, settings.knows, _who(outer, auth=settings.auth is not None))
 
 
 def _who(outer: FastAPI, *, auth: bool) -> Callable[[Mapping[str, str]], bool]:
@@ -144,13 +144,13 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
     """Serve until interrupted; `ready` is told the address. All files are deleted at the end."""
     with contextlib.closing(listen(settings.host, settings.port)) as listening:
         port = listening.getsockname()[1]
-        shelf = Shelf(Path(tempfile.mkdtemp(prefix="deepclarity-web-")), keep_s=settings.limits.keep_s)
+        store = ResultStore(Path(tempfile.mkdtemp(prefix="deepclarity-web-")), keep_s=settings.limits.keep_s)
         # connections that are still open at the end are cut, of which uvicorn makes tracebacks
         level = "error" if logging.getLogger("deepclarity").isEnabledFor(logging.DEBUG) else "critical"
         try:
             server = _Server(
                 uvicorn.Config(
-                    make_app(settings, shelf), log_level=level, access_log=False,
+                    make_app(settings, store), log_level=level, access_log=False,
                     ws_max_size=settings.limits.live_bytes, ws_max_queue=4, ws_per_message_deflate=False,
                     limit_concurrency=256, timeout_keep_alive=15, timeout_graceful_shutdown=2,
                     server_header=False, lifespan="on", ws="websockets-sansio" if _sansio() else "websockets",
@@ -160,7 +160,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
             server.told = lambda: ready(f"http://{shown}:{port}")
             server.run(sockets=[listening])
         finally:
-            shelf.clear()
+            store.clear()
 
 
 def _sansio() -> bool:

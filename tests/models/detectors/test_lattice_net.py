@@ -15,7 +15,7 @@ from deepclarity.models.detectors.crops import CROP_PX, CROPS, EVIDENCE, Look
 from deepclarity.models.detectors.lattice import without_rhythm
 from deepclarity.models.detectors.lattice_net import CLASSES, LatticeNet, seen, shapes
 from deepclarity.models.detectors.lattice_net_openvino import OpenVinoLatticeNet
-from deepclarity.models.detectors.profiles import steps_along_axes
+from deepclarity.models.detectors.profiles import gradient_profiles
 from deepclarity.models.detectors.search import search
 from deepclarity.models.train.detector.lattice_net import LatticeNetLearner, LatticeNetwork
 from deepclarity.models.train.detector.learner import Arrays
@@ -42,7 +42,7 @@ def blocks_of(
 
 def found_in(luma: Plane, *, max_value: int = 255) -> tuple[tuple[float, float], ...]:
     """(period, phase) along x and y."""
-    steps = steps_along_axes(luma, max_value=max_value)
+    steps = gradient_profiles(luma, max_value=max_value)
     pair = search(steps[0].profile, steps[1].profile)
     assert pair is not None
     return tuple((float(lattice.period_px), float(lattice.phase_px)) for lattice in pair)
@@ -84,7 +84,7 @@ def test_ten_bits_are_seen_like_eight() -> None:
 @pytest.mark.parametrize("shape", [(13, 40), (96, 200), (200, 513), (540, 700)])
 def test_steps_are_clipped_differences_of_some_lines_of_each_band(shape: tuple[int, int]) -> None:
     luma = np.random.default_rng(4).integers(100, 130, shape, np.uint8)
-    across, down = steps_along_axes(luma)
+    across, down = gradient_profiles(luma)
     height, width = shape
     assert across.line.shape == (width - 1,)
     assert down.line.shape == (height - 1,)

@@ -9,7 +9,7 @@ import pytest
 
 from deepclarity.errors import InputError, UsageError
 from deepclarity.models.detectors import DETECTORS, load_detector
-from deepclarity.models.detectors.size_check import judgeable
+from deepclarity.models.detectors.size_check import is_measurable
 from deepclarity.models.verdict import Kind, Plane
 
 
@@ -86,9 +86,9 @@ def test_what_is_flat_or_too_small_is_clean(name: str, luma: Plane) -> None:
 
 def test_one_odd_pixel_is_enough_to_be_looked_at() -> None:
     luma = np.zeros((270, 480), np.uint8)
-    assert not judgeable(luma)
+    assert not is_measurable(luma)
     luma[200, 7] = 1
-    assert judgeable(luma)
+    assert is_measurable(luma)
 
 
 @pytest.mark.parametrize("name", DETECTORS)

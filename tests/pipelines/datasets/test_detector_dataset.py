@@ -13,10 +13,10 @@ import pytest
 from deepclarity.errors import SourceError
 from deepclarity.models.detectors.grid import Grid
 from deepclarity.models.verdict import Blocks, Kind
-from deepclarity.pipelines.datasets.augment import CODECS, Plan, Take
-from deepclarity.pipelines.datasets.detector_dataset import Protocol, Sighting, Sightings
+from deepclarity.pipelines.datasets.augment import CODECS, Augmented, Plan
+from deepclarity.pipelines.datasets.detector_dataset import DetectorDataset, Protocol, Sample
 from deepclarity.pipelines.datasets.negatives import blocky, combed, negatives
-from deepclarity.pipelines.datasets.photos import Material, Split, find_material, part_of
+from deepclarity.pipelines.datasets.photos import SourceImages, Split, find_source_images, part_of
 from deepclarity.pipelines.datasets.positives import FACTORS, mosaic, partly_pixelated, pixelated
 from deepclarity.stream.files.still import Picture, write_picture
 from tests.conftest import MakeClip, Rgb
@@ -36,8 +36,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory, painting: Rgb) -> Path:
 
 
 @pytest.fixture
-def material(photos: Path) -> Material:
-    return find_material(photos, Split.TRAIN)
+def source_images(photos: Path) -> SourceImages:
+    return find_source_images(photos, Split.TRAIN)
 
 
 @pytest.fixture
@@ -62,15 +62,17 @@ def lattice(length: int, size: float, phase: float) -> set[int]:
     return {int(np.ceil(phase + k * size - 0.5)) for k in range(-1, int(length / size) + 1)}
 
 
-def where(sighting: Sighting) -> tuple[slice, slice]:
-    left, top, width, height = sighting.region or (0, 0, *sighting.planes[0].shape[::-1])
+def where(sample: Sample) -> tuple[slice, slice]:
+    left, top, width, height = sample.region or (0, 0, *sample.planes[0].shape[::-1])
     return slice(top, top + height), slice(left, left + width)
 
 
 @pytest.mark.usefixtures("small")
 def test_the_same_seed_and_index_give_the_same_picture_and_others_do_not(photos: Path) -> None:
-    one, again = (Sightings(find_material(photos, Split.TRAIN), protocol=Protocol.VIDEO, seed=3) for _ in range(2))
-    other = Sightings(find_material(photos, Split.TRAIN), protocol=Protocol.VIDEO, seed=4)
+    one, again = (
+        DetectorDataset(find_source_images(photos, Split.TRAIN), protocol=Protocol.VIDEO, seed=3) for _ in range(2)
+    )
+    other = DetectorDataset(find_source_images(photos, Split.TRAIN), protocol=Protocol.VIDEO, seed=4)
     for index in (0, 5, 18, 18):
         first, second = one.at(index), again.at(index)
         assert (first.kind, first.blocks, first.region, first.cell) == (
@@ -90,19 +92,19 @@ def test_splits_share_nothing_and_leave_nothing_out(count: int) -> None:
 
 
 def test_photos_of_other_splits_are_not_even_read(photos: Path, tmp_path: Path) -> None:
-    allowed = find_material(photos, Split.TEST).photos
+    allowed = find_source_images(photos, Split.TEST).photos
     for photo in photos.iterdir():
         (tmp_path / photo.name).write_bytes(photo.read_bytes() if photo in allowed else b"unreadable")
-    material = find_material(tmp_path, Split.TEST)
-    assert all(material.canvas(rng(seed), *HERE)[0].shape == HERE[::-1] for seed in range(20))
+    source_images = find_source_images(tmp_path, Split.TEST)
+    assert all(source_images.canvas(rng(seed), *HERE)[0].shape == HERE[::-1] for seed in range(20))
     with pytest.raises(SourceError, match="not a picture"):
-        find_material(tmp_path, Split.TRAIN).canvas(rng(), *HERE)
+        find_source_images(tmp_path, Split.TRAIN).canvas(rng(), *HERE)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("seed", range(4))
-def test_blocks_begin_where_the_label_says(material: Material, factor: float, seed: int) -> None:
-    take = pixelated(material, Plan(HERE), factor, rng(seed))
+def test_blocks_begin_where_the_label_says(source_images: SourceImages, factor: float, seed: int) -> None:
+    take = pixelated(source_images, Plan(HERE), factor, rng(seed))
     luma, blue, _ = take.frames[0]
     assert (luma.shape, blue.shape) == ((180, 320), (90, 160))
     assert take.kind is Kind.PIXELATED
@@ -114,8 +116,8 @@ def test_blocks_begin_where_the_label_says(material: Material, factor: float, se
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_part_in_blocks_is_a_large_part_and_the_rest_is_sharp(material: Material, seed: int) -> None:
-    take = partly_pixelated(material, Plan(HERE), 4, rng(seed))
+def test_a_part_in_blocks_is_a_large_part_and_the_rest_is_sharp(source_images: SourceImages, seed: int) -> None:
+    take = partly_pixelated(source_images, Plan(HERE), 4, rng(seed))
     assert take.blocks is not None
     assert take.region is not None
     left, top, width, height = take.region
@@ -127,8 +129,8 @@ def test_a_part_in_blocks_is_a_large_part_and_the_rest_is_sharp(material: Materi
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_mosaic_is_small_and_begins_at_its_corner(material: Material, seed: int) -> None:
-    take = mosaic(material, Plan(HERE), rng(seed))
+def test_a_mosaic_is_small_and_begins_at_its_corner(source_images: SourceImages, seed: int) -> None:
+    take = mosaic(source_images, Plan(HERE), rng(seed))
     assert take.kind is Kind.MOSAIC
     assert take.blocks is not None
     assert take.region is not None
@@ -140,9 +142,9 @@ def test_a_mosaic_is_small_and_begins_at_its_corner(material: Material, seed: in
 
 
 @pytest.mark.usefixtures("small")
-def test_every_factor_meets_every_codec_and_every_class_comes(material: Material) -> None:
-    seen = list(Sightings(material, protocol=Protocol.VIDEO).first(96))
-    assert sum(sighting.pixelated for sighting in seen) == 48
+def test_every_factor_meets_every_codec_and_every_class_comes(source_images: SourceImages) -> None:
+    seen = list(DetectorDataset(source_images, protocol=Protocol.VIDEO).first(96))
+    assert sum(sample.pixelated for sample in seen) == 48
     pairs = {(s.cell["factor"], s.cell["codec"]) for s in seen if s.pixelated}
     assert pairs == {(f"{factor:g}", codec) for factor in FACTORS for codec in CODECS}
     kinds = Counter((s.cell["class"], s.kind.value) for s in seen if not s.pixelated)
@@ -151,30 +153,30 @@ def test_every_factor_meets_every_codec_and_every_class_comes(material: Material
         ("blocky", "blocky"), ("mosaic", "mosaic"),
     }  # fmt: skip
     assert set(kinds) == {name if isinstance(name, tuple) else (name, "clean") for name in named}
-    for sighting in seen:
-        height, width = sighting.planes[0].shape
-        assert sighting.cell["size"] == f"{width}x{height}"
-        assert sighting.planes[1].shape == sighting.planes[2].shape == (-(-height // 2), -(-width // 2))
+    for sample in seen:
+        height, width = sample.planes[0].shape
+        assert sample.cell["size"] == f"{width}x{height}"
+        assert sample.planes[1].shape == sample.planes[2].shape == (-(-height // 2), -(-width // 2))
 
 
 @pytest.mark.usefixtures("small")
-def test_bars_are_black_and_outside_the_region(material: Material) -> None:
-    made = Sightings(material, protocol=Protocol.VIDEO, seed=2)
+def test_bars_are_black_and_outside_the_region(source_images: SourceImages) -> None:
+    made = DetectorDataset(source_images, protocol=Protocol.VIDEO, seed=2)
     barred = [
-        sighting
-        for sighting in map(made.at, range(0, 400, 2))
-        if sighting.region and sighting.cell["codec"] == "none" and sighting.cell["extras"].endswith("letterbox")
+        sample
+        for sample in map(made.at, range(0, 400, 2))
+        if sample.region and sample.cell["codec"] == "none" and sample.cell["extras"].endswith("letterbox")
     ]
     assert barred
-    for sighting in barred:
-        luma, inside = sighting.planes[0], np.zeros(sighting.planes[0].shape, bool)
-        inside[where(sighting)] = True
+    for sample in barred:
+        luma, inside = sample.planes[0], np.zeros(sample.planes[0].shape, bool)
+        inside[where(sample)] = True
         assert (luma[~inside] == 16).all()
         assert (luma[inside] > 16).any()
 
 
-def test_published_pictures_are_full_hd_half_of_them_in_clean_blocks(material: Material) -> None:
-    pictures = list(Sightings(material, protocol=Protocol.PUBLISHED).first(4))
+def test_published_pictures_are_full_hd_half_of_them_in_clean_blocks(source_images: SourceImages) -> None:
+    pictures = list(DetectorDataset(source_images, protocol=Protocol.PUBLISHED).first(4))
     assert [p.kind for p in pictures] == [Kind.PIXELATED, Kind.CLEAN, Kind.PIXELATED, Kind.CLEAN]
     assert all(p.planes[0].shape == (1080, 1920) for p in pictures)
     for picture, factor in ((pictures[0], 1.5), (pictures[2], 2.0)):
@@ -183,17 +185,17 @@ def test_published_pictures_are_full_hd_half_of_them_in_clean_blocks(material: M
     assert Grid()(pictures[2].planes[0]).blocks == Blocks(2, 2)
 
 
-def test_a_switch_decides_whether_pixel_art_counts(material: Material) -> None:
+def test_a_switch_decides_whether_pixel_art_counts(source_images: SourceImages) -> None:
     for counts, kind in ((False, Kind.CLEAN), (True, Kind.PIXELATED)):
-        takes = [make(material, Plan(HERE), rng()) for make in negatives(pixel_art_counts=counts)]
+        takes = [make(source_images, Plan(HERE), rng()) for make in negatives(pixel_art_counts=counts)]
         (art,) = (take for take in takes if take.cell["class"] == "pixel art")
         assert art.kind is kind
         assert art.blocks is not None
         assert edges(art.frames[0][0]) <= lattice(320, art.blocks.width_px, 0)
 
 
-def test_combs_are_two_moments_in_alternate_rows(material: Material) -> None:
-    luma = combed(material, Plan(HERE), rng()).frames[0][0].astype(float)
+def test_combs_are_two_moments_in_alternate_rows(source_images: SourceImages) -> None:
+    luma = combed(source_images, Plan(HERE), rng()).frames[0][0].astype(float)
     assert np.abs(luma[1:] - luma[:-1]).mean() > 1.2 * np.abs(luma[2:] - luma[:-2]).mean()
 
 
@@ -202,32 +204,32 @@ def test_frames_of_clips_are_used_and_a_torn_clip_is_left_out(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("deepclarity"), "propagate", True)
     good = make_clip("good.mp4", count=30, size=(160, 96))
-    still = Material(list(photos.iterdir()), [good], Split.TRAIN).still(rng())
+    still = SourceImages(list(photos.iterdir()), [good], Split.TRAIN).still(rng())
     assert still is not None
     assert still[0].shape == (96, 160)
     torn = tmp_path / "torn.mp4"
     torn.write_bytes(b"\0" * 500)
-    assert Material(list(photos.iterdir()), [torn], Split.TRAIN).still(rng()) is None
+    assert SourceImages(list(photos.iterdir()), [torn], Split.TRAIN).still(rng()) is None
     assert "torn.mp4" in caplog.text
 
 
 def test_too_few_photos_are_told(tmp_path: Path, painting: Rgb) -> None:
     write_picture(tmp_path / "one.png", Picture(painting))
     with pytest.raises(SourceError, match="1 photos; 3 at least"):
-        find_material(tmp_path, Split.TEST)
+        find_source_images(tmp_path, Split.TEST)
     with pytest.raises(SourceError, match="no such folder"):
-        find_material(tmp_path / "nowhere", Split.TEST)
+        find_source_images(tmp_path / "nowhere", Split.TEST)
 
 
-def drawn_by(make: Callable[[int], Take], wanted: Callable[[Take], bool]) -> Take:
+def drawn_by(make: Callable[[int], Augmented], wanted: Callable[[Augmented], bool]) -> Augmented:
     """The first of forty that is of the wanted sort."""
     return next(take for take in map(make, range(40)) if wanted(take))
 
 
 @pytest.mark.parametrize("extra", ["drawn", "dark surround"])
-def test_drawings_and_pictures_in_the_dark_are_enlarged_like_photos(material: Material, extra: str) -> None:
+def test_drawings_and_pictures_in_the_dark_are_enlarged_like_photos(source_images: SourceImages, extra: str) -> None:
     take = drawn_by(
-        lambda seed: pixelated(material, Plan((320, 180)), 4, rng(seed)),
+        lambda seed: pixelated(source_images, Plan((320, 180)), 4, rng(seed)),
         lambda take: extra in take.extras and "stretched" not in take.extras,
     )
     blocks = take.blocks
@@ -236,17 +238,17 @@ def test_drawings_and_pictures_in_the_dark_are_enlarged_like_photos(material: Ma
     assert edges(take.frames[0][0]) <= lattice(320, 4, blocks.phase_x_px)
 
 
-def test_thumbnails_in_blocks_leave_most_of_a_screen_alone(material: Material) -> None:
+def test_thumbnails_in_blocks_leave_most_of_a_screen_alone(source_images: SourceImages) -> None:
     take = drawn_by(
-        lambda seed: mosaic(material, Plan((640, 360)), rng(seed)),
+        lambda seed: mosaic(source_images, Plan((640, 360)), rng(seed)),
         lambda take: take.cell.get("drawn") == "thumbnails",
     )
     assert take.kind is Kind.MOSAIC
     assert Grid()(take.frames[0][0]).kind is not Kind.PIXELATED
 
 
-def test_coarse_mpeg_leaves_steps_at_its_own_blocks(material: Material) -> None:
-    takes = [blocky(material, Plan((320, 180)), rng(seed)) for seed in range(20)]
+def test_coarse_mpeg_leaves_steps_at_its_own_blocks(source_images: SourceImages) -> None:
+    takes = [blocky(source_images, Plan((320, 180)), rng(seed)) for seed in range(20)]
     coded = [take for take in takes if take.cell["grid"].startswith("mpeg")]
     steps = [np.abs(np.diff(take.frames[0][0].astype(int), axis=1)).mean(axis=0) for take in coded]
     assert {take.kind for take in coded} == {Kind.BLOCKY}

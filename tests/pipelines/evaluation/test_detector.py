@@ -11,7 +11,7 @@ import pytest
 
 from deepclarity.cli.app import run
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
-from deepclarity.pipelines.datasets.detector_dataset import Sighting
+from deepclarity.pipelines.datasets.detector_dataset import Sample
 from deepclarity.pipelines.evaluation.detector import row_of
 from deepclarity.pipelines.evaluation.detector_scores import (
     Row,
@@ -129,8 +129,8 @@ def test_lattices_are_compared_near_the_middle() -> None:
 )
 def test_a_true_positive_counts_with_its_lattice(found: Blocks | None, sized: int, placed: int) -> None:
     planes = np.zeros((90, 160), np.uint8), np.zeros((45, 80), np.uint8), np.zeros((45, 80), np.uint8)
-    sighting = Sighting(planes, PIXELATED, Blocks(4, 4, 1, 0), None, {})
-    made = figures([row_of(sighting, Constant(Verdict(0.9, PIXELATED, found)), protocol="video", index=0)])
+    sample = Sample(planes, PIXELATED, Blocks(4, 4, 1, 0), None, {})
+    made = figures([row_of(sample, Constant(Verdict(0.9, PIXELATED, found)), protocol="video", index=0)])
     assert (made.size, made.phase) == (Share(sized, 1), Share(placed, 1))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from deepclarity.errors import OutputError
 from deepclarity.pipelines.live.metrics import Metrics, health
-from deepclarity.pipelines.live.stats import Histogram, Pulse, Reading
+from deepclarity.pipelines.live.stats import Histogram, LiveStats, Reading
 from tests.rtsp.relay_command import fetched, parsed
 
 
@@ -17,10 +17,10 @@ def reading(**changes: object) -> Reading:
     well = Reading("door", source="rtsp://cam/x", sink="rtsp://h/y", source_state="connected", sink_state="connected")
     well.tier, well.lanes, well.drops = "turbo", {"pass": 30, "resize": 0, "enhance": 10}, {"late": 2}
     well.counts, well.queues = {"source_reconnects": 3}, {"arriving": 1}
-    pulse = Pulse()
+    stats = LiveStats()
     for age_s in (0.01, 0.02, 0.3):
-        pulse.leaves(age_s)
-    well.histograms = pulse.histograms()
+        stats.leaves(age_s)
+    well.histograms = stats.histograms()
     for name, value in changes.items():
         setattr(well, name, value)
     return well
@@ -72,11 +72,11 @@ def test_one_line_says_all_that_matters() -> None:
 
 
 def test_percentiles_are_of_the_last_frames() -> None:
-    pulse = Pulse()
+    stats = LiveStats()
     for number in range(1000):
-        pulse.leaves(number / 1000)
-    assert pulse.latency_ms(0.5) == pytest.approx(850, abs=2)
-    assert pulse.latency_ms(0.99) == pytest.approx(997, abs=2)
+        stats.leaves(number / 1000)
+    assert stats.latency_ms(0.5) == pytest.approx(850, abs=2)
+    assert stats.latency_ms(0.99) == pytest.approx(997, abs=2)
 
 
 def test_histograms_count_by_their_upper_bounds() -> None:

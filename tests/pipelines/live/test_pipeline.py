@@ -175,7 +175,7 @@ def test_another_program_s_camera_gets_planes_behind_one_another(tmp_path: Path)
     opened: Callable[..., Loopback] = lambda device, size, rate: loopback  # noqa: E731
     with LiveSource(CAMERA) as source, VirtualCamera("auto", size=(320, 180), rate=30, opened=opened) as camera:
         for frame in source:
-            if frame.stands_in is None:
+            if frame.placeholder is None:
                 camera.write(frame)
                 break
     assert camera.device == "/dev/loopback"

@@ -17,7 +17,7 @@ from deepclarity.models.train.detector.learner import load_learner
 from deepclarity.models.train.detector.recipe import parse_detector_recipe
 from deepclarity.models.train.detector.run import DetectorRun, Seen, best_threshold, rates
 from deepclarity.models.weights import load_weights, read_tensors
-from deepclarity.pipelines.datasets.detector_dataset import Protocol, Sightings
+from deepclarity.pipelines.datasets.detector_dataset import DetectorDataset, Protocol
 from deepclarity.pipelines.datasets.photos import Split
 from deepclarity.pipelines.training import cache, export
 from deepclarity.stream.files.still import Picture, read_picture, write_picture
@@ -76,8 +76,10 @@ def test_pictures_are_made_once_and_damaged_ones_again(work: Path, monkeypatch: 
     assert train(work, "-q") == 0
     made = read_tensors(work / "out" / "weights.safetensors")
     asked: list[tuple[Protocol, int]] = []
-    at = Sightings.at
-    monkeypatch.setattr(Sightings, "at", lambda self, index: asked.append((self._protocol, index)) or at(self, index))
+    at = DetectorDataset.at
+    monkeypatch.setattr(
+        DetectorDataset, "at", lambda self, index: asked.append((self._protocol, index)) or at(self, index)
+    )
     (work / "out" / "checkpoint.pt").unlink()
     (shard,) = (work / "out" / "samples").glob("validation-video-*.npz")
     shard.write_bytes(shard.read_bytes()[:-40])
@@ -104,7 +106,7 @@ def test_more_pictures_are_made_when_more_are_wanted(work: Path) -> None:
 def test_pictures_of_the_test_split_are_never_made(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = set()
     monkeypatch.setattr(
-        cache, "find_material", lambda *args, find=cache.find_material: splits.add(args[1]) or find(*args)
+        cache, "find_source_images", lambda *args, find=cache.find_source_images: splits.add(args[1]) or find(*args)
     )
     assert train(work, "-q") == 0
     assert splits == {Split.TRAIN, Split.VALIDATION}
@@ -171,7 +173,7 @@ def test_a_detector_is_published_by_the_name_of_its_method(work: Path, capsys: C
     record, tensors = load_weights("tiny", folder=work)
     assert (record.kind, record.family, record.architecture) == ("detector", "tiny", {"inputs": 4})
     assert (record.parameters, record.scales, record.int8_ranges) == (15, (), ())
-    assert (work / "tiny.safetensors").read_bytes() == (work / "out" / "weights.safetensors").read_bytes()
+    assert (work / "detectors" / "tiny.safetensors").read_bytes() == (work / "out" / "weights.safetensors").read_bytes()
     load_learner("tiny").check(tensors, name="tiny")
 
 

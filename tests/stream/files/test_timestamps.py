@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from deepclarity.stream.files.timestamps import Rising
+from deepclarity.stream.files.timestamps import MonotonicTimestamps
 
 
 def placed(times: list[int], step: int = 10) -> list[int]:
-    rising = Rising(step=step)
+    rising = MonotonicTimestamps(step=step)
     return [rising.place(time) for time in times]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deepclarity.errors import SourceError
-from deepclarity.stream.frame import Frame, StandsIn
+from deepclarity.stream.frame import Frame, Placeholder
 from deepclarity.stream.live.source import LiveSource
 from deepclarity.stream.live.state import State, Waiting
 from deepclarity.stream.rtsp.address import camera_address, source_address
@@ -57,19 +57,19 @@ def real(count: int) -> Callable[[Frame], bool]:
     left = [count]
 
     def enough(frame: Frame) -> bool:
-        left[0] -= frame.stands_in is None
+        left[0] -= frame.placeholder is None
         return left[0] <= 0
 
     return enough
 
 
 def is_slate(frame: Frame) -> bool:
-    return frame.stands_in is StandsIn.SLATE
+    return frame.placeholder is Placeholder.SLATE
 
 
 def rising(frames: list[Frame]) -> bool:
     """Whether times rise strictly from the first picture on."""
-    shown = dropwhile(lambda frame: frame.stands_in is not None, frames)
+    shown = dropwhile(lambda frame: frame.placeholder is not None, frames)
     return all(one.pts < other.pts for one, other in pairwise(shown))
 
 
@@ -77,7 +77,7 @@ def test_a_camera_gives_frames_that_rise_and_know_when_they_came() -> None:
     with watched(LiveSource(camera_address(CAMERA))) as frames:
         seen = until(frames, real(20))
     assert rising(seen)
-    assert {frame.size for frame in seen if frame.stands_in is None} == {(320, 180)}
+    assert {frame.size for frame in seen if frame.placeholder is None} == {(320, 180)}
     assert all(time.monotonic() - frame.arrived_s < 20 for frame in seen if frame.arrived_s)
 
 
@@ -100,12 +100,12 @@ def test_an_unplugged_camera_is_held_then_a_slate_then_it_is_back() -> None:
         until(frames, real(1))
         before = until(frames, is_slate)
         after = until(frames, real(5))
-    kinds = [frame.stands_in for frame in before + after]
-    first_held, first_slate = kinds.index(StandsIn.HELD), kinds.index(StandsIn.SLATE)
+    kinds = [frame.placeholder for frame in before + after]
+    first_held, first_slate = kinds.index(Placeholder.HELD), kinds.index(Placeholder.SLATE)
     assert first_held < first_slate
     assert rising(before + after)
     assert source.counts.reconnects == 1
-    gap_s = before[-1].time_s - next(f for f in reversed(before) if f.stands_in is None).time_s
+    gap_s = before[-1].time_s - next(f for f in reversed(before) if f.placeholder is None).time_s
     assert 1.0 <= gap_s < 1.4
 
 
@@ -131,7 +131,7 @@ def test_an_outage_is_as_long_on_the_clock_as_it_was(server: RtspServer) -> None
         until(frames, is_slate)
         server.accept()
         after = until(frames, real(5))
-    last, first = before[-1], next(frame for frame in after if frame.stands_in is None)
+    last, first = before[-1], next(frame for frame in after if frame.placeholder is None)
     assert last.arrived_s
     assert first.arrived_s
     assert abs((first.time_s - last.time_s) - (first.arrived_s - last.arrived_s)) <= 2 / 30
@@ -145,7 +145,7 @@ def test_times_that_jump_are_put_beside_their_neighbours(server: RtspServer) -> 
         seen += until(frames, real(15))
         server.shift_next("cam", 37600)
         seen += until(frames, real(15))
-    came = [frame for frame in seen if frame.stands_in is None]
+    came = [frame for frame in seen if frame.placeholder is None]
     assert rising(seen)
     assert max(other.time_s - one.time_s for one, other in pairwise(came[10:])) < 0.2
     assert source.counts.retimed == 2
@@ -240,7 +240,7 @@ def test_a_file_comes_at_its_own_speed_and_ends(make_clip: Callable[..., Path]) 
     path = make_clip(count=25, rate=25)
     began = time.monotonic()
     with watched(LiveSource(source_address(str(path)))) as frames:
-        seen = [frame for frame in frames if frame.stands_in is None]
+        seen = [frame for frame in frames if frame.placeholder is None]
     assert len(seen) == 25
     assert time.monotonic() - began > 0.9
 

@@ -20,7 +20,7 @@ from tests.rtsp.wait import until
 _MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 _SHOWN = """
 import sys
-from deepclarity.cli import run
+from deepclarity.cli.app import run
 from deepclarity.stream import window
 shown = window.Window.show
 def show(self, after, before, *, colour, told):

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepclarity.web.inference import Desk
+from deepclarity.web.inference import Inference
 from deepclarity.web.messages import RefusedError
-from deepclarity.web.model_cache import Tiled, Tools, tiers
+from deepclarity.web.model_cache import ModelCache, Tiled, tiers
 from deepclarity.web.security.content_check import container_of, look_at_picture, look_at_video, open_picture
 from deepclarity.web.security.limits import Limits
-from deepclarity.web.storage.results import Shelf, download_name
+from deepclarity.web.storage.results import ResultStore, download_name
 from tests.conftest import MakeClip, Rgb
 
 LIMITS = Limits()
@@ -29,8 +29,8 @@ def picture(painting: Rgb) -> Image.Image:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(LIMITS, Shelf(tmp_path, keep_s=60), Tools(device="cpu"))
+def inference(tmp_path: Path) -> Inference:
+    return Inference(LIMITS, ResultStore(tmp_path, keep_s=60), ModelCache(device="cpu"))
 
 
 def png_of(width: int, height: int, rows: bytes = b"") -> bytes:
@@ -95,11 +95,11 @@ def test_every_colour_model_is_read(tmp_path: Path, picture: Image.Image, name: 
     assert mode != "RGBA" or name == "alpha.webp" or seen.alpha is not None  # WebP drops an alpha that is opaque
 
 
-def test_sixteen_bits_stay_sixteen(tmp_path: Path, picture: Image.Image, desk: Desk) -> None:
+def test_sixteen_bits_stay_sixteen(tmp_path: Path, picture: Image.Image, inference: Inference) -> None:
     deep = np.asarray(picture)[..., ::-1].astype(np.uint16) * 257
-    path = desk.shelf.folder / "deep.png"
+    path = inference.store.folder / "deep.png"
     cv2.imwrite(str(path), deep)
-    made = desk.correct({"path": str(path)}, "lanczos", force=True)
+    made = inference.correct({"path": str(path)}, "lanczos", force=True)
     assert cv2.imread(str(made.after), cv2.IMREAD_UNCHANGED).dtype == np.uint16  # type: ignore[union-attr]
 
 
@@ -155,19 +155,19 @@ def test_damage_within_is_refused_or_read_never_a_crash(tmp_path: Path, picture:
     assert not [words for words in told if str(tmp_path) in words]
 
 
-def test_one_pixel_has_a_verdict_but_no_evidence(desk: Desk) -> None:
-    path = desk.shelf.folder / "one.png"
+def test_one_pixel_has_a_verdict_but_no_evidence(inference: Inference) -> None:
+    path = inference.store.folder / "one.png"
     path.write_bytes(png_of(1, 1, zlib.compress(b"\0\x80\x80\x80")))
     asked = {"path": str(path), "orig_name": "one.png"}
-    assert not desk.detect(asked).verdict.pixelated
-    assert desk.explain(asked) is None
-    assert len(desk.compare(asked)) == 4
-    assert desk.correct(asked, "turbo", force=True).repaired
+    assert not inference.detect(asked).verdict.pixelated
+    assert inference.explain(asked) is None
+    assert len(inference.compare(asked)) == 4
+    assert inference.correct(asked, "turbo", force=True).repaired
 
 
 def test_a_picture_in_pieces_is_the_picture_in_one(painting: Rgb) -> None:
-    tools = Tools(device="cpu")
-    tiled = tools.enhancer("turbo")
+    models = ModelCache(device="cpu")
+    tiled = models.enhancer("turbo")
     assert isinstance(tiled, Tiled)
     luma = cv2.cvtColor(np.ascontiguousarray(painting), cv2.COLOR_RGB2GRAY)
     luma = np.ascontiguousarray(np.vstack([luma, luma[::-1]])[:900, :1100])
@@ -175,7 +175,7 @@ def test_a_picture_in_pieces_is_the_picture_in_one(painting: Rgb) -> None:
     assert pieces.shape == (1800, 2200)
     assert np.abs(whole.astype(int) - pieces).max() <= 12
     assert np.abs(whole.astype(int) - pieces).mean() < 0.1
-    tools.close()
+    models.close()
 
 
 def test_names_of_files_are_tamed() -> None:

@@ -17,9 +17,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from deepclarity.web.security.limits import Limits
-from deepclarity.web.security.middleware import Door
-from deepclarity.web.storage.results import Shelf
-from tests.web.conftest import Material, Server, serving, wait_for
+from deepclarity.web.security.middleware import RequestMiddleware
+from deepclarity.web.storage.results import ResultStore
+from tests.web.conftest import Server, SourceImages, serving, wait_for
 
 
 @pytest.fixture
@@ -123,9 +123,9 @@ def test_what_is_not_needed_is_shut(web: httpx.Client, path: str) -> None:
     assert web.post(path, json={"data": []}).status_code in (404, 405)
 
 
-def test_addresses_are_never_fetched(web: httpx.Client, trap: socket.socket, material: Material) -> None:
+def test_addresses_are_never_fetched(web: httpx.Client, trap: socket.socket, source_images: SourceImages) -> None:
     port = trap.getsockname()[1]
-    ours = upload(web, material.pixelated)
+    ours = upload(web, source_images.pixelated)
     addresses = [
         f"http://{host}:{port}/x.png" for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433")
     ]
@@ -146,7 +146,9 @@ def test_files_of_others_are_not_read(web: httpx.Client) -> None:
     assert "Choose a file first" in call(web, "detect", None)
 
 
-def test_playlists_are_no_videos(web: httpx.Client, trap: socket.socket, tmp_path: Path, material: Material) -> None:
+def test_playlists_are_no_videos(
+    web: httpx.Client, trap: socket.socket, tmp_path: Path, source_images: SourceImages
+) -> None:
     address = f"http://127.0.0.1:{trap.getsockname()[1]}/x.ts"
     playlist = f"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:10.0,\n{address}\n#EXT-X-ENDLIST\n".encode()
     concat = f"ffconcat version 1.0\nfile {address}\n".encode()
@@ -157,7 +159,7 @@ def test_playlists_are_no_videos(web: httpx.Client, trap: socket.socket, tmp_pat
     gab2 = b"GAB2\0\x02\0" + bytes(4) + b"\x04\0" + len(playlist).to_bytes(4, "little") + playlist
     avi = b"RIFF" + (len(gab2) + 24).to_bytes(4, "little") + b"AVI LIST" + (len(gab2) + 12).to_bytes(4, "little")
     avi += b"movi01tx" + len(gab2).to_bytes(4, "little") + gab2
-    whole = material.clip.read_bytes()
+    whole = source_images.clip.read_bytes()
     for name, content in {
         "a.mp4": playlist, "b.mp4": concat, "c.mkv": dash, "d.mp4": sdp, "e.avi": avi, "f.mp4": whole[:200] + playlist,
         "g.mp4": b"\0\0\0\x18ftypisom" + bytes(12) + playlist, "h.ts": (b"\x47" + bytes(187)) * 6 + playlist,
@@ -171,10 +173,10 @@ def test_playlists_are_no_videos(web: httpx.Client, trap: socket.socket, tmp_pat
 
 
 def test_a_foreign_reference_in_an_mp4_is_not_followed(
-    web: httpx.Client, trap: socket.socket, tmp_path: Path, material: Material
+    web: httpx.Client, trap: socket.socket, tmp_path: Path, source_images: SourceImages
 ) -> None:
     """Its samples are said to lie at an address; the index is at the end, so that it may grow."""
-    content = material.clip.read_bytes()
+    content = source_images.clip.read_bytes()
     address = f"http://127.0.0.1:{trap.getsockname()[1]}/x.mp4\0".encode()
     foreign = (12 + len(address)).to_bytes(4, "big") + b"url " + bytes(4) + address
     own, atoms = b"\0\0\0\x0curl \0\0\0\x01", (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")
@@ -230,7 +232,7 @@ def test_too_slow_is_cut_off(tmp_path: Path, limits: Limits) -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    door = Door(inner, limits, Shelf(tmp_path, keep_s=60), lambda name: True, lambda headers: True)
+    door = RequestMiddleware(inner, limits, ResultStore(tmp_path, keep_s=60), lambda name: True, lambda headers: True)
     headers = [(b"host", b"here"), (b"content-type", b"multipart/form-data; boundary=b")]
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": headers}
     asyncio.run(door(scope, receive, send))
@@ -239,8 +241,8 @@ def test_too_slow_is_cut_off(tmp_path: Path, limits: Limits) -> None:
 
 
 def test_the_disk_is_not_filled(tmp_path: Path, web: httpx.Client) -> None:
-    shelf = Shelf(tmp_path, keep_s=60)
-    shelf.place("large").write_bytes(bytes(2000))
+    store = ResultStore(tmp_path, keep_s=60)
+    store.place("large").write_bytes(bytes(2000))
     answers: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -252,7 +254,7 @@ def test_the_disk_is_not_filled(tmp_path: Path, web: httpx.Client) -> None:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("came through")
 
-    door = Door(inner, Limits(disk_bytes=1000), shelf, lambda name: True, lambda headers: True)
+    door = RequestMiddleware(inner, Limits(disk_bytes=1000), store, lambda name: True, lambda headers: True)
     headers = [(b"host", b"here"), (b"content-type", b"multipart/form-data; boundary=b")]
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": headers}
     asyncio.run(door(scope, receive, send))
@@ -286,32 +288,32 @@ def test_whoever_has_no_password_sees_the_sign_in_page_only(tmp_path: Path) -> N
 
 
 def test_results_and_given_up_uploads_are_swept_away(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, keep_s=100)
-    old, new, partial = shelf.place("old.png"), shelf.place("new.png"), tmp_path / "tmpabc"
+    store = ResultStore(tmp_path, keep_s=100)
+    old, new, partial = store.place("old.png"), store.place("new.png"), tmp_path / "tmpabc"
     for path, age_s in ((old, 200), (new, 0), (partial, 60)):
         path.write_bytes(b"x")
         then = path.stat().st_mtime - age_s
         os.utime(path, (then, then))
-    shelf.sweep()
+    store.sweep()
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["new.png"]
     assert not old.parent.exists()
-    assert shelf.find(new.parent.name, "new.png") == new
-    assert shelf.find(new.parent.name, "../new.png") is None
-    assert shelf.find("../results", "new.png") is None
+    assert store.find(new.parent.name, "new.png") == new
+    assert store.find(new.parent.name, "../new.png") is None
+    assert store.find("../results", "new.png") is None
 
 
 def test_what_is_still_needed_is_not_swept_away(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, keep_s=100)
+    store = ResultStore(tmp_path, keep_s=100)
     film, empty = tmp_path / "film.mp4", tmp_path / "abc"
     film.write_bytes(b"x")
     empty.mkdir()
     for path in (film, empty):
         os.utime(path, (1, 1))
-    with shelf.hold(film):
-        shelf.sweep()
+    with store.hold(film):
+        store.sweep()
         assert film.is_file()
-    shelf.sweep()
+    store.sweep()
     assert film.is_file()
     os.utime(film, (1, 1))
-    shelf.sweep()
+    store.sweep()
     assert [path.name for path in tmp_path.iterdir()] == ["results"]

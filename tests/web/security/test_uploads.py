@@ -13,9 +13,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from deepclarity.web.security.limits import Limits
-from deepclarity.web.security.middleware import Door
-from deepclarity.web.security.rate_limit import Attempts
-from deepclarity.web.storage.results import Shelf
+from deepclarity.web.security.middleware import RequestMiddleware
+from deepclarity.web.security.rate_limit import RateLimiter
+from deepclarity.web.storage.results import ResultStore
 
 Headers = list[tuple[bytes, bytes]]
 JSON: Headers = [(b"content-type", b"application/json")]
@@ -27,7 +27,7 @@ UPLOAD = "/gradio_api/upload"
 class Inside:
     """Behind a door: reads whatever comes, answers 200."""
 
-    shelf: Shelf
+    store: ResultStore
     limits: Limits = field(default_factory=Limits)
     bodies: list[bytes] = field(default_factory=list)
     status: int = 200
@@ -37,7 +37,7 @@ class Inside:
     """Whether it asks, once it has answered, if its client is still there, as Starlette does."""
 
     def __post_init__(self) -> None:
-        self.door = Door(self.app, self.limits, self.shelf, lambda name: True, lambda headers: True)
+        self.door = RequestMiddleware(self.app, self.limits, self.store, lambda name: True, lambda headers: True)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(self.busy_s)
@@ -79,7 +79,7 @@ class Inside:
 
 @pytest.fixture
 def inside(tmp_path: Path) -> Inside:
-    return Inside(Shelf(tmp_path, keep_s=60))
+    return Inside(ResultStore(tmp_path, keep_s=60))
 
 
 def sent(inside: Inside, path: str, headers: Headers, *pieces: bytes, **more: Any) -> int:
@@ -101,7 +101,7 @@ def sent(inside: Inside, path: str, headers: Headers, *pieces: bytes, **more: An
 )
 def test_no_content_type_leads_past_the_cleaning(inside: Inside, kinds: list[str], status: int) -> None:
     foreign = {"data": [{"path": "http://192.0.2.1/x", "meta": {"_type": "gradio.FileData"}}]}
-    ours = {"data": [{"path": str(inside.shelf.folder / "x.png"), "url": "http://192.0.2.1/x", "size": 3}]}
+    ours = {"data": [{"path": str(inside.store.folder / "x.png"), "url": "http://192.0.2.1/x", "size": 3}]}
     headers = [(b"content-type", kind.encode()) for kind in kinds]
     for path in ("/gradio_api/queue/join", "/gradio_api/call/detect", "/gradio_api/run/predict"):
         assert sent(inside, path, headers, json.dumps(foreign).encode()) == (400 if status == 200 else status)
@@ -146,14 +146,14 @@ def test_only_files_of_an_upload_may_be_large(inside: Inside) -> None:
 
 def test_an_answer_that_begins_late_is_whole(tmp_path: Path) -> None:
     limits = Limits(upload_grace_s=0.1, upload_stall_s=0.1)
-    inside = Inside(Shelf(tmp_path, keep_s=60), limits, busy_s=0.3, hears_of_leaving=True)
+    inside = Inside(ResultStore(tmp_path, keep_s=60), limits, busy_s=0.3, hears_of_leaving=True)
     told = asyncio.run(inside.ask("/", [], iter(()), method="GET"))
     assert told == (200, b"all of it")
 
 
 def test_only_time_that_was_waited_makes_an_upload_late(tmp_path: Path) -> None:
     limits = Limits(upload_grace_s=0.2, upload_bytes_per_s=1000)
-    busy = Inside(Shelf(tmp_path, keep_s=60), limits, busy_s=0.5)
+    busy = Inside(ResultStore(tmp_path, keep_s=60), limits, busy_s=0.5)
     form = part('name="files"; filename="x"', 10)
     assert sent(busy, UPLOAD, FORM, *form) == 200
     assert sent(busy, UPLOAD, FORM, *form, pace_s=0.15) == 408
@@ -161,7 +161,7 @@ def test_only_time_that_was_waited_makes_an_upload_late(tmp_path: Path) -> None:
 
 def test_room_is_promised_to_uploads_before_they_arrive(tmp_path: Path) -> None:
     limits = Limits(upload_bytes=1000, disk_bytes=250_000, uploads_at_once=3)
-    inside = Inside(Shelf(tmp_path, keep_s=60), limits, busy_s=0.1)
+    inside = Inside(ResultStore(tmp_path, keep_s=60), limits, busy_s=0.1)
 
     async def story(count: int, *more: tuple[bytes, bytes]) -> list[int]:
         form = part('name="files"; filename="x"', 10)
@@ -170,14 +170,14 @@ def test_room_is_promised_to_uploads_before_they_arrive(tmp_path: Path) -> None:
 
     assert asyncio.run(story(5)) == [200, 200, 200, 503, 503]
     limits = Limits(upload_bytes=1000, disk_bytes=150_000, uploads_at_once=9)
-    inside = Inside(Shelf(tmp_path, keep_s=60), limits, busy_s=0.1)
+    inside = Inside(ResultStore(tmp_path, keep_s=60), limits, busy_s=0.1)
     assert 507 in asyncio.run(story(5))  # each of unknown size may become as large as it is allowed to
     assert asyncio.run(story(5, (b"content-length", b"100"))) == [200] * 5
     assert asyncio.run(story(1)) == [200]
 
 
 def test_ten_wrong_guesses_a_minute_and_right_ones_are_free() -> None:
-    attempts = Attempts()
+    attempts = RateLimiter()
     for _ in range(50):
         assert attempts.begin("here")
         attempts.forgive("here")

@@ -14,7 +14,7 @@ from deepclarity.errors import DamagedInputError, DeepClarityError, UsageError
 
 if TYPE_CHECKING:
     from deepclarity.models.verdict import Detector
-    from deepclarity.pipelines.detect_file import Judgement
+    from deepclarity.pipelines.detect_file import FileVerdict
 
 
 @click.command()
@@ -37,7 +37,7 @@ def detect(
     Exits with 2 when any of them could not be judged; the others are told all the same.
     """
     from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
-    from deepclarity.pipelines.detect_file import files_in, judge
+    from deepclarity.pipelines.detect_file import detect_file, files_in
 
     detector = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art))
     options.hush_opencv()
@@ -48,7 +48,7 @@ def detect(
         try:
             for file in files_in(path):
                 try:
-                    found = judge(file, detector)
+                    found = detect_file(file, detector)
                 except DeepClarityError as error:
                     code = _worse(code, _complain(error))
                     continue
@@ -85,14 +85,14 @@ def _complain(error: DeepClarityError) -> int:
     return error.exit_code
 
 
-def _json(found: Judgement) -> str:
+def _json(found: FileVerdict) -> str:
     values = asdict(found)
     if found.frames is None:
         del values["frames"], values["ranges"], values["damaged"]
     return json.dumps(values)
 
 
-def _line(found: Judgement) -> str:
+def _line(found: FileVerdict) -> str:
     blocks = f", blocks of {found.block_px:g}×{found.block_height_px:g} px" if found.block_px else ""
     text = f"{found.path}: {found.kind} (score {found.score:.2f}{blocks}, {found.ms:.1f} ms by {found.method})"
     for part in found.ranges:

@@ -8,8 +8,8 @@ from html import escape
 import gradio as gr
 
 from deepclarity.web.examples import CLICKED, PICTURES, Examples, buttons_of
-from deepclarity.web.inference import Desk, Made
-from deepclarity.web.messages import blocks_of, note_panel, plain, refusal_panel, words_of
+from deepclarity.web.inference import Inference, Made
+from deepclarity.web.messages import blocks_of, message_of, note_panel, plain, refusal_panel
 from deepclarity.web.model_cache import tiers
 
 from .components import chosen, html, when
@@ -38,18 +38,18 @@ def tier_choices() -> list[tuple[str, str]]:
 class _Correct:
     """What the tab's buttons do."""
 
-    desk: Desk
+    inference: Inference
     examples: Examples
 
     def correct(self, payload: object, tier: object, *, force: bool = False) -> tuple[str, dict[str, object]]:
         """The result, and whether "Repair anyway" is offered."""
         try:
-            made = self.desk.correct(payload, tier, force=force)
+            made = self.inference.correct(payload, tier, force=force)
         except Exception as error:  # every failure is told in words
             return refusal_panel(plain(error)), gr.update(visible=False)
         if made.repaired:
-            return viewer(self.desk, made), gr.update(visible=False)
-        said = words_of(made.found.verdict.kind)
+            return viewer(self.inference, made), gr.update(visible=False)
+        said = message_of(made.found.verdict.kind)
         return note_panel(f"{said.sentence} So nothing was changed.", title=said.title), gr.update(visible=True)
 
     def insist(self, payload: object, tier: object) -> tuple[str, dict[str, object]]:
@@ -62,9 +62,9 @@ class _Correct:
         return _EMPTY, gr.update(visible=False)
 
 
-def correct_tab(desk: Desk, examples: Examples, *, tier: str) -> None:
+def correct_tab(inference: Inference, examples: Examples, *, tier: str) -> None:
     """Build the tab inside the current Blocks."""
-    does = _Correct(desk, examples)
+    does = _Correct(inference, examples)
     html("<p class='dc-lead'>A pixelated picture in, the same picture repaired out.</p>")
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
@@ -83,9 +83,9 @@ def correct_tab(desk: Desk, examples: Examples, *, tier: str) -> None:
         when(event, does.clear, None, shown, queued=False)
 
 
-def viewer(desk: Desk, made: Made) -> str:
+def viewer(inference: Inference, made: Made) -> str:
     """Before and after, lossless, one over the other: `own/compare.js` brings it to life."""
-    before, after = (escape(desk.shelf.address(path)) for path in (made.before, made.after))
+    before, after = (escape(inference.store.address(path)) for path in (made.before, made.after))
     width, height = made.found.size
     views = "".join(
         f"<label><input type='radio' name='dc-view' value='{value}'{' checked' if not number else ''}>"
@@ -123,6 +123,6 @@ def _said(made: Made) -> str:
     if verdict.pixelated:
         said = f"It was pixelated{f', in blocks of {size}' if size else ''}, and has been repaired"
     else:
-        said = f"{words_of(verdict.kind).title}: repaired because you asked for it"
+        said = f"{message_of(verdict.kind).title}: repaired because you asked for it"
     width, height = made.found.size
     return f"{said}. {width} × {height} px in {made.took_s:.2f} s, {made.tier} on {made.backend}."

@@ -9,7 +9,7 @@ import gradio as gr
 
 from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS
 from deepclarity.web.examples import CLICKED, PICTURES, Examples, buttons_of
-from deepclarity.web.inference import Desk, facts_of, table_of
+from deepclarity.web.inference import Inference, facts_of, table_of
 from deepclarity.web.messages import note_panel, plain, refusal_panel, verdict_panel
 
 from .components import chosen, html, when
@@ -35,24 +35,24 @@ def picture_input(label: str, *, elem_id: str) -> gr.Image:
 class _Detect:
     """What the tab's buttons do."""
 
-    desk: Desk
+    inference: Inference
     examples: Examples
 
     def detect(self, payload: object, method: object) -> str:
         try:
-            found = self.desk.detect(payload, method)
+            found = self.inference.detect(payload, method)
         except Exception as error:  # every failure is told in words
             return refusal_panel(plain(error))
         return verdict_panel(found.verdict, facts_of(found), notes=found.notes)
 
     def explain(self, payload: object, method: object) -> str:
         try:
-            path = self.desk.explain(payload, method)
+            path = self.inference.explain(payload, method)
         except Exception:  # has been told beside the verdict
             return ""
         if path is None:
             return note_panel("The picture is too small to show its evidence.")
-        address = escape(self.desk.shelf.address(path))
+        address = escape(self.inference.store.address(path))
         return (
             "<figure class='dc-evidence'><figcaption>What the verdict rests on</figcaption>"
             f"<a href='{address}' target='_blank' rel='noopener'><img src='{address}' "
@@ -61,7 +61,7 @@ class _Detect:
 
     def compare(self, payload: object) -> str:
         try:
-            return table_of(self.desk.compare(payload))
+            return table_of(self.inference.compare(payload))
         except Exception as error:  # every failure is told in words
             return refusal_panel(plain(error))
 
@@ -72,9 +72,9 @@ class _Detect:
         return _EMPTY, "", ""
 
 
-def detect_tab(desk: Desk, examples: Examples) -> None:
+def detect_tab(inference: Inference, examples: Examples) -> None:
     """Build the tab inside the current Blocks."""
-    does = _Detect(desk, examples)
+    does = _Detect(inference, examples)
     html("<p class='dc-lead'>Is this picture pixelated? A detector looks and says what it sees.</p>")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):

@@ -12,7 +12,7 @@ import gradio as gr
 
 from deepclarity.pipelines.report.text import headline
 from deepclarity.web.examples import CLICKED, CLIP, Examples, buttons_of
-from deepclarity.web.inference import Desk
+from deepclarity.web.inference import Inference
 from deepclarity.web.jobs import Result, Step, StoppedError, Videos, Wish
 from deepclarity.web.messages import note_panel, plain, refusal_panel
 from deepclarity.web.security.content_check import look_at_video
@@ -32,16 +32,16 @@ _RUNNING = gr.update(interactive=False), gr.update(visible=True)
 class _Video:
     """What the tab's buttons do."""
 
-    desk: Desk
+    inference: Inference
     videos: Videos
     examples: Examples
 
-    async def glance(self, payload: object) -> str:
+    async def probe(self, payload: object) -> str:
         if not payload:
             return ""
         try:
-            path = self.desk.shelf.uploaded(payload)
-            _, seen = await asyncio.to_thread(look_at_video, path, self.desk.limits)
+            path = self.inference.store.uploaded(payload)
+            _, seen = await asyncio.to_thread(look_at_video, path, self.inference.limits)
         except Exception as error:  # every failure is told in words
             return refusal_panel(plain(error))
         told = [f"{seen.width_px} × {seen.height_px} px"]
@@ -59,7 +59,7 @@ class _Video:
             async with aclosing(self.videos.repair(payload, wish, session=str(request.session_hash))) as steps:
                 async for step in steps:
                     if step.result is not None:
-                        yield _idle(result_panel(self.desk, step.result, plays=wish.container == "mp4"))
+                        yield _idle(result_panel(self.inference, step.result, plays=wish.container == "mp4"))
                         return
                     yield progress_panel(step), *_RUNNING
         except StoppedError:
@@ -78,9 +78,9 @@ def _idle(panel: str) -> tuple[object, ...]:
     return panel, gr.update(interactive=True), gr.update(visible=False)
 
 
-def video_tab(desk: Desk, videos: Videos, examples: Examples, *, tier: str) -> None:
+def video_tab(inference: Inference, videos: Videos, examples: Examples, *, tier: str) -> None:
     """Build the tab inside the current Blocks."""
-    does = _Video(desk, videos, examples)
+    does = _Video(inference, videos, examples)
     html("<p class='dc-lead'>A whole video: only its pixelated frames are repaired. Sound and timing stay.</p>")
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
@@ -103,7 +103,7 @@ def video_tab(desk: Desk, videos: Videos, examples: Examples, *, tier: str) -> N
             result = html(_EMPTY, elem_id="video-result")
     when(go.click, does.repair, [video, choice, frames, size, container], [result, go, stop], at_once=None)
     when(stop.click, does.cancel, queued=False)
-    when(video.change, does.glance, [video], [seen])
+    when(video.change, does.probe, [video], [seen])
     when(tries.click, does.choose, None, [video])
 
 
@@ -123,9 +123,9 @@ def progress_panel(step: Step) -> str:
     )
 
 
-def result_panel(desk: Desk, result: Result, *, plays: bool) -> str:
+def result_panel(inference: Inference, result: Result, *, plays: bool) -> str:
     """The video to play and to download, and its report."""
-    video, report = (escape(desk.shelf.address(path)) for path in (result.video, result.report))
+    video, report = (escape(inference.store.address(path)) for path in (result.video, result.report))
     summary = result.summary
     trouble = [f"{summary.damaged} damaged packets of the input could not be read."] if summary.damaged else []
     trouble += [f"{summary.fallback} frames could only be resized."] if summary.fallback else []

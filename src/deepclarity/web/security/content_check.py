@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from deepclarity.errors import DeepClarityError
-from deepclarity.stream.files.probe import Glance, glance
+from deepclarity.stream.files.probe import ProbeResult, probe
 from deepclarity.stream.files.still import Picture, read_picture
 from deepclarity.web.messages import RefusedError
 
@@ -131,11 +131,11 @@ def container_of(path: Path) -> str:
     raise RefusedError(_NO_VIDEO)
 
 
-def look_at_video(path: Path, limits: Limits) -> tuple[str, Glance]:
+def look_at_video(path: Path, limits: Limits) -> tuple[str, ProbeResult]:
     """The demuxer for a video, and what it says of itself; RefusedError where it must not be decoded."""
     demuxer = container_of(path)
     try:
-        seen = glance(path, demuxer=demuxer)
+        seen = probe(path, demuxer=demuxer)
     except DeepClarityError:
         raise RefusedError("This video cannot be read: it is damaged, cut off, or holds no pictures.") from None
     if seen.width_px * seen.height_px > limits.video_px:

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deepclarity.web.storage.disk_quota import Room
-from deepclarity.web.storage.results import Shelf
+from deepclarity.web.storage.disk_quota import DiskQuota
+from deepclarity.web.storage.results import ResultStore
 
 from .limits import Limits
-from .rate_limit import Attempts
-from .rejection import CutError
-from .uploads import Body
+from .rate_limit import RateLimiter
+from .rejection import RequestRejectedError
+from .uploads import UploadReader
 
 _VISITED = ("/", "/login", "/login/")
 """What a link on another site's page may lead to."""
@@ -49,22 +49,22 @@ _ONCE = frozenset({"host", "origin", "content-type", "content-length"})
 
 
 @dataclass(slots=True)
-class Door:
+class RequestMiddleware:
     """Middleware: host, origin, address, sign-in, size, pace and content of every request."""
 
     app: ASGIApp
     limits: Limits
-    shelf: Shelf
+    store: ResultStore
     knows: Callable[[str], bool]
     """Whether the server answers to a host name: another's name that leads here is no way in."""
     signed_in: Callable[[Mapping[str, str]], bool]
     """Whether the headers of a request belong to somebody who may come in."""
-    _attempts: Attempts = field(default_factory=Attempts)
-    _room: Room = field(init=False)
+    _rate_limiter: RateLimiter = field(default_factory=RateLimiter)
+    _quota: DiskQuota = field(init=False)
 
     def __post_init__(self) -> None:
         """Nobody has come in yet."""
-        self._room = Room(self.limits, self.shelf)
+        self._quota = DiskQuota(self.limits, self.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer why not."""
@@ -79,22 +79,22 @@ class Door:
                 return
             await self.app(scope, receive, send)
             return
-        if refusal is None and _signs_in(scope) and not self._attempts.begin(_address_of(scope)):
+        if refusal is None and _signs_in(scope) and not self._rate_limiter.begin(_address_of(scope)):
             refusal = 429, "Too many attempts. Wait a minute."
-        body = Body(scope, headers, receive, limits=self.limits, shelf=self.shelf)
+        body = UploadReader(scope, headers, receive, limits=self.limits, store=self.store)
         answer = _Answer(send, body)
         if refusal is not None:
             await answer.refuse(*refusal)
             return
         await self._pass(scope, body, answer)
         if _signs_in(scope) and answer.status == 200:
-            self._attempts.forgive(_address_of(scope))
+            self._rate_limiter.forgive(_address_of(scope))
 
-    async def _pass(self, scope: Scope, body: Body, answer: _Answer) -> None:
+    async def _pass(self, scope: Scope, body: UploadReader, answer: _Answer) -> None:
         try:
-            async with self._room.kept(body.promised_bytes):
+            async with self._quota.kept(body.promised_bytes):
                 await self.app(scope, await body.opened(), answer.send)
-        except CutError as cut:
+        except RequestRejectedError as cut:
             body.cut = cut
         except Exception:
             if body.cut is None:  # else it is how Gradio takes it that its request was cut
@@ -129,7 +129,7 @@ class Door:
             return 404, "There is nothing here."
         if not anybody and not self.signed_in(headers):
             return 401, "Sign in first."
-        if path.startswith("/gradio_api/file=") and not self.shelf.holds(path.partition("=")[2]):
+        if path.startswith("/gradio_api/file=") and not self.store.holds(path.partition("=")[2]):
             return 403, "Only files that were uploaded here can be read."
         return None
 
@@ -161,7 +161,7 @@ def _address_of(scope: Scope) -> str:
 class _Answer:
     """What goes back, with our headers on it; once a request is cut, nothing but the refusal."""
 
-    def __init__(self, send: Send, body: Body) -> None:
+    def __init__(self, send: Send, body: UploadReader) -> None:
         self._send, self._body = send, body
         self.status: int | None = None
 

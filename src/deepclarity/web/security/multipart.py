@@ -5,17 +5,17 @@ from __future__ import annotations
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from .rejection import CutError
+from .rejection import RequestRejectedError
 
 
-class Parts:
+class UploadParser:
     """Reads along with Gradio's parser, by the same library, and cuts what that would keep in memory."""
 
     def __init__(self, content_type: str, *, most: int) -> None:
         """`most`: bytes that all parts without a file name may have together; CutError where it is no form."""
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
-            raise CutError(415, "Files are taken as multipart/form-data.")
+            raise RequestRejectedError(415, "Files are taken as multipart/form-data.")
         self._left = most
         self._field, self._text = b"", b""
         self._disposition = b""
@@ -37,7 +37,7 @@ class Parts:
         try:
             self._parser.write(piece)
         except MultipartParseError:
-            raise CutError(400, "This upload cannot be understood.") from None
+            raise RequestRejectedError(400, "This upload cannot be understood.") from None
 
     def _begin(self) -> None:
         self._disposition, self._is_file = b"", False
@@ -61,4 +61,4 @@ class Parts:
             return
         self._left -= end - start
         if self._left < 0:
-            raise CutError(413, "This upload holds too much that is no file.")
+            raise RequestRejectedError(413, "This upload holds too much that is no file.")

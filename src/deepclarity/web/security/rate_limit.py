@@ -9,7 +9,7 @@ _A_MINUTE = 10
 _ADDRESSES_KEPT = 10_000
 
 
-class Attempts:
+class RateLimiter:
     """Who has tried to sign in during the last minute, and failed."""
 
     def __init__(self) -> None:

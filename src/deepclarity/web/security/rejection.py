@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class CutError(Exception):
+class RequestRejectedError(Exception):
     """A request that goes no further, and what its sender is told."""
 
     status: int

@@ -11,11 +11,11 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope
 
-from deepclarity.web.storage.results import Shelf
+from deepclarity.web.storage.results import ResultStore
 
 from .limits import MEBI, Limits
-from .multipart import Parts
-from .rejection import CutError
+from .multipart import UploadParser
+from .rejection import RequestRejectedError
 
 _ENVELOPE = 64 * 1024
 """Bytes that an upload may have beside its file."""
@@ -23,20 +23,20 @@ _DRAIN_S = 2.0
 _OF_BODY = (b"content-length", b"content-type", b"transfer-encoding")
 
 
-class Body:
+class UploadReader:
     """The body of one request, on its way to Gradio."""
 
     def __init__(
-        self, scope: Scope, headers: Mapping[str, str], receive: Receive, *, limits: Limits, shelf: Shelf
+        self, scope: Scope, headers: Mapping[str, str], receive: Receive, *, limits: Limits, store: ResultStore
     ) -> None:
-        self.cut: CutError | None = None
+        self.cut: RequestRejectedError | None = None
         self._scope, self._headers, self._raw = scope, headers, receive
-        self._limits, self._shelf = limits, shelf
+        self._limits, self._store = limits, store
         path, self._reads = scope["path"].rstrip("/"), scope["method"] in ("GET", "HEAD")
         self._upload = path == "/gradio_api/upload" and not self._reads
         self._form = path == "/login"
         self._most = limits.upload_bytes + _ENVELOPE if self._upload else limits.body_bytes
-        self._parts: Parts | None = None
+        self._parts: UploadParser | None = None
         self._got, self._waited_s, self._more = 0, 0.0, True
 
     @property
@@ -51,11 +51,11 @@ class Body:
         """The channel to read from, JSON cleaned; CutError where it is clear at once that it is refused."""
         declared = self._headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._most:
-            raise CutError(413, self._too_large())
+            raise RequestRejectedError(413, self._too_large())
         if self._reads:
             return self._raw
         if self._upload:
-            self._parts = Parts(self._headers.get("content-type", ""), most=_ENVELOPE)
+            self._parts = UploadParser(self._headers.get("content-type", ""), most=_ENVELOPE)
         elif not self._form:
             return await self._cleaned()
         return self._receive
@@ -72,7 +72,7 @@ class Body:
         """The next piece; to Gradio, a request that is cut looks as if its sender had gone."""
         try:
             return await self._next()
-        except CutError as cut:
+        except RequestRejectedError as cut:
             self.cut = cut
             return {"type": "http.disconnect"}
 
@@ -84,7 +84,7 @@ class Body:
         piece = message.get("body", b"")
         self._got += len(piece)
         if self._got > self._most:
-            raise CutError(413, self._too_large())
+            raise RequestRejectedError(413, self._too_large())
         if self._parts is not None:
             self._parts.take(piece)
         return message
@@ -101,7 +101,9 @@ class Body:
                     await asyncio.sleep(0)
             self._waited_s += time.monotonic() - began
             if not coming.done():
-                raise CutError(408, "The upload was too slow and was given up. Try again on a faster connection.")
+                raise RequestRejectedError(
+                    408, "The upload was too slow and was given up. Try again on a faster connection."
+                )
             return coming.result()
         finally:
             coming.cancel()
@@ -112,7 +114,7 @@ class Body:
         Whatever is no JSON by its one content type is refused, as others would guess what it is.
         """
         if self._headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise CutError(415, "Only JSON is taken here.")
+            raise RequestRejectedError(415, "Only JSON is taken here.")
         whole = bytearray()
         while self._more:
             message = await self._next()
@@ -122,7 +124,7 @@ class Body:
         try:
             clean = json.dumps(self._clean(json.loads(whole))).encode()
         except (ValueError, RecursionError):
-            raise CutError(400, "This request cannot be understood.") from None
+            raise RequestRejectedError(400, "This request cannot be understood.") from None
         others = [(key, text) for key, text in self._scope["headers"] if key.lower() not in _OF_BODY]
         own = [(b"content-type", b"application/json"), (b"content-length", str(len(clean)).encode())]
         self._scope["headers"] = [*others, *own]
@@ -139,8 +141,8 @@ class Body:
         if not isinstance(value, dict):
             return value
         path = value.get("path")
-        if path is not None and not (isinstance(path, str) and self._shelf.holds(path)):
-            raise CutError(400, "Only files that were uploaded here can be used.")
+        if path is not None and not (isinstance(path, str) and self._store.holds(path)):
+            raise RequestRejectedError(400, "Only files that were uploaded here can be used.")
         return {key: self._clean(item) for key, item in value.items() if key != "url"}
 
     def _too_large(self) -> str:

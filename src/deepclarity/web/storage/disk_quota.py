@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from deepclarity.web.security.limits import MEBI, Limits
-from deepclarity.web.security.rejection import CutError
+from deepclarity.web.security.rejection import RequestRejectedError
 
-from .results import Shelf
+from .results import ResultStore
 
 _FREE_BYTES = 512 * MEBI
 
 
-class Room:
+class DiskQuota:
     """Few uploads at a time, and none that would not fit beside the others."""
 
-    def __init__(self, limits: Limits, shelf: Shelf) -> None:
-        self._limits, self._shelf = limits, shelf
+    def __init__(self, limits: Limits, store: ResultStore) -> None:
+        self._limits, self._store = limits, store
         self._promised: list[int] = []
 
     @asynccontextmanager
@@ -29,7 +29,7 @@ class Room:
             yield
             return
         if len(self._promised) >= self._limits.uploads_at_once:
-            raise CutError(503, "Others are uploading. Try again in a moment.")
+            raise RequestRejectedError(503, "Others are uploading. Try again in a moment.")
         self._promised.append(size_bytes)
         try:
             await self._check()
@@ -38,8 +38,8 @@ class Room:
             self._promised.remove(size_bytes)
 
     async def _check(self) -> None:
-        free = shutil.disk_usage(self._shelf.folder).free
-        taken = await asyncio.to_thread(self._shelf.size_bytes)
+        free = shutil.disk_usage(self._store.folder).free
+        taken = await asyncio.to_thread(self._store.size_bytes)
         promised = sum(self._promised)
         if taken + promised > self._limits.disk_bytes or free < _FREE_BYTES + promised:
-            raise CutError(507, "The server has no room for more files now. Try again later.")
+            raise RequestRejectedError(507, "The server has no room for more files now. Try again later.")

@@ -19,7 +19,7 @@ _PARTIAL_S = 20.0
 """An upload that nothing was added to for this long has been given up, or cut off at the door."""
 
 
-class Shelf:
+class ResultStore:
     """Files that are deleted after `keep_s`, and all of them in the end."""
 
     def __init__(self, folder: Path, *, keep_s: float) -> None:
