@@ -51,7 +51,7 @@ def upscale(
     """
     from deepclarity.cli.progress import Progress, summary_lines
     from deepclarity.pipelines.preset import load_preset
-    from deepclarity.pipelines.upscale import Job, raise_if_damaged
+    from deepclarity.pipelines.upscale import Job, default_output, raise_if_damaged
     from deepclarity.pipelines.upscale import upscale as run
     from deepclarity.stream.errors import check_readable
 
@@ -71,11 +71,3 @@ def upscale(
         for line in summary_lines(summary, which=preset.which):
             click.echo(line)
     raise_if_damaged(summary)
-
-
-def default_output(source: Path) -> Path:
-    """`film.mp4` → `film.clear.mp4`; what we cannot write becomes Matroska, which holds every track."""
-    from deepclarity.stream.files.output_path import CONTAINERS
-
-    known = source.suffix.lower() in CONTAINERS
-    return source.with_name(f"{source.stem}.clear{source.suffix if known else '.mkv'}")

@@ -1,0 +1,1 @@
+"""Implementation of the public Python API. Import its names from `deepclarity` itself."""

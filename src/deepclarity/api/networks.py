@@ -1,0 +1,94 @@
+"""Detectors and enhancers for the public API: loaded by name, safe to share between threads."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+from deepclarity.models.detectors import DEFAULT_DETECTOR
+from deepclarity.models.detectors import load_detector as _load_detector
+from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.load import load_enhancer as _load_enhancer
+from deepclarity.models.verdict import Detector, Plane
+
+
+class ThreadSafeEnhancer:
+    """An enhancer that one thread uses at a time: calls from several threads take turns."""
+
+    def __init__(self, enhancer: Enhancer) -> None:
+        self.name = enhancer.name
+        """The tier: `turbo`, `srgan`, …"""
+        self.backend = enhancer.backend
+        """What computes it: `openvino bf16`, `torch cuda fp16`, …"""
+        self.scales = enhancer.scales
+        """The factors it was trained for, ascending."""
+        self._enhancer = enhancer
+        self._lock = threading.Lock()
+
+    def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
+        """Enlarge `luma`, (height, width), uint8 or uint16 in 0..max_value, by `scale`; same dtype and range."""
+        with self._lock:
+            return self._enhancer(luma, scale=scale, max_value=max_value)
+
+    def close(self) -> None:
+        """Release the device's memory. The enhancer cannot be used afterwards."""
+        with self._lock:
+            self._enhancer.close()
+
+
+def load_detector(method: str = DEFAULT_DETECTOR, *, pixel_art: bool = False) -> Detector:
+    """Load a detector by the name of its method.
+
+    Args:
+        method: `lattice-net` (default), `grid`, `canny-mobilenet` or `mobilenet`.
+        pixel_art: Whether pixel art counts as pixelated.
+
+    Returns:
+        A callable that takes luma, (height, width), uint8 or uint16, and returns a `Verdict`. Threads may share it.
+
+    Raises:
+        UsageError: No such method.
+        WeightsError: Its weights are missing or damaged.
+    """
+    return _load_detector(method, pixel_art=pixel_art)
+
+
+def load_enhancer(model: str = "auto", *, device: str = "auto") -> Enhancer:
+    """Load a super-resolution tier by name.
+
+    Args:
+        model: `turbo`, `srgan-lite`, `srgan`, one of the latter two with `-fidelity`, `lanczos`, or `auto` (`turbo` on
+            the CPU, `srgan` on an NVIDIA GPU).
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Returns:
+        A callable that enlarges luma, (height, width), uint8 or uint16. Threads may share it; they take turns.
+
+    Raises:
+        UsageError: No such model or device name.
+        DeviceError: The device does not exist or cannot be used.
+        WeightsError: The weights are missing or damaged.
+    """
+    return ThreadSafeEnhancer(_load_enhancer(model, device=device))
+
+
+@functools.lru_cache(maxsize=8)
+def cached_detector(method: str) -> Detector:
+    """The detector called `method`, loaded once and kept."""
+    return load_detector(method)
+
+
+@functools.lru_cache(maxsize=4)
+def cached_enhancer(model: str, device: str) -> Enhancer:
+    """The enhancer called `model` on `device`, loaded once and kept."""
+    return load_enhancer(model, device=device)
+
+
+def as_detector(detector: Detector | str) -> Detector:
+    """`detector` itself, or the cached one of that name."""
+    return cached_detector(detector) if isinstance(detector, str) else detector
+
+
+def as_enhancer(model: Enhancer | str, device: str) -> Enhancer:
+    """`model` itself, or the cached one of that name on `device`."""
+    return cached_enhancer(model, device) if isinstance(model, str) else model

@@ -1,0 +1,119 @@
+"""Public API for files: `upscale` repairs a video file, `detect_file` scores one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from deepclarity.errors import UsageError, did_you_mean
+from deepclarity.models.detectors import DEFAULT_DETECTOR
+from deepclarity.models.verdict import Detector
+from deepclarity.pipelines import upscale as pipeline
+from deepclarity.pipelines.detect_file import FileVerdict
+from deepclarity.pipelines.detect_file import detect_file as detect_path
+from deepclarity.pipelines.preset import Preset, load_preset
+from deepclarity.pipelines.records import Summary
+from deepclarity.pipelines.route import FrameSelection
+from deepclarity.stream.info import VideoInfo
+
+from .networks import as_detector
+
+Progress = Callable[[int, int | None], None]
+"""Called after every frame written with the frames done so far and the expected total (None: unknown)."""
+
+
+def upscale(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    preset: Preset | str = "default",
+    model: str | None = None,
+    detector: str | None = None,
+    which: str | None = None,
+    size: str | None = None,
+    codec: str | None = None,
+    crf: int | None = None,
+    device: str | None = None,
+    report: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Repair the pixelated frames of a video file; what `deepclarity upscale` does.
+
+    Args:
+        source: The video file.
+        output: The file to write; default: `film.clear.mp4` beside `film.mp4`.
+        preset: Name of a preset, path of a TOML file, or a `Preset`. The arguments below override it.
+        model: Tier: `auto`, `turbo`, `srgan`, …
+        detector: Method: `lattice-net`, `grid`, …
+        which: Frames to repair: `pixelated`, `all` or `none`.
+        size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
+        codec: `h264`, `hevc` or `av1`.
+        crf: Constant rate factor of the encoder.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        report: Write a report: a path that ends in `.html` or `.json`.
+        resume: Continue an interrupted run of the same job.
+        overwrite: Replace an output that exists.
+        progress: Called after every frame with (frames done, expected frames or None).
+
+    Returns:
+        The `Summary` of the run. `Summary.damaged` counts packets of the input that could not be decoded; all frames
+        that could be are in the output.
+
+    Raises:
+        SourceError: The source is missing or no video.
+        UsageError: An option cannot be used, or the output exists already.
+        OutputError: The output cannot be written.
+        DeviceError: The device does not exist or failed.
+    """
+    path = Path(source)
+    base = load_preset(preset) if isinstance(preset, str) else preset
+    job = pipeline.Job(
+        source=path,
+        output=pipeline.default_output(path) if output is None else Path(output),
+        preset=replace(
+            base,
+            **_changes(model=model, method=detector, which=which, size=size, codec=codec, crf=crf, device=device),
+        ),
+        overwrite=overwrite,
+        report=None if report is None else Path(report),
+        resume=resume,
+    )
+
+    def report_progress(summary: Summary, info: VideoInfo) -> None:
+        if progress is not None:
+            progress(summary.frames_out, info.expected_frames)
+
+    return pipeline.upscale(job, progress=report_progress)
+
+
+def detect_file(path: str | os.PathLike[str], *, detector: Detector | str = DEFAULT_DETECTOR) -> FileVerdict:
+    """Score a picture or video file; what `deepclarity detect` does.
+
+    Args:
+        path: The file.
+        detector: Name of a method, loaded once and kept, or what `load_detector` returned.
+
+    Returns:
+        A `FileVerdict`; of a video, `ranges` lists the pixelated stretches of time.
+
+    Raises:
+        SourceError: The file is missing, or neither a picture nor a video.
+        UsageError: No such method.
+    """
+    return detect_path(Path(path), as_detector(detector))
+
+
+def _changes(**given: object) -> dict[str, Any]:
+    """The fields of a preset that the caller overrides."""
+    changes = {key: value for key, value in given.items() if value is not None}
+    if "which" in changes:
+        which = str(changes["which"])
+        if which not in set(FrameSelection):
+            raise UsageError(f"which '{which}'; {did_you_mean(which, list(FrameSelection))}")
+        changes["which"] = FrameSelection(which)
+    return changes
