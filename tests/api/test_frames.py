@@ -27,12 +27,11 @@ def clip(painting: Array) -> list[Array]:
 
 def repaired(clip: list[Array], **options: Any) -> tuple[list[Array], list[str]]:
     lanes: list[str] = []
-    frames = list(
-        dc.repair(
-            clip, rate=25, model="turbo", order="rgb", on_frame=lambda record: lanes.append(record.lane), **options
-        )
-    )
-    return frames, lanes
+
+    def note(record: dc.FrameRecord) -> None:
+        lanes.append(record.lane)
+
+    return list(dc.repair(clip, rate=25, model="turbo", order="rgb", on_frame=note, **options)), lanes
 
 
 def test_only_pixelated_frames_change_and_the_others_are_the_same_objects(clip: list[Array]) -> None:
