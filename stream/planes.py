@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import PictureType, VideoFrame
@@ -186,7 +187,7 @@ def resized(frame: Frame, size: tuple[int, int]) -> Frame:
     """`frame` at `size` (width, height) by Lanczos; format, colour and range unchanged."""
     picture = frame.picture
     if not isinstance(picture, VideoFrame):
-        raise TypeError("only a decoder's own picture can be resized")
+        return replace(frame, planes=_resized_planes(frame, size), picture=None)
     ranged = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
     smaller = picture.reformat(
         width=size[0],
@@ -197,3 +198,15 @@ def resized(frame: Frame, size: tuple[int, int]) -> Frame:
         dst_color_range=ranged,
     )
     return replace(frame, planes=planes_of(smaller), picture=smaller)
+
+
+def _resized_planes(frame: Frame, size: tuple[int, int]) -> Planes:
+    """Planes that no decoder made, at `size` (width, height) of luma: Lanczos to enlarge, area averaging to shrink."""
+    across, down = frame.subsampling
+    shrinks = size[0] < frame.size[0] or size[1] < frame.size[1]
+    chroma = -(-size[0] // across), -(-size[1] // down)
+    luma, blue, red = (
+        cv2.resize(plane, shape, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)
+        for plane, shape in zip(frame.planes, (size, chroma, chroma), strict=True)
+    )
+    return luma, blue, red  # type: ignore[return-value]
