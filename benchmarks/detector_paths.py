@@ -89,22 +89,22 @@ def network_alone(detector: Detector, frames: list[Shown]) -> Way | None:
 
 
 def _looks(shown: Shown) -> list[NDArray[Any]]:
-    from deepclarity.models.detectors.lattice_net import seen
-    from deepclarity.models.detectors.lattice_net_openvino import channels
+    from deepclarity.models.detectors.lattice_net import preprocess
+    from deepclarity.models.detectors.lattice_net_openvino import input_channels
 
-    found = seen(shown.planes[0])
+    found = preprocess(shown.planes[0])
     if found is None:
         raise SystemExit(f"frame {shown.index} is flat: there is nothing to show to the network")
-    return [*channels(found[0]), found[0].evidence[None]]
+    return [*input_channels(found[0]), found[0].evidence[None]]
 
 
 def _edges(shown: Shown) -> list[NDArray[Any]]:
-    from deepclarity.models.detectors.mobilenet import see_edges
+    from deepclarity.models.detectors.mobilenet import preprocess_edges
 
-    return [see_edges(shown.planes[0])[None]]
+    return [preprocess_edges(shown.planes[0])[None]]
 
 
 def _colours(shown: Shown) -> list[NDArray[Any]]:
-    from deepclarity.models.detectors.mobilenet import see_rgb
+    from deepclarity.models.detectors.mobilenet import preprocess_rgb
 
-    return [see_rgb(shown.planes[0], shown.planes[1:])[None]]
+    return [preprocess_rgb(shown.planes[0], shown.planes[1:])[None]]

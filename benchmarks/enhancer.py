@@ -25,7 +25,7 @@ from openvino import opset13 as ops
 
 from deepclarity.errors import DeepClarityError
 from deepclarity.models.backends.openvino import OpenVinoGenerator
-from deepclarity.models.load import available_models, generator_of, load_enhancer
+from deepclarity.models.load import available_models, generator_from, load_enhancer
 from deepclarity.models.weights import load_weights, read_manifest
 from deepclarity.pipelines.restore import restore
 from deepclarity.stream.frame import Planes
@@ -77,7 +77,7 @@ def tiers(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
             open_until.enter_context(contextlib.closing(enhancer))
             pixels = SMALL[0] * SMALL[1]
             record = records.get(model.name)
-            gmac = generator_of(record).products(4) * pixels / 1e9 if record else 0.0
+            gmac = generator_from(record).macs_per_pixel(4) * pixels / 1e9 if record else 0.0
 
             def run(planes: Planes, enhancer: object = enhancer) -> object:
                 return restore(planes, enhancer=enhancer, blocks=None, size=LARGE, max_value=255)  # type: ignore[arg-type]
@@ -88,13 +88,13 @@ def tiers(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
 def without_int8(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
     """What `turbo` would do in the processor's own floating point."""
     record, tensors = load_weights("turbo")
-    net = generator_of(record)
+    net = generator_from(record)
     enhancer = open_until.enter_context(contextlib.closing(OpenVinoGenerator(net, tensors, name="turbo")))
 
     def run(planes: Planes) -> object:
         return restore(planes, enhancer=enhancer, blocks=None, size=LARGE, max_value=255)
 
-    yield Entrant("turbo", enhancer.backend, run, net.products(4) * SMALL[0] * SMALL[1] / 1e9)
+    yield Entrant("turbo", enhancer.backend, run, net.macs_per_pixel(4) * SMALL[0] * SMALL[1] / 1e9)
 
 
 def fsrcnn(model: Path | None) -> Iterator[Entrant]:

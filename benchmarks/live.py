@@ -32,10 +32,10 @@ from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.pipelines.live.governor import Ladder
 from deepclarity.pipelines.live.pipeline import Live
 from deepclarity.pipelines.live.sinks import LiveJob
-from deepclarity.pipelines.live.stats import Reading
+from deepclarity.pipelines.live.stats import StatsSnapshot
 from deepclarity.pipelines.preset import Preset, load_preset
 from deepclarity.pipelines.records import Summary
-from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.files.clip import write_clip
 from deepclarity.stream.rtsp.address import source_address
@@ -117,7 +117,7 @@ def slow(folder: Path, seconds: float = 60.0) -> dict[str, Any]:
     clip = folder / "clip.mp4"
     write_clip(clip, (pixelate(f, block_px=4) for f in pan(paint(), count=150, width=640, height=360)), rate=RATE)
     pause_s = _SLOWER / RATE
-    preset = replace(load_preset("live"), which=Which.ALL, method="grid")
+    preset = replace(load_preset("live"), which=FrameSelection.ALL, method="grid")
     for_ever = Ladder([Slowed(load_enhancer("turbo", device="cpu"), pause_s)])
     result = {"stuck": _live(clip, preset, for_ever, folder / "a.mkv", seconds)}
     ladder = Ladder(
@@ -129,10 +129,10 @@ def slow(folder: Path, seconds: float = 60.0) -> dict[str, Any]:
 
 def _live(clip: Path, preset: Preset, ladder: Ladder, out: Path, seconds: float) -> dict[str, Any]:
     began = time.monotonic()
-    looks: list[tuple[float, float, Reading]] = []
+    looks: list[tuple[float, float, StatsSnapshot]] = []
 
-    def watch(reading: Reading) -> None:
-        looks.append((time.monotonic() - began, resources(os.getpid())[2], reading))
+    def watch(snapshot: StatsSnapshot) -> None:
+        looks.append((time.monotonic() - began, resources(os.getpid())[2], snapshot))
 
     job = LiveJob(source_address(str(clip)), file=out, loop=True, preset=preset, seconds=seconds)
     with Live(job, ladder=ladder, watch=watch) as live:
@@ -141,7 +141,7 @@ def _live(clip: Path, preset: Preset, ladder: Ladder, out: Path, seconds: float)
     settled = [(at, memory) for at, memory, _ in looks if at > min(10.0, seconds / 4)]
     memory = [megabytes for _, megabytes in settled]
     return {
-        "latency_p99_ms_worst": max(reading.latency_p99_ms for _, _, reading in looks),
+        "latency_p99_ms_worst": max(snapshot.latency_p99_ms for _, _, snapshot in looks),
         "latency_p50_ms": last.latency_p50_ms, "tier": tier,
         "first_step_s": next((at for at, _, each in looks if each.counts["tier_steps_down"]), None),
         "dropped": last.drops["late"], "frames_in": last.counts["frames_in"], "memory_mb": [min(memory), max(memory)],
@@ -155,7 +155,7 @@ def _file(clip: Path, folder: Path, pause_s: float) -> dict[str, Any]:
     real = module.load_enhancer
     module.load_enhancer = lambda name, **options: Slowed(real("turbo", device="cpu"), pause_s)
     try:
-        summary: Summary = upscale(Job(clip, folder / "c.mp4", Preset(which=Which.ALL, speed="ultrafast")))
+        summary: Summary = upscale(Job(clip, folder / "c.mp4", Preset(which=FrameSelection.ALL, speed="ultrafast")))
     finally:
         module.load_enhancer = real
     return {"frames_in": summary.frames_in, "frames_out": summary.frames_out, "dropped": summary.dropped,

@@ -1,4 +1,4 @@
-"""Claim: the corridor costs little more than decoding and encoding alone.
+"""Claim: the pipeline costs little more than decoding and encoding alone.
 
 Each lane is timed against what PyAV alone does with the same file, the same encoder and the same settings:
 decode, Lanczos to Full HD by swscale where the size differs, encode. Both in this run, turn about; medians.
@@ -27,7 +27,7 @@ from machine import describe
 from deepclarity.models.detectors import load_detector
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.pipelines.preset import Preset
-from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.files.clip import write_clip
 from deepclarity.stream.files.source import FileSource
@@ -57,7 +57,7 @@ def plain(source: Path, target: Path) -> int:
     return count
 
 
-def lane(which: Which) -> Callable[[Path, Path], int]:
+def lane(which: FrameSelection) -> Callable[[Path, Path], int]:
     """The corridor over one file, with the same encoder and settings."""
     preset = replace(Preset(), which=which, crf=CRF, speed=SPEED, codec="h264", encoder="software", device="cpu")
 
@@ -67,14 +67,14 @@ def lane(which: Which) -> Callable[[Path, Path], int]:
     return run
 
 
-def clips(folder: Path) -> Iterator[tuple[str, Path, Which]]:
+def clips(folder: Path) -> Iterator[tuple[str, Path, FrameSelection]]:
     """One clip a lane: clean Full HD, clean and small, pixelated Full HD, small with --all."""
     canvas = paint()
     for name, size, which, block in (
-        ("pass: clean 1920x1080", (1920, 1080), Which.PIXELATED, 0),
-        ("resize: clean 480x270", (480, 270), Which.PIXELATED, 0),
-        ("enhance: 1920x1080 in 4-pixel blocks", (1920, 1080), Which.PIXELATED, 4),
-        ("enhance: 480x270 with --all", (480, 270), Which.ALL, 0),
+        ("pass: clean 1920x1080", (1920, 1080), FrameSelection.PIXELATED, 0),
+        ("resize: clean 480x270", (480, 270), FrameSelection.PIXELATED, 0),
+        ("enhance: 1920x1080 in 4-pixel blocks", (1920, 1080), FrameSelection.PIXELATED, 4),
+        ("enhance: 480x270 with --all", (480, 270), FrameSelection.ALL, 0),
     ):
         path = folder / f"{len(list(folder.iterdir()))}.mp4"
         frames = pan(canvas, count=FRAMES, width=size[0], height=size[1])
@@ -103,7 +103,7 @@ def compare(folder: Path, rounds: int) -> list[dict[str, object]]:
             {
                 "lane": name,
                 "frames": FRAMES,
-                "corridor_frames_per_s": round(mine, 1),
+                "deepclarity_frames_per_s": round(mine, 1),
                 "plain_frames_per_s": round(other, 1),
                 "ratio": round(ratio, 2),
             }
@@ -138,12 +138,12 @@ def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "corridor.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "pipeline.json")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = compare(Path(folder), chosen.rounds)
     result = {
-        "claim": "the corridor against decode, Lanczos and encode by PyAV alone",
+        "claim": "the pipeline against decode, Lanczos and encode by PyAV alone",
         "machine": describe(),
         "settings": {"encoder": "libx264", "speed": SPEED, "crf": CRF, "rounds": chosen.rounds},
         "lanes": rows,

@@ -1,7 +1,7 @@
-"""Write the README's tables from the results in `benchmarks/results`.
+"""Write the tables of README.md and docs/*.md from the results in `benchmarks/results`.
 
-python benchmarks/table.py          writes README.md
-python benchmarks/table.py --check  fails where the README does not show the results
+python benchmarks/table.py          writes the documents
+python benchmarks/table.py --check  fails where a document does not show the results
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ QUIET = 0.97
 """The share of a core below which something else ran there, too."""
 
 
-def run_pipeline() -> str:
+def pipeline() -> str:
     """The lanes against plain transcoding."""
-    told = json.loads((HERE / "results" / "corridor.json").read_text())
+    told = json.loads((HERE / "results" / "pipeline.json").read_text())
     machine, grid = told["machine"], told["grid_on_full_hd_luma"]
     lines = ["| lane | DeepClarity, frames/s | plain PyAV transcode, frames/s | ratio |", "|---|---|---|---|"]
     lines += [
-        f"| {row['lane']} | {row['corridor_frames_per_s']} | {row['plain_frames_per_s']} | {row['ratio']} |"
+        f"| {row['lane']} | {row['deepclarity_frames_per_s']} | {row['plain_frames_per_s']} | {row['ratio']} |"
         for row in told["lanes"]
     ]
     lines += [
@@ -125,20 +125,27 @@ def _rate(frames_per_s: float | None) -> str:
     return "–" if frames_per_s is None else f"{frames_per_s:.0f}"
 
 
+def pages() -> list[Path]:
+    """The documents that may hold a marked table."""
+    return [README, *sorted((HERE.parent / "docs").glob("*.md"))]
+
+
 def main() -> None:
-    """Replace what stands between the markers."""
-    text = new = README.read_text()
-    for name, table in (
-        ("corridor", run_pipeline),
-        ("detectors", detectors),
-        ("enhancer", enhancer),
-        ("live", live),
-    ):
+    """Replace the text between the markers of each table, in whichever document has them."""
+    texts = {page: page.read_text() for page in pages()}
+    new = dict(texts)
+    for name, table in (("pipeline", pipeline), ("detectors", detectors), ("enhancer", enhancer), ("live", live)):
         pattern = re.compile(rf"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
-        new = pattern.sub(lambda found, table=table: f"{found[1]}\n{table()}\n{found[2]}", new)
+        holding = [page for page, text in new.items() if pattern.search(text)]
+        if not holding:
+            sys.exit(f"no document has the markers <!-- {name} --> and <!-- /{name} -->")
+        for page in holding:
+            new[page] = pattern.sub(lambda found, table=table: f"{found[1]}\n{table()}\n{found[2]}", new[page])
+    outdated = [page.name for page in texts if new[page] != texts[page]]
     if "--check" in sys.argv:
-        sys.exit("README.md does not show the results: run benchmarks/table.py" if new != text else 0)
-    README.write_text(new)
+        sys.exit(f"{', '.join(outdated)}: tables differ from the results; run benchmarks/table.py" if outdated else 0)
+    for page, text in new.items():
+        page.write_text(text)
 
 
 if __name__ == "__main__":
