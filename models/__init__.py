@@ -1,1 +1,1 @@
-"""Planes in, verdicts or planes out. Nothing here opens a file but weights."""
+"""Models: detectors that score planes, and enhancers that enlarge them. No files are opened here but weights."""

@@ -1,4 +1,4 @@
-"""What other packages make necessary."""
+"""Workarounds for problems of other packages: torchvision with a CPU-only torch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _OPERATORS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 _declared: list[torch.library.Library] = []
-"""What `_declare_operators` declared lives as long as this reference."""
+"""Keeps the declarations of `_declare_operators` alive: they last as long as this reference."""
 
 
 @cache
 def import_torchvision() -> ModuleType:
-    """`torchvision`, also beside a torch without CUDA, where the import alone would fail.
+    """Import `torchvision`, even with a torch without CUDA, where a plain import fails; DeviceError if that fails too.
 
-    The usual torchvision is compiled for CUDA. Its operators cannot load beside a CPU-only torch, yet its
-    import refers to two of them. Declared without a body, they let models and transforms work; `ops.nms`,
+    The default torchvision is compiled for CUDA. Its operators cannot be loaded with a CPU-only torch, yet its
+    import refers to two of them. Declared without an implementation, they let models and transforms work; `ops.nms`,
     `ops.deform_conv2d` and `io` still do not.
     """
     import torch
@@ -37,14 +37,14 @@ def import_torchvision() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except (ImportError, RuntimeError) as error:
-        raise DeviceError(f"torchvision cannot be imported ({error}); install the one that fits torch") from error
+        raise DeviceError(f"torchvision cannot be imported ({error}); install the one that matches torch") from error
 
 
 def _operators_load() -> bool:
-    """Whether torchvision's compiled operators fit this torch."""
+    """Whether torchvision's compiled operators can be loaded with this torch."""
     import torch
 
-    spec = find_spec("torchvision")  # of a top-level package: does not import it
+    spec = find_spec("torchvision")  # does not import a top-level package
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
     libraries = [path for path in folder.glob("_C*") if path.suffix in {".so", ".pyd"}]
     try:

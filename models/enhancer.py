@@ -1,4 +1,4 @@
-"""The contract of everything that makes a small plane large."""
+"""The `Enhancer` protocol: super-resolution of one luma plane."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .verdict import Plane
 
 
 class Enhancer(Protocol):
-    """Enlarges luma by whole factors. Made by `load_enhancer`; used from one thread at a time."""
+    """Enlarges luma by integer factors. Created by `load_enhancer`; to be used from one thread at a time."""
 
     name: str
     """The tier: `turbo`, `lanczos`, …"""
     backend: str
-    """What computes it, for people to read: `openvino bf16`, `torch fp32`, …"""
+    """Description of the back end for people: `openvino bf16`, `torch fp32`, …"""
     scales: tuple[int, ...]
     """The factors it was trained for, ascending."""
 
@@ -22,5 +22,5 @@ class Enhancer(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the device holds."""
+        """Release buffers and device memory."""
         ...

@@ -1,4 +1,4 @@
-"""Enhancers by name: which weights, on which device, computed by what."""
+"""Loading of enhancers by name: choice of weights, device and back end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .generator import FAMILIES, Generator
 from .weights import Record, load_weights, read_manifest
 
 DEFAULT_ENHANCERS = {"cpu": "turbo", "cuda": "srgan"}
-"""What `auto` means on each kind of device: the best tier that keeps up with Full HD video there."""
+"""The tier that `auto` selects on each kind of device: the best one that reaches real time in Full HD there."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _BACKENDS = ("auto", "openvino", "torch")
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One line of the list of models."""
+    """One entry of the list of models."""
 
     name: str
     kind: str
@@ -41,24 +41,24 @@ class ModelInfo:
 
 
 def available_models() -> list[ModelInfo]:
-    """Every model that can be loaded by name, those without weights first."""
+    """All models that can be loaded by name, those without weights first."""
     lanczos = ModelInfo("lanczos", "enhancer", Lanczos.scales, 0, 0, "-", "-", "interpolation: fallback and baseline")
     return [lanczos, *(_info(record) for record in read_manifest().values())]
 
 
 def check_enhancer(name: str) -> None:
-    """Raise UsageError where `load_enhancer` would not know `name`."""
+    """Raise UsageError if `load_enhancer` does not know `name`."""
     known = {"auto", "lanczos", *(key for key, record in read_manifest().items() if record.kind == "enhancer")}
     if name not in known:
-        raise UsageError(f"no model called '{name}'; {did_you_mean(name, known)}")
+        raise UsageError(f"unknown model '{name}'; {did_you_mean(name, known)}")
 
 
 def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> Enhancer:
-    """The enhancer called `name` (`auto`, `lanczos`, `turbo`, …), ready to run.
+    """Load the enhancer called `name` (`auto`, `lanczos`, `turbo`, …).
 
-    `device` is `auto`, `cpu`, `cuda` or `cuda:N`; `backend` is `auto`, `openvino` or `torch`. `auto` takes
+    `device` is `auto`, `cpu`, `cuda` or `cuda:N`; `backend` is `auto`, `openvino` or `torch`. `auto` chooses
     the first NVIDIA GPU that torch can use, else OpenVINO on the CPU, else torch on the CPU; torch is
-    imported only if needed.
+    imported only if needed. Raises UsageError for an unknown name, DeviceError if the device cannot be used.
     """
     check_enhancer(name)
     _check_options(device, backend)
@@ -71,7 +71,7 @@ def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> 
 
 def _on_device(name: str, *, device: str, backend: str) -> Enhancer:
     record, tensors = load_weights(DEFAULT_ENHANCERS[device.partition(":")[0]] if name == "auto" else name)
-    net = generator_of(record)
+    net = generator_from(record)
     if backend == "auto":
         openvino_fits = device == "cpu" and importlib.util.find_spec("openvino") is not None
         backend = "openvino" if openvino_fits else "torch"
@@ -81,32 +81,32 @@ def _on_device(name: str, *, device: str, backend: str) -> Enhancer:
         except ImportError as error:
             raise DeviceError(f"OpenVINO cannot be used here ({error}); use the torch back end") from error
         return OpenVinoGenerator(net, tensors, name=record.name, int8_ranges=record.int8_ranges)
-    from .backends.torch import TorchGenerator  # 1.2 s of imports that the usual path does without
+    from .backends.torch import TorchGenerator  # 1.2 s of imports that the default path does not need
 
     return TorchGenerator(net, tensors, name=record.name, device=device)
 
 
 def _on_any_device(name: str, *, backend: str) -> Enhancer:
-    """The GPU if there is one that works, else the CPU: a card may be seen and yet be too old, or full."""
+    """The GPU if one works, else the CPU: a GPU may be listed and yet be too old, or out of memory."""
     if backend != "openvino" and _cuda_usable():
         try:
             return _on_device(name, device="cuda", backend=backend)
         except DeviceError as error:
-            _log.warning("%s; going on with the CPU", error)
+            _log.warning("%s; using the CPU instead", error)
     return _on_device(name, device="cpu", backend=backend)
 
 
 def _check_options(device: str, backend: str) -> None:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise UsageError(f"no device called '{device}'; {did_you_mean(device, ('auto', 'cpu', 'cuda', 'cuda:0'))}")
+        raise UsageError(f"unknown device '{device}'; {did_you_mean(device, ('auto', 'cpu', 'cuda', 'cuda:0'))}")
     if backend not in _BACKENDS:
-        raise UsageError(f"no back end called '{backend}'; {did_you_mean(backend, _BACKENDS)}")
+        raise UsageError(f"unknown back end '{backend}'; {did_you_mean(backend, _BACKENDS)}")
     if backend == "openvino" and device.startswith("cuda"):
-        raise UsageError(f"the openvino back end runs on the CPU, not on '{device}'; use torch there")
+        raise UsageError(f"the openvino back end runs on the CPU, not on '{device}'; use torch for GPUs")
 
 
 def _cuda_usable() -> bool:
-    """Whether torch can use an NVIDIA GPU; torch is not even imported where no driver is found."""
+    """Whether torch can use an NVIDIA GPU; torch is imported only if a driver is found."""
     if not _nvidia_driver_found():
         return False
     import torch
@@ -121,14 +121,14 @@ def _nvidia_driver_found() -> bool:
         except OSError:
             return False
         return True
-    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))  # bare Linux; Windows' own Linux
+    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))  # Linux; WSL
 
 
-def generator_of(record: Record) -> Generator:
-    """The network that a manifest record describes."""
+def generator_from(record: Record) -> Generator:
+    """The network that a manifest record describes; WeightsError if this version does not know it."""
     numbers = record.architecture
     if record.family not in FAMILIES or set(numbers) != {"blocks", "channels", "fold"}:
-        raise WeightsError(f"{record.name}: this version does not know the architecture '{record.family}'")
+        raise WeightsError(f"{record.name}: unknown architecture '{record.family}'")
     return Generator(record.family, scales=record.scales, **numbers)
 
 

@@ -1,15 +1,15 @@
-"""OpenVINO without its telemetry: imported by itself, it reports to its makers over the network.
+"""Imports OpenVINO with its telemetry disabled: a plain import contacts the vendor's statistics server.
 
-Whatever needs OpenVINO takes `openvino` and its operators, `ops`, from this module.
+All modules that need OpenVINO import `openvino` and its operators, `ops`, from here.
 """
 
 from __future__ import annotations
 
 import sys
 
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # then OpenVINO takes its own stub
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # makes OpenVINO use its own stub
 
-import openvino  # noqa: E402  behind the line that it must not miss
+import openvino  # noqa: E402  must follow the line above
 from openvino import opset13 as ops  # noqa: E402
 
 __all__ = ["openvino", "ops"]

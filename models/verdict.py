@@ -1,4 +1,4 @@
-"""What a detector says of one picture."""
+"""The `Detector` protocol and its result: `Verdict`, `Kind`, `Blocks`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Chroma = tuple[Plane, Plane]
 
 
 class Kind(StrEnum):
-    """The word for what is wrong with a picture; only `PIXELATED` asks for repair."""
+    """The class of a picture; only `PIXELATED` pictures are repaired."""
 
     CLEAN = "clean"
     PIXELATED = "pixelated"
-    """Nearest-neighbour blocks over the whole picture or a large part of it."""
+    """Nearest-neighbour blocks over all of the picture or a large part of it."""
     SOFT = "soft"
     """A smooth upscale."""
     BLOCKY = "blocky"
@@ -29,45 +29,46 @@ class Kind(StrEnum):
     MOSAIC = "mosaic"
     """A small censored region."""
     PIXEL_ART = "pixel-art"
-    """Blocks by intention, few colours: repaired only where somebody asks for it."""
+    """Deliberate blocks in few colours: repaired only on request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The lattice that nearest-neighbour enlargement left behind, in pixels of the picture it was found in."""
+    """The lattice left by nearest-neighbour enlargement, in pixels of the picture it was found in."""
 
     width_px: float
-    """Block width; fractional for an enlargement by a fraction. 1 means no blocks along x."""
+    """Block width; fractional for a fractional scale. 1 means no blocks along x."""
     height_px: float
     phase_x_px: float = 0.0
-    """Where the first whole block begins, 0 <= phase_x_px < width_px: block edges lie at phase + k * width."""
+    """Where the first complete block begins, 0 <= phase_x_px < width_px: block edges lie at phase + k * width."""
     phase_y_px: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a detector says of one picture."""
+    """The result of a detector for one picture."""
 
     score: float
-    """How sure it is that the picture is pixelated, 0..1; 0.5 is the detector's own threshold."""
+    """Confidence that the picture is pixelated, 0..1; 0.5 is the detector's own threshold."""
     kind: Kind = Kind.CLEAN
     blocks: Blocks | None = None
-    """Known whenever the evidence shows a lattice, even below the threshold."""
+    """Set whenever the evidence shows a lattice, even below the threshold."""
 
     @property
     def pixelated(self) -> bool:
-        """Whether the picture asks for repair."""
+        """Whether the picture needs repair."""
         return self.kind is Kind.PIXELATED
 
 
 class Detector(Protocol):
-    """Looks at one picture, most of them at its luma alone, and says what is wrong with it; threads may share one."""
+    """Scores and classifies one picture, in most methods by its luma alone; thread-safe."""
 
     name: str
 
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
-        """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides.
+        """Score `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides.
 
-        `chroma` is handed over where it is at hand; methods that need none ignore it.
+        Pass `chroma` where it is available; methods that do not need it ignore it. Raises InputError for any other
+        array.
         """
         ...

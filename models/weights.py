@@ -1,4 +1,4 @@
-"""Weights by name: recorded in `manifest.toml`, checked before use, never unpickled."""
+"""Model weights by name: recorded in `manifest.toml`, verified by SHA-256 before use, never unpickled."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .generator import Tensors
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the manifest says of one set of weights."""
+    """The manifest entry of one set of weights."""
 
     name: str
     kind: str
     """`enhancer` or `detector`."""
     family: str
-    """Which architecture the numbers below describe: `turbo`, …"""
+    """The architecture that the numbers below describe: `turbo`, …"""
     architecture: Mapping[str, Any]
     file: str
     bytes: int
@@ -41,11 +41,11 @@ class Record:
     scales: tuple[int, ...] = field(default=())
     """The factors an enhancer was trained for; empty for a detector."""
     int8_ranges: tuple[float, ...] = field(default=())
-    """Largest input, from 0, of each of `Generator.int8_layers`, seen on training photos; empty: no int8."""
+    """Highest input, from 0, of each of `Generator.int8_layers` on training photos; empty: no int8."""
 
 
 def read_manifest(folder: Traversable | None = None) -> dict[str, Record]:
-    """Every record of `manifest.toml` by name; `folder` is the installed weights unless given."""
+    """All records of `manifest.toml` by name; `folder` defaults to the installed weights."""
     folder = folder or files("deepclarity.weights")
     try:
         table = tomllib.loads(folder.joinpath("manifest.toml").read_text(encoding="utf-8"))
@@ -55,17 +55,20 @@ def read_manifest(folder: Traversable | None = None) -> dict[str, Record]:
 
 
 def load_weights(name: str, *, folder: Traversable | None = None) -> tuple[Record, Tensors]:
-    """The record and the float32 tensors called `name`, after size and SHA-256 were checked."""
+    """Load the record and the float32 tensors called `name`; size and SHA-256 are checked.
+
+    Raises UsageError for an unknown name, WeightsError for a file that is missing, damaged or not safetensors.
+    """
     records = read_manifest(folder)
     if name not in records:
-        raise UsageError(f"no weights called '{name}'; {did_you_mean(name, records)}")
+        raise UsageError(f"unknown weights '{name}'; {did_you_mean(name, records)}")
     record = records[name]
     content = _checked_bytes(record, folder or files("deepclarity.weights"))
     return record, _tensors(content, record.file)
 
 
 def read_tensors(path: Path) -> Tensors:
-    """The tensors of a safetensors file of one's own, as float32; no manifest speaks for them."""
+    """Load the tensors of your own safetensors file, as float32, without a manifest to check them against."""
     try:
         return _tensors(path.read_bytes(), str(path))
     except OSError as error:
@@ -86,7 +89,7 @@ def _record(name: str, entry: dict[str, Any]) -> Record:
 
 def _checked_bytes(record: Record, folder: Traversable) -> bytes:
     if not record.file.endswith(".safetensors"):
-        raise WeightsError(f"{record.file}: only .safetensors files are loaded; pickled weights can run code")
+        raise WeightsError(f"{record.file}: only .safetensors files are loaded; pickled weights can execute code")
     try:
         content = folder.joinpath(record.file).read_bytes()
     except OSError as error:
@@ -94,5 +97,5 @@ def _checked_bytes(record: Record, folder: Traversable) -> bytes:
     if len(content) != record.bytes:
         raise WeightsError(f"{record.file} has {len(content)} bytes, not {record.bytes}; reinstall deepclarity")
     if hashlib.sha256(content).hexdigest() != record.sha256:
-        raise WeightsError(f"{record.file} is not the file its manifest describes (SHA-256); reinstall deepclarity")
+        raise WeightsError(f"{record.file} does not match its SHA-256 in the manifest; reinstall deepclarity")
     return content

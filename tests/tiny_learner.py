@@ -1,4 +1,4 @@
-"""A detector that learns in a blink: how often neighbours are alike."""
+"""A learner that trains in a fraction of a second, on how often neighbouring pixels are alike."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ checkpoint_s = 1000.0
 
 
 class TinyLearner:
-    """Three classes, four numbers seen."""
+    """Three classes, four inputs."""
 
     name = "tiny"
     classes = ("clean", "pixelated", "other")
     architecture: Mapping[str, int] = {"inputs": 4}
-    sight = 1
+    preprocess_version = 1
 
-    def see(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
+    def preprocess(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
         luma = planes[0].astype(np.int16)
-        steps = [np.abs(np.diff(luma, axis=axis)) for axis in (0, 1)]
-        return {"alike": np.array([(s < level).mean() for s in steps for level in (1, 3)], np.float32)}
+        gradients = [np.abs(np.diff(luma, axis=axis)) for axis in (0, 1)]
+        return {"alike": np.array([(g < level).mean() for g in gradients for level in (1, 3)], np.float32)}
 
     def label(self, truth: Truth) -> int:
         known = str(truth.kind) in self.classes
@@ -52,10 +52,10 @@ class TinyLearner:
     def network(self) -> nn.Module:
         return TinyNetwork()
 
-    def augmented(self, batch: Arrays, rng: np.random.Generator) -> Arrays:
+    def augment(self, batch: Arrays, rng: np.random.Generator) -> Arrays:
         return {"alike": batch["alike"] + rng.normal(0, 1e-3, batch["alike"].shape).astype(np.float32)}
 
-    def stored(self, network: nn.Module, *, shift: float) -> Tensors:
+    def export_tensors(self, network: nn.Module, *, shift: float) -> Tensors:
         assert isinstance(network, TinyNetwork)
         bias = network.last.bias.detach().numpy().copy()
         bias[1] += shift
@@ -67,7 +67,7 @@ class TinyLearner:
 
 
 class TinyNetwork(nn.Module):
-    """A dropout, so that torch's random numbers matter, and one layer."""
+    """One layer after a dropout, which makes torch's random numbers matter."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Recipes and pictures that train in a second."""
+"""Recipes and pictures for training that takes a second."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ discriminator_learning_rate = 0.0
 
 
 def changed(**changes: object) -> str:
-    """`TINY` with other values, as TOML writes them; a key that it lacks is a mistake."""
+    """`TINY` with other values, in TOML syntax; every key must exist in it."""
     lines = TINY.strip().splitlines()
     for key, value in changes.items():
-        (place,) = (i for i, line in enumerate(lines) if line.startswith(f"{key} ="))
-        lines[place] = f"{key} = {value}"
+        (index,) = (i for i, line in enumerate(lines) if line.startswith(f"{key} ="))
+        lines[index] = f"{key} = {value}"
     return "\n".join(lines) + "\n"
 
 
@@ -60,7 +60,7 @@ def tiny() -> Recipe:
 
 
 def drawing(seed: int, size: int = 168) -> np.ndarray:
-    """Discs with hard edges, BGR: bilinear enlargement does badly, so there is much to learn."""
+    """Discs with hard edges, BGR: bilinear enlargement is poor, so there is much to learn."""
     rng = np.random.default_rng(seed)
     canvas = np.full((size, size, 3), 90, np.uint8)
     for _ in range(25):

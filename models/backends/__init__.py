@@ -1,1 +1,1 @@
-"""What computes a network: one file a back end."""
+"""Back ends that run the enhancers: one module each."""

@@ -1,4 +1,4 @@
-"""What every back end asks of the plane it is given and of the scale, and how it words a failure."""
+"""Validation of the planes and scales given to back ends and detectors, and formatting of third-party errors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from deepclarity.models.verdict import Plane
 
 
 def check_plane(luma: Plane, max_value: int) -> Plane:
-    """`luma` in one piece of memory, once it is seen to be (height, width), uint8 or uint16, not empty."""
+    """Validate `luma` as `check_luma` does; returns it C-contiguous."""
     check_luma(luma, max_value)
     return as_plane(np.ascontiguousarray(luma))
 
 
 def check_luma(luma: Plane, max_value: int) -> None:
-    """InputError where `luma` is not (height, width), uint8 or uint16 of this machine's byte order, or is empty."""
+    """Raise InputError unless `luma` is (height, width), not empty, uint8 or uint16 in native byte order.
+
+    Likewise if `max_value` does not fit its dtype.
+    """
     if luma.ndim != 2 or luma.size == 0:
         raise InputError(f"luma must be (height, width) and not empty, not {luma.shape}")
     if luma.dtype not in (np.uint8, np.uint16):
@@ -28,12 +31,12 @@ def check_luma(luma: Plane, max_value: int) -> None:
 
 
 def as_plane(array: NDArray[Any]) -> Plane:
-    """`array` itself: NumPy's and OpenCV's signatures forget that the dtype stays what it was."""
+    """`array` itself, typed as a plane: the signatures of NumPy and OpenCV lose the dtype."""
     return cast(Plane, array)
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a foreign error's message, which may have dozens, or its name."""
+    """The first line of a third-party error's message, which may have dozens of lines; without a message, its type."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -41,5 +44,5 @@ def first_line(error: Exception) -> str:
 def check_scale(name: str, scale: int, scales: tuple[int, ...]) -> None:
     """Raise `UsageError` for a scale that `name` was not trained for."""
     if scale not in scales:
-        known = ", ".join(str(s) for s in scales)
-        raise UsageError(f"{name} enlarges by {known}, not by {scale}")
+        choices = ", ".join(str(s) for s in scales)
+        raise UsageError(f"{name} enlarges by {choices}, not by {scale}")

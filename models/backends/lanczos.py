@@ -1,4 +1,4 @@
-"""The tier without a network: the fallback of the others and the baseline they must beat."""
+"""Lanczos interpolation: the tier without a network, fallback and baseline of all others."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Lanczos:
     scales: tuple[int, ...] = (1, 2, 3, 4)
 
     def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
-        """Enlarge (height, width) to (height * scale, width * scale), same dtype; any whole scale works."""
+        """Enlarge (height, width) to (height * scale, width * scale), same dtype; any integer scale from 1 on."""
         if scale < 1:
-            raise UsageError(f"lanczos enlarges by whole factors from 1, not by {scale}")
+            raise UsageError(f"lanczos enlarges by integer factors from 1, not by {scale}")
         luma = check_plane(luma, max_value)
         height, width = luma.shape
         large = cv2.resize(luma, (width * scale, height * scale), interpolation=cv2.INTER_LANCZOS4)
@@ -30,4 +30,4 @@ class Lanczos:
         return as_plane(large)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""

@@ -1,4 +1,4 @@
-"""The generators on the CPU by OpenVINO: graphs are built here from the tensors, without ONNX or torch."""
+"""OpenVINO back end of the generators, on the CPU; graphs are built here from the tensors, without ONNX or torch."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from deepclarity.models.verdict import Plane
 
 from .checks import as_plane, check_plane, check_scale, first_line
 
-_KEPT_SIZES = 6
-"""A stream keeps its size; a folder of pictures does not. Compiling again costs some 30 ms."""
+_MAX_COMPILED = 6
+"""Graphs kept, one per picture size and scale. The frames of a stream have one size, the pictures of a folder many;
+recompiling takes about 30 ms."""
 
 _Tensors = Mapping[str, NDArray[np.floating]]
 
@@ -37,8 +38,8 @@ class OpenVinoGenerator:
         precision: str = "auto",
         int8_ranges: Sequence[float] = (),
     ) -> None:
-        """`precision` is `f32`, `bf16`, `int8`, or `auto`: int8 where ranges for it are known, else bf16 where the
-        processor computes in it natively. `int8_ranges`: see `Record.int8_ranges`."""
+        """`precision` is `f32`, `bf16`, `int8`, or `auto`: int8 if `int8_ranges` are given, else bf16 where supported
+        natively, else f32. `int8_ranges`: see `Record.int8_ranges`."""
         check_shapes(net, tensors, name=name)
         self.name = name
         self.scales = net.scales
@@ -58,30 +59,30 @@ class OpenVinoGenerator:
         check_scale(self.name, scale, self.scales)
         luma = check_plane(luma, max_value)
         height, width = luma.shape
-        small = _with_edges(luma, self._net.fold)
+        small = _pad_edges(luma, self._net.fold)
         try:
             request = self._request(small, scale, max_value)
             cells = request.infer([small[None, None]], share_inputs=True, share_outputs=True)[0]
         except RuntimeError as error:
             reason = first_line(error)
             raise DeviceError(f"OpenVINO could not enlarge {width}x{height} luma: {reason}") from error
-        return _shuffle(cells[0], self._net.fold * scale)[: height * scale, : width * scale]
+        return _pixel_shuffle(cells[0], self._net.fold * scale)[: height * scale, : width * scale]
 
     def close(self) -> None:
-        """Forget the compiled graphs; a later call compiles again."""
+        """Release the compiled graphs; a later call compiles again."""
         self._requests.clear()
 
     def _request(self, small: Plane, scale: int, max_value: int) -> openvino.InferRequest:
         key = (*small.shape, small.dtype.name, scale, max_value)
         if key not in self._requests:
-            while len(self._requests) >= _KEPT_SIZES:
+            while len(self._requests) >= _MAX_COMPILED:
                 self._requests.popitem(last=False)
             self._requests[key] = self._compile(small, scale, max_value)
         self._requests.move_to_end(key)
         return self._requests[key]
 
     def _compile(self, small: Plane, scale: int, max_value: int) -> openvino.InferRequest:
-        # 8 bits are enough for 8-bit video, too coarse for more.
+        # 8-bit integers are precise enough for 8-bit video, but not for more.
         precision = self._precision if small.dtype == np.uint8 else "f32"
         graph = build_graph(
             self._net,
@@ -95,7 +96,7 @@ class OpenVinoGenerator:
         options = {
             "INFERENCE_PRECISION_HINT": native_precision(self._core) if precision == "int8" else precision,
             "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # decoder and encoder threads want the same cores
+            "ENABLE_CPU_PINNING": False,  # decoder and encoder threads compete for the same cores
         }
         return self._core.compile_model(graph, "CPU", options).create_infer_request()
 
@@ -103,9 +104,9 @@ class OpenVinoGenerator:
 def native_precision(core: openvino.Core) -> str:
     """`bf16` where the processor multiplies bfloat16 natively, else `f32`."""
     listed = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    # AVX-512 without its BF16 part can be listed too, emulated and slow; there OpenVINO's own default is f32.
-    chosen = core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
-    return "bf16" if listed and chosen else "f32"
+    # AVX-512 without BF16 can be listed, too, emulated and slow; there OpenVINO's own default is f32.
+    is_default = core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
+    return "bf16" if listed and is_default else "f32"
 
 
 def build_graph(
@@ -118,15 +119,15 @@ def build_graph(
     max_value: int,
     int8_ranges: Sequence[float] = (),
 ) -> openvino.Model:
-    """The network for luma of one size, edges repeated: (1, 1, *size) in, cells (1, y, x, (fold·scale)²) out.
+    """The graph for padded luma of one size: (1, 1, *size) in, cells (1, y, x, (fold·scale)²) out.
 
-    Works in 8-bit levels round 128, which bfloat16 holds exactly; the bilinear part is one more convolution.
+    Computes in 8-bit levels around 128, which bfloat16 represents exactly; the bilinear part is one more convolution.
     """
     luma = ops.parameter([1, 1, *size], dtype.type, name="luma")
     levels = ops.multiply(ops.convert(luma, "f32"), _number(255 / max_value))
     levels = ops.subtract(levels, _number(CENTRE * 255))
     tail, stride = net.tail(scale), [net.fold] * 2
-    scaled: dict[str, NDArray[np.floating]] = dict(tensors)  # the network thinks in 0..1
+    scaled: dict[str, NDArray[np.floating]] = dict(tensors)  # the network was trained for 0..1
     scaled["stem.weight"] = tensors["stem.weight"] / 255
     for name in tail.shapes:
         scaled[name] = tensors[name] * 255
@@ -139,8 +140,8 @@ def build_graph(
     detail = _layer(tail, x, scaled, ranges)
     smooth = ops.convolution(levels, _constant(bilinear_kernel(scale, fold=net.fold)), stride, [0, 0], [0, 0], [1, 1])
     large = ops.multiply(ops.add(ops.add(detail, smooth), _number(CENTRE * 255)), _number(max_value / 255))
-    rounded = ops.clamp(ops.add(large, _number(0.5)), 0.0, float(max_value))  # the conversion cuts off
-    # Channels last, so that the pixel shuffle left to the caller moves whole runs of pixels.
+    rounded = ops.clamp(ops.add(large, _number(0.5)), 0.0, float(max_value))  # the conversion truncates
+    # Channels last, so that the pixel shuffle, which the caller does, moves contiguous runs of pixels.
     cells = ops.transpose(ops.convert(rounded, dtype.type), [0, 2, 3, 1])
     return openvino.Model([cells], [luma], net.family)
 
@@ -161,25 +162,23 @@ def _layer(
     stride: Sequence[int] = (1, 1),
     pad: int | None = None,
 ) -> openvino.Node:
-    """One convolution; in int8 where the range of its input is known."""
+    """One convolution; in int8 if the range of its input is known."""
     pads, weight = [layer.side // 2 if pad is None else pad] * 2, tensors[f"{layer.name}.weight"]
     if layer.depthwise:
-        grouped = weight[:, None]  # OpenVINO wants (groups, out, in, h, w)
+        grouped = weight[:, None]  # OpenVINO expects (groups, out, in, h, w)
         return ops.group_convolution(x, _constant(grouped), list(stride), pads, pads, [1, 1])
     kernel = _constant(weight)
     if layer.name in ranges:
-        x = _quantised(x, np.zeros(()), np.asarray(ranges[layer.name]), levels=256)
+        x = _quantise(x, np.zeros(()), np.asarray(ranges[layer.name]), levels=256)
         largest = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) + 1e-12
-        kernel = _quantised(kernel, -largest, largest, levels=255)
+        kernel = _quantise(kernel, -largest, largest, levels=255)
     y = ops.convolution(x, kernel, list(stride), pads, pads, [1, 1])
     y = ops.add(y, _constant(tensors[f"{layer.name}.bias"].reshape(1, -1, 1, 1)))
     return ops.relu(y) if layer.relu else y
 
 
-def _quantised(
-    x: openvino.Node, low: NDArray[np.floating], high: NDArray[np.floating], *, levels: int
-) -> openvino.Node:
-    """`x` in whole steps from `low` to `high`: OpenVINO computes what follows in 8-bit integers."""
+def _quantise(x: openvino.Node, low: NDArray[np.floating], high: NDArray[np.floating], *, levels: int) -> openvino.Node:
+    """`x` quantised to `levels` from `low` to `high`: OpenVINO then computes the following layer in 8-bit integers."""
     lowest, highest = _constant(low), _constant(high)
     return ops.fake_quantize(x, lowest, highest, lowest, highest, levels)
 
@@ -192,16 +191,16 @@ def _number(value: float) -> openvino.Node:
     return ops.constant(np.float32(value))
 
 
-def _with_edges(luma: Plane, fold: int) -> Plane:
-    """`luma` with its edges repeated: `fold` pixels all round for the stem, and what the last cell lacks."""
+def _pad_edges(luma: Plane, fold: int) -> Plane:
+    """`luma` with edges repeated by `fold` pixels on all sides for the stem, and more to complete the last cells."""
     height, width = luma.shape
     bottom, right = fold + -height % fold, fold + -width % fold
     return as_plane(cv2.copyMakeBorder(luma, fold, bottom, fold, right, cv2.BORDER_REPLICATE))
 
 
-def _shuffle(cells: Plane, side: int) -> Plane:
+def _pixel_shuffle(cells: Plane, side: int) -> Plane:
     """Pixel shuffle (y, x, side²) to (y * side, x * side), moving `side` pixels at a time."""
     y, x, _ = cells.shape
     runs = cells.reshape(y, x, side, side).view(f"V{side * cells.itemsize}")[..., 0]
-    # A copy also where nothing moves: the cells belong to the request and the next call overwrites them.
+    # Copied even if nothing moves: the cells belong to the request, and the next call overwrites them.
     return runs.transpose(0, 2, 1).copy().view(cells.dtype).reshape(y * side, x * side)

@@ -1,4 +1,4 @@
-"""Enlarging a picture in parts when the device has too little memory for the whole."""
+"""Tiled enlargement, for devices with too little memory for the entire picture."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ def enlarge_tiled(
     luma: Plane,
     *,
     scale: int,
-    reach_px: int,
-    too_big: type[Exception],
-    on_too_big: Callable[[], None],
-    floor_px: int = 64,
+    receptive_radius_px: int,
+    out_of_memory: type[Exception],
+    on_out_of_memory: Callable[[], None],
+    min_side_px: int = 64,
 ) -> Plane:
-    """`enlarge(luma)`; each time it raises `too_big`, cut the longer side in two and try again.
+    """Call `enlarge(luma)`; each time it raises `out_of_memory`, split the longer side in two and retry.
 
-    `reach_px`, even, is how far an output looks: the halves overlap by that much, so the seam is exact.
-    `on_too_big` may give memory back. Sides shorter than `floor_px` are not cut: then it is a `DeviceError`.
+    `receptive_radius_px`, even: the halves overlap by that much, so that there is no seam. `on_out_of_memory` may
+    release memory. A picture whose longer side is below `min_side_px` is not split: `DeviceError`.
     """
     try:
         return enlarge(luma)
-    except too_big as error:
+    except out_of_memory as error:
         height, width = luma.shape
-        if max(height, width) < max(floor_px, 2 * reach_px + 2):
+        if max(height, width) < max(min_side_px, 2 * receptive_radius_px + 2):
             raise DeviceError(
                 f"out of device memory even for {width}x{height} luma; free some, or use --device cpu"
             ) from error
-    on_too_big()  # outside the handler: the exception's traceback would keep the memory alive
+    on_out_of_memory()  # outside the handler: the exception's traceback would keep the memory allocated
 
-    def part(piece: Plane) -> Plane:
+    def enlarge_tile(tile: Plane) -> Plane:
         return enlarge_tiled(
             enlarge,
-            piece,
+            tile,
             scale=scale,
-            reach_px=reach_px,
-            too_big=too_big,
-            on_too_big=on_too_big,
-            floor_px=floor_px,
+            receptive_radius_px=receptive_radius_px,
+            out_of_memory=out_of_memory,
+            on_out_of_memory=on_out_of_memory,
+            min_side_px=min_side_px,
         )
 
     if width > height:
-        return _transposed_halves(part, luma, scale, reach_px)
-    return _halves(part, luma, scale, reach_px)
+        return _transposed_halves(enlarge_tile, luma, scale, receptive_radius_px)
+    return _halves(enlarge_tile, luma, scale, receptive_radius_px)
 
 
-def _halves(part: Enlarge, luma: Plane, scale: int, reach_px: int) -> Plane:
-    cut = luma.shape[0] // 4 * 2  # even, so that both halves see the same 2×2 cells
-    top = part(luma[: cut + reach_px])[: cut * scale]
-    bottom = part(luma[cut - reach_px :])[reach_px * scale :]
+def _halves(enlarge_tile: Enlarge, luma: Plane, scale: int, receptive_radius_px: int) -> Plane:
+    middle = luma.shape[0] // 4 * 2  # even, so that both halves have the same 2×2 cells
+    top = enlarge_tile(luma[: middle + receptive_radius_px])[: middle * scale]
+    bottom = enlarge_tile(luma[middle - receptive_radius_px :])[receptive_radius_px * scale :]
     return np.concatenate([top, bottom])
 
 
-def _transposed_halves(part: Enlarge, luma: Plane, scale: int, reach_px: int) -> Plane:
-    return _halves(lambda piece: part(piece.T).T, luma.T, scale, reach_px).T
+def _transposed_halves(enlarge_tile: Enlarge, luma: Plane, scale: int, receptive_radius_px: int) -> Plane:
+    return _halves(lambda tile: enlarge_tile(tile.T).T, luma.T, scale, receptive_radius_px).T

@@ -1,4 +1,4 @@
-"""The generators by torch: the reference on the CPU in float32, and CUDA in float16."""
+"""Torch back end of the generators: the reference on the CPU in float32, and CUDA in float16."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Run = Callable[[Tensor], Tensor]
 
 
 class TorchGenerator:
-    """Runs a generator by torch. On CUDA all work is queued on one stream of its own."""
+    """Runs a generator with torch. On CUDA all work is queued on a dedicated stream."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class TorchGenerator:
         name: str = "generator",
         device: str = "cpu",
     ) -> None:
-        """`device` is `cpu`, `cuda` or `cuda:N`; raises `DeviceError` where there is none."""
+        """`device` is `cpu`, `cuda` or `cuda:N`; raises `DeviceError` if it does not exist or cannot be used."""
         self.name = name
         self.scales = net.scales
         self._net = net
@@ -47,7 +47,7 @@ class TorchGenerator:
             self._network.eval().requires_grad_(False)
             if self._cuda:
                 self._network = self._half_if_safe(self._network)
-        except RuntimeError as error:  # seen, but too old for this torch, or full
+        except RuntimeError as error:  # listed, but too old for this torch, or out of memory
             raise DeviceError(f"torch cannot use '{self._device}' ({first_line(error)}); use --device cpu") from error
         dtype = "fp16" if self._network.dtype == torch.float16 else "fp32"
         self.backend = f"torch {self._device.type} {dtype}"
@@ -58,12 +58,12 @@ class TorchGenerator:
         luma = check_plane(luma, max_value)
         try:
             return enlarge_tiled(
-                lambda part: self._enlarge(self._network, part, scale, max_value),
+                lambda tile: self._enlarge(self._network, tile, scale, max_value),
                 luma,
                 scale=scale,
-                reach_px=self._net.reach_px,
-                too_big=torch.cuda.OutOfMemoryError,
-                on_too_big=torch.cuda.empty_cache,
+                receptive_radius_px=self._net.receptive_radius_px,
+                out_of_memory=torch.cuda.OutOfMemoryError,
+                on_out_of_memory=torch.cuda.empty_cache,
             )
         except DeviceError:
             raise
@@ -72,9 +72,9 @@ class TorchGenerator:
             raise DeviceError(f"torch failed on '{self._device}' ({reason}); use --device cpu") from error
 
     def close(self) -> None:
-        """Give the buffers back; a later call takes new ones."""
+        """Release the buffers; a later call allocates new ones."""
         if self._cuda:
-            self._cuda.forget()
+            self._cuda.release()
 
     def _enlarge(self, network: GeneratorNetwork, luma: Plane, scale: int, max_value: int) -> Plane:
         source = torch.from_numpy(luma.copy())  # a copy, because a decoder's plane may be read-only
@@ -85,25 +85,25 @@ class TorchGenerator:
             return enlarged
 
     def _half_if_safe(self, exact: GeneratorNetwork) -> GeneratorNetwork:
-        """A float16 copy of `exact` if a fixed picture comes out within 2 levels of it; else itself."""
+        """A float16 copy of `exact` if its result for a fixed picture differs by at most 2 levels; else `exact`."""
         half, scale = copy.deepcopy(exact).half(), self.scales[-1]
         luma: Plane = np.random.default_rng(0).integers(0, 256, (24, 40)).astype(np.uint8)
         luma = luma.repeat(2, axis=0).repeat(2, axis=1)
-        # Rounding to uint8 hides NaN and Inf, so what rounding starts from is looked at as well.
+        # Rounding to uint8 hides NaN and Inf, so the values before rounding are checked as well.
         with torch.inference_mode():
             raw = half(torch.from_numpy(luma).to(self._device).float()[None, None] / 255, scale)
             finite = bool(raw.isfinite().all())
-        wanted, found = (self._enlarge(network, luma, scale, 255) for network in (exact, half))
-        error = int(np.abs(found.astype(np.int16) - wanted).max())
+        expected, actual = (self._enlarge(network, luma, scale, 255) for network in (exact, half))
+        error = int(np.abs(actual.astype(np.int16) - expected).max())
         if finite and error <= 2:
             return half
-        what = f"is off by {error} levels" if finite else "overflows"
-        _log.warning("%s: float16 %s on %s; using float32", self.name, what, self._device)
+        problem = f"is off by {error} levels" if finite else "overflows"
+        _log.warning("%s: float16 %s on %s; using float32", self.name, problem, self._device)
         return exact
 
 
 class _Cuda:
-    """One stream, and pinned host buffers that are used again for pictures of the same size."""
+    """A CUDA stream, and pinned host buffers that are reused for pictures of the same size."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -111,8 +111,8 @@ class _Cuda:
         self._pinned: dict[str, Tensor] = {}
 
     def round_trip(self, source: Tensor, run: _Run) -> Plane:
-        """Upload `source`, run, download: returns after the stream is done, with an array of its own."""
-        self._stream.wait_stream(torch.cuda.current_stream(self._device))  # the weights came on that one
+        """Upload `source`, run, download, synchronise; returns a new array."""
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))  # the weights were uploaded on that one
         with torch.cuda.stream(self._stream):
             upload = self._buffer("up", source).copy_(source)
             result = run(upload.to(self._device, non_blocking=True))
@@ -122,29 +122,29 @@ class _Cuda:
         enlarged: Plane = download.numpy().copy()
         return enlarged
 
-    def forget(self) -> None:
-        """Give the pinned memory back."""
+    def release(self) -> None:
+        """Release the pinned memory."""
         self._pinned.clear()
 
     def _buffer(self, name: str, like: Tensor) -> Tensor:
-        held = self._pinned.get(name)
-        if held is None or held.shape != like.shape or held.dtype != like.dtype:
-            held = self._pinned[name] = torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
-        return held
+        buffer = self._pinned.get(name)
+        if buffer is None or buffer.shape != like.shape or buffer.dtype != like.dtype:
+            buffer = self._pinned[name] = torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
+        return buffer
 
 
 def _run(network: GeneratorNetwork, luma: Tensor, scale: int, max_value: int) -> Tensor:
-    """Whole levels (h, w) in, whole levels (h * scale, w * scale) out, same dtype and device."""
+    """Integer levels (h, w) in, integer levels (h * scale, w * scale) out, same dtype and device."""
     large: Tensor = network(luma.float()[None, None] / max_value, scale)
     return (large[0, 0] * max_value + 0.5).clamp_(0, max_value).to(luma.dtype)
 
 
 def _usable_device(device: str) -> torch.device:
-    wanted = torch.device(device)
-    if wanted.type == "cuda":
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (wanted.index or 0) >= found:
+    chosen = torch.device(device)
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (chosen.index or 0) >= count:
             raise DeviceError(
-                f"no such device '{device}': torch {torch.__version__} finds {found} CUDA devices; use --device cpu"
+                f"no such device '{device}': torch {torch.__version__} finds {count} CUDA devices; use --device cpu"
             )
-    return wanted
+    return chosen

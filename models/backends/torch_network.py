@@ -1,4 +1,4 @@
-"""The generators as a torch module: the reference for every other back end."""
+"""The generators as a torch module, the reference for all other back ends."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from deepclarity.models.generator import CENTRE, Block, Generator, Layer, check_
 
 
 class GeneratorNetwork(nn.Module):
-    """See `deepclarity.models.generator` for the drawing; parameters have the names of the weight file."""
+    """See `deepclarity.models.generator` for the diagram; parameters are named as in the weight file."""
 
     def __init__(self, net: Generator) -> None:
         super().__init__()
         self.net = net
         self.layers = nn.ModuleDict({_key(layer): _convolution(layer, net) for layer in net.layers})
-        self._stem, self._body = net.stem, net.body  # made once: a GPU waits for whoever is slow to launch
+        self._stem, self._body = net.stem, net.body  # computed once: a slow launch makes the GPU wait
         self._tails = {scale: net.tail(scale) for scale in net.scales}
 
     def forward(self, luma: Tensor, scale: int) -> Tensor:
         """Enlarge float32 luma (n, 1, h, w) in 0..1 to (n, 1, h * scale, w * scale), not clamped."""
         smooth = functional.interpolate(luma, scale_factor=scale, mode="bilinear", align_corners=False)
-        x = with_edges(luma - CENTRE, self.net.fold).to(self.dtype)
-        return smooth + shuffled(self._cells(x, scale), luma, scale, self.net.fold)
+        x = pad_edges(luma - CENTRE, self.net.fold).to(self.dtype)
+        return smooth + cells_to_pixels(self._cells(x, scale), luma, scale, self.net.fold)
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in."""
+        """The dtype of its computation."""
         return next(self.parameters()).dtype
 
     def _cells(self, x: Tensor, scale: int) -> Tensor:
@@ -54,20 +54,20 @@ class GeneratorNetwork(nn.Module):
         return functional.relu(y, inplace=True) if layer.relu else y
 
 
-def with_edges(luma: Tensor, fold: int) -> Tensor:
-    """`luma` (n, 1, h, w) with its edges repeated: `fold` pixels all round, and what the last cell lacks."""
+def pad_edges(luma: Tensor, fold: int) -> Tensor:
+    """`luma` (n, 1, h, w) with edges repeated by `fold` pixels on all sides, and more to complete the last cells."""
     height, width = luma.shape[-2:]
     return functional.pad(luma, (fold, fold + -width % fold, fold, fold + -height % fold), mode="replicate")
 
 
-def shuffled(cells: Tensor, luma: Tensor, scale: int, fold: int) -> Tensor:
-    """What the tail made of each cell, in its place: (n, 1, h * scale, w * scale) float32."""
+def cells_to_pixels(cells: Tensor, luma: Tensor, scale: int, fold: int) -> Tensor:
+    """Pixel shuffle of the tail's output, cropped to the picture: (n, 1, h * scale, w * scale) float32."""
     height, width = luma.shape[-2:]
     return functional.pixel_shuffle(cells.float(), fold * scale)[..., : height * scale, : width * scale]
 
 
 def network_from(net: Generator, tensors: Mapping[str, NDArray[np.float32]], *, name: str) -> GeneratorNetwork:
-    """A network on the CPU in float32 that holds copies of `tensors`."""
+    """A network on the CPU in float32 with copies of `tensors`; WeightsError if they do not fit."""
     check_shapes(net, tensors, name=name)
     network = GeneratorNetwork(net)
     state = {_state_key(key): torch.from_numpy(value.copy()) for key, value in tensors.items()}
@@ -76,7 +76,7 @@ def network_from(net: Generator, tensors: Mapping[str, NDArray[np.float32]], *, 
 
 
 def _convolution(layer: Layer, net: Generator) -> nn.Conv2d:
-    is_stem = layer == net.stem  # its edges are repeated beforehand
+    is_stem = layer == net.stem  # its input is padded beforehand
     return nn.Conv2d(
         layer.inputs,
         layer.outputs,

@@ -1,4 +1,4 @@
-"""Detectors, one per method; `load_detector` finds them by name."""
+"""Detectors, one per method; `load_detector` loads them by name."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ _METHODS = {
     "canny-mobilenet": ("mobilenet", "CannyMobileNet"),
     "mobilenet": ("mobilenet", "MobileNet"),
 }
-"""Method: its module here and its class; imported when asked for, as some need heavy libraries."""
+"""Method → (module, class); imported on request, as some need heavy libraries."""
 
 DEFAULT_DETECTOR = "lattice-net"
-_TELL_PIXEL_ART = ("lattice-net",)
+_DETECT_PIXEL_ART = ("lattice-net",)
 
 DETECTORS = tuple(_METHODS)
-"""The names `load_detector` knows."""
+"""The names that `load_detector` accepts."""
 
 
 def check_detector(name: str) -> None:
-    """Raise UsageError where `load_detector` would not know `name`."""
+    """Raise UsageError if `load_detector` does not know `name`."""
     if name not in _METHODS:
-        raise UsageError(f"no detection method '{name}'; {did_you_mean(name, DETECTORS)}")
+        raise UsageError(f"unknown detection method '{name}'; {did_you_mean(name, DETECTORS)}")
 
 
 def load_detector(name: str, *, pixel_art: bool = False) -> Detector:
-    """The detector of this method, ready to use.
+    """Load the detector of this method; UsageError if there is none.
 
-    `pixel_art`: whether that counts as pixelated; methods that cannot tell it from other blocks take no notice.
+    `pixel_art`: whether pixel art counts as pixelated; methods that cannot distinguish it ignore this.
     """
     check_detector(name)
     module, kind = _METHODS[name]
-    options = {"pixel_art": pixel_art} if name in _TELL_PIXEL_ART else {}
+    options = {"pixel_art": pixel_art} if name in _DETECT_PIXEL_ART else {}
     detector: Detector = getattr(import_module(f".{module}", __name__), kind)(**options)
     return detector

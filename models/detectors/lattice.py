@@ -1,4 +1,4 @@
-"""Evenly spaced edges along one axis: finding them in a profile of steps, and weighing the evidence."""
+"""Lattices of evenly spaced block edges: data type, fit to a gradient profile, and search along one axis."""
 
 from __future__ import annotations
 
@@ -9,32 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepclarity.models.verdict import Plane
+
 Floats = NDArray[np.float32]
 
-FEWEST_PX = 13
-"""Sides shorter than this hold too few edges to say anything."""
-SMALLEST_BLOCK_PX = 1.45
-LARGEST_BLOCK_PX = 64.0
-CODEC_PX = 16
+MIN_SIDE_PX = 13
+"""Shorter sides hold too few edges to score."""
+MIN_BLOCK_PX = 1.45
+MAX_BLOCK_PX = 64.0
+CODEC_PERIOD_PX = 16
 
-_PEAKS = 4
-_TRIED = 3
+_MAX_PEAKS = 4
+_MAX_CANDIDATES = 3
 _HARMONICS = np.arange(1, 9)
-_TURNS = 64
-_WAVES = np.exp(2j * np.pi * np.outer(_HARMONICS, np.arange(_TURNS) / _TURNS)).astype(np.complex64)
+_PHASES = 64
+"""Positions per period at which the harmonics are summed."""
+_WAVES = np.exp(2j * np.pi * np.outer(_HARMONICS, np.arange(_PHASES) / _PHASES)).astype(np.complex64)
 
 # The thresholds below were tuned on photos, plain and enlarged, as JPEG and H.264 of many qualities.
-FIT = 5.0
-FIT_EXPECTED = 4.0
-_CORRELATION = 0.15
-_SHARPNESS = 0.95
-_CODEC_SHARPNESS = {4: 1.3, 8: 2.8, 16: 2.8, 32: 2.0}
-"""Coarse JPEG and MPEG leave steps at their own block edges: more is asked of blocks in the same places."""
-_BUSY = 0.15
-"""Share of the picture that must hold anything at all: a logo on black is no evidence."""
-_FLOOR = 0.1
-_POWER_FLOOR = 0.5
-"""Added above and below in ratios: what is quieter than this, in 8-bit levels and their squares, says nothing."""
+MIN_FIT = 5.0
+MIN_FIT_EXPECTED = 4.0
+_MIN_CORRELATION = 0.15
+_MIN_SHARPNESS = 0.95
+_MIN_CODEC_SHARPNESS = {4: 1.3, 8: 2.8, 16: 2.8, 32: 2.0}
+"""By period: coarse JPEG and MPEG leave edges at their own blocks, so blocks in the same positions must be sharper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,105 +42,115 @@ class Lattice:
     period_px: float
     phase_px: float
     fit: float
-    """Correlation of the profile with edges at these places, times the root of the number of places:
+    """Correlation of the profile with edges at these positions, times the square root of the profile's length:
     chance alone reaches 3 to 4.5, whatever the size of the picture."""
     sharpness: float = 0.0
-    """Log ratio of squared steps on the edges to those between; smooth pictures stay below 1."""
+    """Log ratio of squared gradients on the edges to those between; smooth pictures stay below 1."""
     spread: float = 0.0
-    """Log ratio of clipped steps on the edges to those between: what cells with three tenths of all steps reach."""
-    cover: float = 0.0
-    """The same, as three cells in ten reach it, whatever they hold."""
-    places: int = 0
-    """How many places the profile has."""
+    """Log ratio of clipped gradients on the edges to those between, exceeded by the cells that hold three tenths of all
+    gradients."""
+    coverage: float = 0.0
+    """The same, exceeded by three tenths of the cells, whatever they hold."""
+    profile_length: int = 0
+    """Number of samples of the profile."""
     expected: bool = False
-    """Whether the other axis has the same period: then chance has had no choice, and a lesser fit will do."""
+    """Whether the other axis has the same period: then it was not chosen by chance, and a lower fit is enough."""
 
     @property
-    def in_codec_rhythm(self) -> bool:
-        """Whether the pattern repeats with a codec's 16-pixel blocks, of whatever phase."""
-        blocks = CODEC_PX / self.period_px
+    def matches_codec_period(self) -> bool:
+        """Whether the pattern repeats with a codec's 16-pixel blocks, at any phase."""
+        blocks = CODEC_PERIOD_PX / self.period_px
         return self.period_px > 31.9 or abs(blocks - round(blocks)) < 0.05
 
     @property
     def on_codec_grid(self) -> bool:
-        """Whether the transform blocks of a codec would have their edges at exactly these places."""
+        """Whether the transform blocks of a codec would have their edges at exactly these positions."""
         offset = min(self.phase_px, self.period_px - self.phase_px)
-        return round(self.period_px, 1) in _CODEC_SHARPNESS and offset < 0.5
+        return round(self.period_px, 1) in _MIN_CODEC_SHARPNESS and offset < 0.5
 
     @property
     def margin(self) -> float:
-        """How far the evidence goes beyond what pictures without blocks show; 0 is the threshold."""
-        sharp = _CODEC_SHARPNESS[round(self.period_px)] if self.on_codec_grid else _SHARPNESS
-        # Long profiles betray even a scale on a ruler: the lattice must explain some of what there is.
-        fit = max(FIT_EXPECTED if self.expected else FIT, _CORRELATION * sqrt(self.places))
-        # The fewer the edges, the easier chance lays them over a few strong outlines.
+        """How far the evidence exceeds that of pictures without blocks; 0 is the threshold."""
+        sharp = _MIN_CODEC_SHARPNESS[round(self.period_px)] if self.on_codec_grid else _MIN_SHARPNESS
+        # In a long profile even the scale of a ruler fits: the lattice must explain part of the variance.
+        fit = max(MIN_FIT_EXPECTED if self.expected else MIN_FIT, _MIN_CORRELATION * sqrt(self.profile_length))
+        # The fewer the edges, the more easily they coincide with a few strong outlines by chance.
         fit += max(0.0, self.period_px - 16) / 4
         return min(4 * (self.sharpness - sharp), 2 * (self.fit - fit))
 
 
+def is_scorable(luma: Plane) -> bool:
+    """Whether `luma`, (height, width), has sides of at least 13 px and is not flat; otherwise it counts as clean."""
+    height, width = luma.shape
+    if min(height, width) < MIN_SIDE_PX:
+        return False
+    first = luma[0, 0]
+    return bool(first != luma[height // 2, width // 2] or (luma != first).any())
+
+
 def best_lattice(profile: Floats) -> Lattice | None:
-    """The lattice that explains `profile`, (places,), best; None where there is nothing to explain."""
-    return _best(profile, _proposals(profile))
+    """The lattice that fits `profile`, (length,), best; None for a flat profile."""
+    return _best(profile, _candidates(profile))
 
 
 def lattice_at(profile: Floats, period_px: float) -> Lattice | None:
-    """The lattice of this very period that explains `profile`, (places,), best."""
+    """The lattice of exactly this period that fits `profile`, (length,), best; None for a flat profile."""
     freq = 1 / period_px
-    turn = float(_folded(np.array([freq]), *_spectrum(profile))[1][0])
-    return _best(profile, [(freq, turn)])
+    phase = float(_rank(np.array([freq]), *_spectrum(profile))[1][0])
+    return _best(profile, [(freq, phase)])
 
 
-def lattice_of_whole_blocks(profile: Floats, period: int) -> Lattice | None:
-    """The lattice of this whole period, if one place in the period stands out of `profile`, (places,)."""
+def lattice_with_integer_period(profile: Floats, period: int) -> Lattice | None:
+    """The lattice of this integer period, if one position in the period stands out of `profile`, (length,)."""
     rounds = profile.size // period
     if rounds < 4:
         return None
-    folded = profile[: rounds * period].reshape(rounds, period).sum(axis=0)
-    second, first = np.sort(folded)[-2:].tolist()
+    sums = profile[: rounds * period].reshape(rounds, period).sum(axis=0)
+    second, first = np.sort(sums)[-2:].tolist()
     if first <= 0 or second > 0.5 * first:  # finer blocks have edges between these as well
         return None
-    place = int(folded.argmax())
-    edges = profile[place::period]
-    if any(min(sums) < 0.5 * max(sums) for sums in ([float(edges[k::m].mean()) for k in range(m)] for m in (2, 3))):
-        return None  # coarser blocks leave every second or third place empty
-    phase = place + 1
+    offset = int(sums.argmax())
+    edges = profile[offset::period]
+    if any(min(means) < 0.5 * max(means) for means in ([float(edges[k::m].mean()) for k in range(m)] for m in (2, 3))):
+        return None  # coarser blocks have no edge at every second or third position
+    phase = offset + 1
     return _best(profile, [(1 / period, (phase - profile.size // 2 - 1) / period)])
 
 
-def _proposals(profile: Floats) -> list[tuple[float, float]]:
-    """Edges per pixel and turn of the few lattices that the peaks of the spectrum speak for."""
+def _candidates(profile: Floats) -> list[tuple[float, float]]:
+    """(edges per pixel, phase in periods) of the few lattices that explain the peaks of the spectrum best."""
     length = profile.size
     spectrum, size = _spectrum(profile)
     freq = _frequencies(np.abs(spectrum), size)
-    freq = freq[(freq <= 1 / SMALLEST_BLOCK_PX) & (freq >= max(1 / LARGEST_BLOCK_PX, 3 / length))]
-    order, turn = _folded(freq, spectrum, size)
+    freq = freq[(freq <= 1 / MIN_BLOCK_PX) & (freq >= max(1 / MAX_BLOCK_PX, 3 / length))]
+    order, phase = _rank(freq, spectrum, size)
     chosen: list[int] = []
-    for i in order[: 4 * _TRIED].tolist():
-        if all(abs(freq[i] - freq[known]) * length > 0.3 for known in chosen):
+    for i in order[: 4 * _MAX_CANDIDATES].tolist():
+        if all(abs(freq[i] - freq[other]) * length > 0.3 for other in chosen):
             chosen.append(i)
-        if len(chosen) == _TRIED:
+        if len(chosen) == _MAX_CANDIDATES:
             break
-    return [(float(freq[i]), float(turn[i])) for i in chosen]
+    return [(float(freq[i]), float(phase[i])) for i in chosen]
 
 
-def _folded(
+def _rank(
     freq: NDArray[np.float64], spectrum: NDArray[np.complexfloating[Any, Any]], size: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The order of `freq`, strongest first, and where in its period, 0..1 from the middle, each has its edges."""
+    """The indices of `freq`, strongest first, and the phase of each: 0..1 of its period, from the profile's middle."""
     cycles = freq[:, None] * _HARMONICS
     bins = np.rint((cycles - np.rint(cycles)) * size).astype(np.intp)
     waves = spectrum[np.abs(bins)]
     waves = np.where(bins < 0, waves.conj(), waves)
-    # Beyond half a cycle per pixel a harmonic repeats the lower ones.
-    told = np.maximum(1, np.floor(0.5 / freq + 0.01))[:, None] >= _HARMONICS
-    folded = (np.where(told, waves, 0) @ _WAVES).real
-    strength = folded.max(axis=1) / np.sqrt(told.sum(axis=1))
-    turn = folded.argmax(axis=1) / _TURNS
-    return np.argsort(-strength), turn
+    # Above half a cycle per pixel a harmonic is an alias of a lower one.
+    distinct = np.maximum(1, np.floor(0.5 / freq + 0.01))[:, None] >= _HARMONICS
+    sums = (np.where(distinct, waves, 0) @ _WAVES).real
+    strength = sums.max(axis=1) / np.sqrt(distinct.sum(axis=1))
+    phase = sums.argmax(axis=1) / _PHASES
+    return np.argsort(-strength), phase
 
 
 def _spectrum(profile: Floats) -> tuple[NDArray[np.complexfloating[Any, Any]], int]:
-    """The profile's spectrum, finely sampled, its phases counted from the middle so that they vary slowly."""
+    """The zero-padded spectrum of the profile and its size; phases count from the middle, so that they vary slowly."""
     size = 2 << (profile.size - 1).bit_length()
     half = profile.size // 2
     centred = np.zeros(size, np.float32)
@@ -152,76 +160,62 @@ def _spectrum(profile: Floats) -> tuple[NDArray[np.complexfloating[Any, Any]], i
 
 
 def _frequencies(strength: Floats, size: int) -> NDArray[np.float64]:
-    """Edges per pixel that explain the highest peaks: as any harmonic, or folded back at the Nyquist rate."""
-    low = int(size / LARGEST_BLOCK_PX)
+    """Edges per pixel that explain the highest peaks: as one of the harmonics, or aliased at the Nyquist frequency."""
+    low = int(size / MAX_BLOCK_PX)
     padded = np.append(strength, strength[-2])
     inner = padded[low:]
     top = np.flatnonzero((inner[1:-1] >= inner[:-2]) & (inner[1:-1] >= inner[2:])) + 1 + low
-    if top.size > _PEAKS:
-        top = top[np.argpartition(padded[top], -_PEAKS)[-_PEAKS:]]
+    if top.size > _MAX_PEAKS:
+        top = top[np.argpartition(padded[top], -_MAX_PEAKS)[-_MAX_PEAKS:]]
     left, mid, right = padded[top - 1], padded[top], padded[top + 1]
     freq = (top + 0.5 * (left - right) / np.minimum(left - 2 * mid + right, -1e-9)) / size
     return np.concatenate([(freq[:, None] / _HARMONICS).ravel(), 1 - freq, (1 - freq) / 2])
 
 
-def _best(profile: Floats, proposals: list[tuple[float, float]]) -> Lattice | None:
-    """The proposal that fits `profile`, (places,), best; None where there is nothing to fit."""
+def _best(profile: Floats, candidates: list[tuple[float, float]]) -> Lattice | None:
+    """The candidate that fits `profile`, (length,), best; None for a flat profile or no candidates."""
     profile = profile - profile.mean()
     energy = sqrt(float(np.dot(profile, profile)) / profile.size)
     if energy < 1e-3:
         return None
     profile = profile / energy
     middle = profile.size // 2 + 1
-    tried = [fitted(profile, 1 / freq, turn / freq + middle) for freq, turn in proposals]
+    tried = [_fit_lattice(profile, 1 / freq, phase / freq + middle) for freq, phase in candidates]
     if not tried:
         return None
     best = max(tried, key=lambda lattice: lattice.fit)
-    shift = 1 / (_snapped(best.period_px, profile.size)[1] or 6)
-    near = [fitted(profile, best.period_px, best.phase_px + s) for s in (-shift, shift) if shift < 1]
+    shift = 1 / (_snap_to_fraction(best.period_px, profile.size)[1] or 6)
+    near = [_fit_lattice(profile, best.period_px, best.phase_px + s) for s in (-shift, shift) if shift < 1]
     return max([best, *near], key=lambda lattice: lattice.fit)
 
 
-def fitted(profile: Floats, period: float, phase: float) -> Lattice:
-    """The lattice at about this place, with its correlation with `profile`, (places,), of unit variance."""
-    period, phase, fit = measured(profile, period, phase)
-    return Lattice(period, phase, fit, places=profile.size)
+def _fit_lattice(profile: Floats, period: float, phase: float) -> Lattice:
+    period, phase, fit = measure_fit(profile, period, phase)
+    return Lattice(period, phase, fit, profile_length=profile.size)
 
 
-def measured(profile: Floats, period: float, phase: float) -> tuple[float, float, float]:
-    """Period, phase and fit of what `fitted` finds."""
-    period, denominator = _snapped(period, profile.size)
+def measure_fit(profile: Floats, period: float, phase: float) -> tuple[float, float, float]:
+    """Refined period and phase of a lattice near these, and its fit to `profile`, (length,), of unit variance."""
+    period, denominator = _snap_to_fraction(period, profile.size)
     if denominator:
-        # Between these phases the rounded edges do not change: the middle stands for all of them.
+        # Between these phases the rounded edges do not change: the middle represents all of them.
         phase = (round((phase + 0.5) * denominator - 0.5) + 0.5) / denominator - 0.5
     phase %= period
     if denominator:
         # The edges repeat after `stride` pixels: each of the few in one round is a plain slice.
         stride = round(period * denominator)
         firsts = {floor(phase + period * k - 0.5) % stride for k in range(denominator)}
-        parts = [profile[first::stride] for first in firsts]
-        on, count = sum(float(np.add.reduce(part)) for part in parts), sum(part.size for part in parts)
+        slices = [profile[first::stride] for first in firsts]
+        on, count = sum(float(np.add.reduce(each)) for each in slices), sum(each.size for each in slices)
     else:
-        edges = edge_places(profile.size, period, phase)
+        edges = edge_indices(profile.size, period, phase)
         on, count = float(np.add.reduce(profile[edges])), edges.size
     free = profile.size - count
     return period, phase, on * sqrt(profile.size / (count * free)) if count and free > 0 else 0.0
 
 
-def without_rhythm(profile: Floats) -> Floats:
-    """`profile`, (places,), less what repeats after a codec's 16 pixels."""
-    rounds = profile.size // CODEC_PX
-    if not rounds:
-        return profile
-    whole = rounds * CODEC_PX
-    rhythm = np.full(rounds, 1 / rounds, np.float32) @ profile[:whole].reshape(-1, CODEC_PX)
-    quiet = np.empty_like(profile)
-    np.subtract(profile[:whole].reshape(-1, CODEC_PX), rhythm, out=quiet[:whole].reshape(-1, CODEC_PX))
-    np.subtract(profile[whole:], rhythm[: profile.size - whole], out=quiet[whole:])
-    return quiet
-
-
-def _snapped(period: float, length: int) -> tuple[float, int]:
-    """A small fraction that cannot be told from `period` over `length` pixels, with its denominator; or 0."""
+def _snap_to_fraction(period: float, length: int) -> tuple[float, int]:
+    """A small fraction that cannot be distinguished from `period` over `length` pixels, and its denominator; or 0."""
     for denominator in range(1, 9):
         exact = round(period * denominator) / denominator
         if abs(exact - period) < 0.3 * period / length:
@@ -229,76 +223,22 @@ def _snapped(period: float, length: int) -> tuple[float, int]:
     return period, 0
 
 
-def edge_places(length: int, period: float, phase: float) -> NDArray[np.intp]:
-    """Places 0..length - 1 of a profile where the lattice has its edges: place i lies before pixel i + 1."""
-    places = phase % period + period * np.arange(-1, int(length / period) + 2) - 0.5
-    edges: NDArray[np.intp] = np.floor(places).astype(np.intp)
+def remove_codec_period(profile: Floats) -> Floats:
+    """`profile`, (length,), minus the part that repeats every 16 pixels, as a codec's blocks do."""
+    rounds = profile.size // CODEC_PERIOD_PX
+    if not rounds:
+        return profile
+    full = rounds * CODEC_PERIOD_PX
+    periodic = np.full(rounds, 1 / rounds, np.float32) @ profile[:full].reshape(-1, CODEC_PERIOD_PX)
+    rest = np.empty_like(profile)
+    np.subtract(profile[:full].reshape(-1, CODEC_PERIOD_PX), periodic, out=rest[:full].reshape(-1, CODEC_PERIOD_PX))
+    np.subtract(profile[full:], periodic[: profile.size - full], out=rest[full:])
+    return rest
+
+
+def edge_indices(length: int, period: float, phase: float) -> NDArray[np.intp]:
+    """Indices 0..length - 1 of a profile where the lattice has its edges: index i lies before pixel i + 1."""
+    positions = phase % period + period * np.arange(-1, int(length / period) + 2) - 0.5
+    edges: NDArray[np.intp] = np.floor(positions).astype(np.intp)
     inside: NDArray[np.intp] = edges[(edges >= 0) & (edges < length)]
     return inside
-
-
-def sharpness(power: Floats, lattice: Lattice) -> float:
-    """Log ratio of `power`, (bands, places), on to off the edges, in the picture or its most telling half."""
-    sums, counts = _on_and_off(power, lattice, 2)
-    middle = len(power) // 2
-    bands, heights = ([0, middle], [[middle], [len(power) - middle]]) if middle else ([0], [[len(power)]])
-    quarters = np.add.reduceat(sums, bands, axis=1)
-    amounts = counts * np.array(heights)
-    total = np.concatenate([quarters.sum(axis=(1, 2))[:, None], quarters.sum(axis=1), quarters.sum(axis=2)], axis=1)
-    amount = np.concatenate([amounts.sum(axis=(1, 2))[:, None], amounts.sum(axis=1), amounts.sum(axis=2)], axis=1)
-    on, off = total / amount
-    ratio = (on + _POWER_FLOOR) / (off + _POWER_FLOOR)
-    return float(np.log(ratio[on > 0.5 * on[0]].max(initial=1e-3)))
-
-
-def spread_and_cover(steps: Floats, lattice: Lattice) -> tuple[float, float]:
-    """Log ratio of `steps`, (bands, places), on to off the edges, as part of the picture reaches it.
-
-    The first by the steps that the cells hold, so that an empty sky does not outvote what there is to see below it;
-    the second by cells.
-    """
-    cut = max(1, min(8, int(steps.shape[1] / max(24, 4 * lattice.period_px))))
-    sums, counts = _on_and_off(steps, lattice, cut)
-    on, off = sums / counts
-    held = np.maximum(on, off).ravel()
-    busy = held > 3 * _FLOOR
-    if busy.sum() <= _BUSY * busy.size:
-        return 0.0, 0.0
-    ratio = np.log((on + _FLOOR) / (off + _FLOOR)).ravel()[busy]
-    order = np.argsort(ratio)
-    ratio, share = ratio[order], np.cumsum(held[busy][order])
-    return float(ratio[int(np.searchsorted(share, 0.7 * share[-1]))]), float(ratio[int(0.7 * ratio.size)])
-
-
-def ratios(steps: Floats, lattice: Lattice, cut: int) -> Floats:
-    """Log ratio of `steps`, (bands, places), on to off the edges in each of `cut` parts: (bands, cut).
-
-    Below 0.1 levels steps count for nothing, so that it is 0 where there is nothing.
-    """
-    sums, counts = _on_and_off(steps, lattice, cut)
-    on, off = np.maximum(sums / counts, 0)  # a part without an edge borrows its neighbour's
-    ratio: Floats = np.log((on + _FLOOR) / (off + _FLOOR))
-    return ratio
-
-
-def folded(profile: Floats, period_px: float, phase_px: float) -> Floats:
-    """The mean of `profile`, (places,), at each distance behind the last edge: (whole pixels of a block,)."""
-    edges = edge_places(profile.size, period_px, phase_px)
-    inside = np.arange(edges[0], profile.size) if edges.size else np.arange(0)
-    length = int(np.ceil(period_px))
-    behind = np.minimum(inside - edges[np.searchsorted(edges, inside, side="right") - 1], length - 1)
-    sums = np.bincount(behind, profile[inside], minlength=length)
-    return (sums / np.maximum(np.bincount(behind, minlength=length), 1)).astype(np.float32)
-
-
-def _on_and_off(values: Floats, lattice: Lattice, cut: int) -> tuple[Floats, NDArray[np.intp]]:
-    """Sums over `values`, (bands, places), on and off the edges, (2, bands, cut); and counts, (2, 1, cut)."""
-    length = values.shape[1]
-    edges = edge_places(length, lattice.period_px, lattice.phase_px)
-    starts = np.arange(cut + 1) * length // cut
-    first = np.minimum(np.searchsorted(edges, starts), edges.size)
-    on = np.add.reduceat(values[:, edges], np.minimum(first[:-1], edges.size - 1), axis=1)
-    every = np.add.reduceat(values, starts[:-1], axis=1)
-    on_count = np.maximum(first[1:] - first[:-1], 1)
-    off_count = np.maximum(starts[1:] - starts[:-1] - on_count, 1)
-    return np.stack([on, every - on]), np.stack([on_count, off_count])[:, None]

@@ -1,4 +1,4 @@
-"""The network of `lattice-net` on the CPU by OpenVINO: the graph is built here from the tensors."""
+"""The network of `lattice-net` on the CPU by OpenVINO; the graph is built here from the tensors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from deepclarity.models.openvino_no_telemetry import openvino, ops
 
-from .crops import CROP_PX, CROPS, EVIDENCE, Look
+from .crops import CROP_PX, CROPS, EVIDENCE_SIZE, LatticeCrops
 from .lattice import Floats
-from .lattice_net import CHANNELS, EVIDENCE_CLIP, INPUTS, LUMA_GAIN
+from .lattice_net_architecture import CHANNELS, INPUT_CHANNELS, LUMA_GAIN, MAX_EVIDENCE
 from .openvino_runtime import CompiledModel
 
 _PIXELS = CROP_PX * CROP_PX
@@ -29,46 +29,51 @@ class OpenVinoLatticeNet:
         self.compiled = CompiledModel(build_graph(tensors), name="lattice-net", precision=precision, threads=1)
         self.backend = self.compiled.backend
 
-    def __call__(self, look: Look) -> NDArray[np.float32]:
+    def __call__(self, crops: LatticeCrops) -> NDArray[np.float32]:
         """The logits, (classes,)."""
         shown, means, gains, evidence = self.compiled.inputs
-        _, means[:], gains[:] = channels(look, out=shown)
-        evidence[0] = look.evidence
+        _, means[:], gains[:] = input_channels(crops, out=shown)
+        evidence[0] = crops.evidence
         return self.compiled.run()
 
 
-def channels(look: Look, *, out: NDArray[np.uint8] | None = None) -> tuple[NDArray[np.uint8], Floats, Floats]:
-    """Luma, its steps along x and y, and those on edges, (8, 48, 48, 5) uint8, in `out` if given; the mean of luma, and
-    what each crop is multiplied by, so that its mean step is about 1: (8, 1, 1, 1) each."""
-    shown = np.empty((CROPS, CROP_PX, CROP_PX, INPUTS), np.uint8) if out is None else out
-    planes = np.empty((INPUTS, CROPS, CROP_PX, CROP_PX), np.uint8)
-    luma, steps_x, steps_y, on_x, on_y = planes
-    rows = planes.reshape(INPUTS, 1, -1)
-    luma[:] = look.crops
-    # As if all rows were one, and all crops: what comes of the seams is wiped out.
+def input_channels(
+    crops: LatticeCrops, *, out: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.uint8], Floats, Floats]:
+    """The channels of each crop, its mean luma, and the gain that makes its mean gradient about 1.
+
+    Luma, its gradients along x and y, and those on edges, (8, 48, 48, 5) uint8, in `out` if given; means and gains,
+    (8, 1, 1, 1) each.
+    """
+    shown = np.empty((CROPS, CROP_PX, CROP_PX, INPUT_CHANNELS), np.uint8) if out is None else out
+    planes = np.empty((INPUT_CHANNELS, CROPS, CROP_PX, CROP_PX), np.uint8)
+    luma, gradients_x, gradients_y, on_x, on_y = planes
+    rows = planes.reshape(INPUT_CHANNELS, 1, -1)
+    luma[:] = crops.crops
+    # As if all rows, and all crops, were one: the gradients across the seams are set to zero afterwards.
     cv2.absdiff(rows[0, :, 1:], rows[0, :, :-1], dst=rows[1, :, 1:])
     cv2.absdiff(rows[0, :, CROP_PX:], rows[0, :, :-CROP_PX], dst=rows[2, :, CROP_PX:])
-    steps_x[:, :, 0] = 0
-    steps_y[:, 0] = 0
-    np.bitwise_and(steps_x, look.edges_x[:, None], out=on_x)
-    np.bitwise_and(steps_y, look.edges_y[:, :, None], out=on_y)
-    cv2.merge(list(rows), dst=shown.reshape(1, -1, INPUTS))
+    gradients_x[:, :, 0] = 0
+    gradients_y[:, 0] = 0
+    np.bitwise_and(gradients_x, crops.edges_x[:, None], out=on_x)
+    np.bitwise_and(gradients_y, crops.edges_y[:, :, None], out=on_y)
+    cv2.merge(list(rows), dst=shown.reshape(1, -1, INPUT_CHANNELS))
     sums = cv2.reduce(planes[:3].reshape(3 * CROPS, -1), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F)
     means: Floats = (sums * np.float32(1 / _PIXELS)).reshape(3, CROPS, 1, 1, 1)
     return shown, np.rint(means[0]), np.reciprocal(means[1] + means[2] + np.float32(1))
 
 
 def build_graph(tensors: _Tensors) -> openvino.Model:
-    """What `channels` makes, (8, 48, 48, 5) uint8 and twice (8, 1, 1, 1), and evidence (1, n) in; logits (1, 6) out."""
-    shown = ops.parameter([CROPS, CROP_PX, CROP_PX, INPUTS], np.uint8, name="shown")
+    """The graph: the results of `input_channels` and evidence (1, 70) in; logits (1, 6) out."""
+    shown = ops.parameter([CROPS, CROP_PX, CROP_PX, INPUT_CHANNELS], np.uint8, name="shown")
     means = ops.parameter([CROPS, 1, 1, 1], np.float32, name="means")
     gains = ops.parameter([CROPS, 1, 1, 1], np.float32, name="gains")
-    evidence = ops.parameter([1, EVIDENCE], np.float32, name="evidence")
-    # Means and gains are taken out behind the first convolution, which has no padding: there is less to do there.
+    evidence = ops.parameter([1, EVIDENCE_SIZE], np.float32, name="evidence")
+    # Means and gains are applied after the first convolution, which has no padding: there is less to compute there.
     weight = np.array(tensors["conv0.weight"], np.float32)
     weight[:, 0] *= LUMA_GAIN
     level = ops.constant(weight[:, 0].sum(axis=(1, 2)).reshape(1, -1, 1, 1))
-    pairs = ops.reshape(shown, _ints(CROPS, CROP_PX, CROP_PX // 2, 2 * INPUTS), False)
+    pairs = ops.reshape(shown, _ints(CROPS, CROP_PX, CROP_PX // 2, 2 * INPUT_CHANNELS), False)
     x = ops.transpose(ops.convert(pairs, "f32"), _ints(0, 3, 1, 2))  # OpenVINO keeps channels last in memory
     x = ops.convolution(x, ops.constant(_on_pairs(weight)), [2, 1], [0, 0], [0, 0], [1, 1])
     bias = ops.constant(tensors["conv0.bias"].reshape(1, -1, 1, 1).astype(np.float32))
@@ -76,16 +81,16 @@ def build_graph(tensors: _Tensors) -> openvino.Model:
     x = ops.relu(ops.add(ops.multiply(x, gains), shift))
     for number in range(1, len(CHANNELS)):
         x = _convolution(x, tensors, f"conv{number}", stride=1 if number == len(CHANNELS) - 1 else 2)
-    each = ops.reduce_mean(x, _ints(2, 3), keep_dims=False)
-    together = [ops.reduce_mean(each, _ints(0), keep_dims=True), ops.reduce_max(each, _ints(0), keep_dims=True)]
-    told = ops.multiply(ops.subtract(evidence, _row(tensors["evidence.mean"])), _row(tensors["evidence.scale"]))
-    x = ops.concat([*together, ops.clamp(told, -EVIDENCE_CLIP, EVIDENCE_CLIP)], axis=1)
+    per_crop = ops.reduce_mean(x, _ints(2, 3), keep_dims=False)
+    pooled = [ops.reduce_mean(per_crop, _ints(0), keep_dims=True), ops.reduce_max(per_crop, _ints(0), keep_dims=True)]
+    standardised = ops.multiply(ops.subtract(evidence, _row(tensors["evidence.mean"])), _row(tensors["evidence.scale"]))
+    x = ops.concat([*pooled, ops.clamp(standardised, -MAX_EVIDENCE, MAX_EVIDENCE)], axis=1)
     x = ops.relu(_dense(x, tensors, "hidden"))
     return openvino.Model([_dense(x, tensors, "logits")], [shown, means, gains, evidence], "lattice_net")
 
 
 def _on_pairs(weight: Floats) -> Floats:
-    """A kernel (out, in, 3, 3) that moves on by two pixels, for pairs of pixels side by side: (out, 2 * in, 3, 2)."""
+    """A kernel (out, in, 3, 3) of stride 2, rearranged for pairs of adjacent pixels: (out, 2 * in, 3, 2)."""
     wide = np.pad(weight, ((0, 0), (0, 0), (0, 0), (0, 1)))
     return np.ascontiguousarray(np.concatenate([wide[..., 0::2], wide[..., 1::2]], axis=1))
 

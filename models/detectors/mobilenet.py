@@ -1,7 +1,7 @@
-"""The published methods: MobileNetV3-small on the whole frame, as it is and as a map of its edges.
+"""The published detectors `mobilenet` and `canny-mobilenet`: MobileNetV3-small on the full frame, or on its edges.
 
-Both squeeze the whole frame, of any size, into 224×224; the aspect is not kept. What blocks leave in a frame of
-Full HD is hardly there after that: these are the baselines, not what one should use.
+Both resize the full frame, of any size, to 224×224 and do not keep its aspect ratio. That removes nearly all traces of
+blocks from a Full HD frame: these are baselines, not recommended for use.
 """
 
 from __future__ import annotations
@@ -20,97 +20,100 @@ from deepclarity.models.verdict import Chroma, Kind, Plane, Verdict
 from deepclarity.models.weights import load_weights
 
 from .grid import Grid
+from .lattice import is_scorable
 from .mobilenet_v3 import SIDE_PX
-from .size_check import is_measurable
 
 CLASSES = ("other", "pixelated")
 RGB_CENTRE, EDGES_CENTRE = 128.0, 0.0
-"""The input level that stands for nothing."""
+"""The neutral input level, subtracted before the network."""
 CANNY = 10, 10
-"""Canny's lower and upper threshold, on 8-bit luma; aperture 3, L1 norm. Higher ones see no blocks in calm places."""
+"""Canny's lower and upper threshold, on 8-bit luma; aperture 3, L1 norm. Higher ones find no blocks in smooth areas."""
 
 
 class _Network(Protocol):
-    def __call__(self, seen: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
 
 class MobileNet:
     """MobileNetV3-small on the frame in colour: the published baseline.
 
-    Its verdict is `pixelated` or `clean`. The blocks of a pixelated frame are those that `grid` finds, None where it
-    finds none: then the frame is repaired only if the scene's blocks are known.
+    Its verdict is `pixelated` or `clean`. The blocks of a pixelated frame are those that `grid` finds, or None if it
+    finds none: then the frame is repaired only if the blocks of its scene are known.
     """
 
     name = "mobilenet"
 
     def __init__(self, tensors: Tensors | None = None) -> None:
-        """`tensors`: weights, those that ship unless given."""
+        """`tensors`: weights, by default those that ship."""
         tensors = load_weights(self.name)[1] if tensors is None else tensors
-        self._network, self._grid = network_of(tensors, inputs=3, centre=RGB_CENTRE, name=self.name), Grid()
+        self._network, self._grid = build_network(tensors, inputs=3, centre=RGB_CENTRE, name=self.name), Grid()
 
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
-        """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides.
+        """Score `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides.
 
-        Without `chroma` the frame is taken for grey.
+        Without `chroma` the frame is treated as grey.
         """
         luma = check_plane(luma, max_value)
-        if not is_measurable(luma):
+        if not is_scorable(luma):
             return Verdict(0.0)
-        return _scored(self._network(see_rgb(luma, chroma, max_value=max_value)), self._grid, luma, max_value)
+        return _verdict(self._network(preprocess_rgb(luma, chroma, max_value=max_value)), self._grid, luma, max_value)
 
 
 class CannyMobileNet:
     """MobileNetV3-small on Canny's edges of luma at its own resolution: the published method.
 
-    Its verdict is like that of `MobileNet`. The published crop, which breaks on other sizes than Full HD, is left out.
+    Its verdict is like that of `MobileNet`. The published crop, which fails on sizes other than Full HD, is left out.
     """
 
     name = "canny-mobilenet"
 
     def __init__(self, tensors: Tensors | None = None) -> None:
-        """`tensors`: weights, those that ship unless given."""
+        """`tensors`: weights, by default those that ship."""
         tensors = load_weights(self.name)[1] if tensors is None else tensors
-        self._network, self._grid = network_of(tensors, inputs=1, centre=EDGES_CENTRE, name=self.name), Grid()
+        self._network, self._grid = build_network(tensors, inputs=1, centre=EDGES_CENTRE, name=self.name), Grid()
 
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
-        """Judge `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides."""
+        """Score `luma`, (height, width), uint8 or uint16 in 0..max_value; any size from 1×1, any strides.
+
+        `chroma` is ignored.
+        """
         luma = check_plane(luma, max_value)
-        if not is_measurable(luma):
+        if not is_scorable(luma):
             return Verdict(0.0)
-        return _scored(self._network(see_edges(luma, max_value=max_value)), self._grid, luma, max_value)
+        return _verdict(self._network(preprocess_edges(luma, max_value=max_value)), self._grid, luma, max_value)
 
 
-def see_rgb(luma: Plane, chroma: Chroma | None, *, max_value: int = 255) -> Bytes:
-    """The frame in RGB, (3, 224, 224) uint8, each plane sampled (bilinear, not antialiased), then BT.601, full range.
+def preprocess_rgb(luma: Plane, chroma: Chroma | None, *, max_value: int = 255) -> Bytes:
+    """The frame in RGB, (3, 224, 224) uint8: each plane resized (bilinear, no antialiasing), then BT.601, full range.
 
-    Area-averaged, validation pictures were told apart less well, and it takes nine times as long.
+    Area averaging classified validation pictures less accurately and takes nine times as long.
     """
-    y = _levels(_square(luma), max_value)
-    blue, red = (_levels(_square(p), max_value) for p in chroma) if chroma else [np.full_like(y, 128)] * 2
+    y = _levels(_resize(luma), max_value)
+    blue, red = (_levels(_resize(p), max_value) for p in chroma) if chroma else [np.full_like(y, 128)] * 2
     rgb = cv2.cvtColor(cv2.merge([y, red, blue]), cv2.COLOR_YCrCb2RGB)
     return np.ascontiguousarray(rgb.transpose(2, 0, 1), np.uint8)
 
 
-def see_edges(luma: Plane, *, max_value: int = 255) -> Bytes:
-    """Canny's edges of the whole of `luma`, sampled (bilinear, not antialiased) to (1, 224, 224) uint8.
+def preprocess_edges(luma: Plane, *, max_value: int = 255) -> Bytes:
+    """Canny's edges of all of `luma`, resized (bilinear, no antialiasing) to (1, 224, 224) uint8.
 
-    Aliasing is what shows the lattice: sampled, its lines beat with the grid of samples. Area-averaged, a frame of
-    Full HD keeps no more of them than the density of edges.
+    Aliasing is what shows the lattice: its lines form a beat pattern with the grid of samples. Area averaging of a Full
+    HD frame keeps nothing of them but the density of edges.
     """
     edges = cv2.Canny(_levels(luma, max_value), *CANNY)
-    return cast(Bytes, _square(cast(Bytes, edges)))[None]
+    return cast(Bytes, _resize(cast(Bytes, edges)))[None]
 
 
-def network_of(tensors: Tensors, *, inputs: int, centre: float, name: str) -> _Network:
-    """The network that runs; DeviceError where OpenVINO is missing."""
+def build_network(tensors: Tensors, *, inputs: int, centre: float, name: str) -> _Network:
+    """The network, by OpenVINO; DeviceError if that cannot be imported."""
     try:
         from .mobilenet_openvino import OpenVinoMobileNet
     except ImportError as error:
-        raise DeviceError(f"{name} needs OpenVINO, which cannot be used here ({error}); take --method grid") from error
+        raise DeviceError(f"{name} needs OpenVINO, which cannot be used here ({error}); use --method grid") from error
     return OpenVinoMobileNet(tensors, inputs=inputs, classes=len(CLASSES), centre=centre, name=name)
 
 
-def _scored(logits: NDArray[np.float32], grid: Grid, luma: Plane, max_value: int) -> Verdict:
+def _verdict(logits: NDArray[np.float32], grid: Grid, luma: Plane, max_value: int) -> Verdict:
     other, pixelated = (float(value) for value in logits)
     score = float(1 / (1 + np.exp(np.clip(other - pixelated, -60, 60))))
     if score < 0.5:
@@ -118,12 +121,12 @@ def _scored(logits: NDArray[np.float32], grid: Grid, luma: Plane, max_value: int
     return Verdict(score, Kind.PIXELATED, grid(luma, max_value=max_value).blocks)
 
 
-def _square(plane: Plane) -> Plane:
+def _resize(plane: Plane) -> Plane:
     return cv2.resize(plane, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 def _levels(plane: Plane, max_value: int) -> Bytes:
-    """`plane` in 8-bit levels."""
+    """`plane` converted to 8-bit levels."""
     if plane.dtype == np.uint8:
         return cast(Bytes, plane)
     return cast(Bytes, cv2.convertScaleAbs(plane, alpha=255 / max_value))

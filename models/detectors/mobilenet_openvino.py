@@ -1,4 +1,4 @@
-"""MobileNetV3-small on the CPU by OpenVINO: the graph is built here from the tensors, without ONNX or torch."""
+"""MobileNetV3-small on the CPU by OpenVINO; the graph is built here from the tensors, without ONNX or torch."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class OpenVinoMobileNet:
     def __init__(
         self, tensors: _Tensors, *, inputs: int, classes: int, centre: float, name: str, precision: str = "auto"
     ) -> None:
-        """`centre`: the input level that stands for nothing; `precision`: `f32`, `bf16`, or `auto`, bf16 where the
-        processor computes in it natively."""
+        """`centre`: the neutral input level, subtracted first; `precision`: `f32`, `bf16`, or `auto`, which is bf16
+        where the processor supports it natively."""
         check_shapes(tensors, inputs, classes, name=name)
         graph = build_graph(tensors, inputs=inputs, classes=classes, centre=centre)
         self.compiled = CompiledModel(graph, name=name, precision=precision)
         self.backend = self.compiled.backend
 
-    def __call__(self, seen: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The logits, (classes,), of one picture (inputs, 224, 224)."""
-        return self.compiled([seen[None]])
+        return self.compiled([picture[None]])
 
 
 def build_graph(tensors: _Tensors, *, inputs: int, classes: int, centre: float) -> openvino.Model:
-    """The network: uint8 (1, inputs, 224, 224) in, float32 logits (1, classes) out."""
-    seen = ops.parameter([1, inputs, SIDE_PX, SIDE_PX], np.uint8, name="seen")
-    x = ops.subtract(ops.convert(seen, "f32"), ops.constant(np.float32(centre)))
+    """The graph: uint8 (1, inputs, 224, 224) in, float32 logits (1, classes) out."""
+    picture = ops.parameter([1, inputs, SIDE_PX, SIDE_PX], np.uint8, name="picture")
+    x = ops.subtract(ops.convert(picture, "f32"), ops.constant(np.float32(centre)))
     x = _layer(stem(inputs), ops.multiply(x, ops.constant(np.float32(1 / 64))), tensors)
     for block in BLOCKS:
         x = _block(block, x, tensors)
     x = _mean(_layer(LAST, x, tensors))
     x = _layer(logits(classes), _layer(HIDDEN, x, tensors), tensors)
-    return openvino.Model([ops.squeeze(x, ops.constant(np.array([2, 3])))], [seen], "mobilenet_v3_small")
+    return openvino.Model([ops.squeeze(x, ops.constant(np.array([2, 3])))], [picture], "mobilenet_v3_small")
 
 
 def _block(block: Bottleneck, x: openvino.Node, tensors: _Tensors) -> openvino.Node:

@@ -1,9 +1,9 @@
-"""MobileNetV3-small (Howard et al. 2019) as torchvision has it, its batch normalisation folded into the convolutions.
+"""Architecture of torchvision's MobileNetV3-small (Howard et al. 2019) with batch normalisation folded in.
 
     luma or RGB, 224×224 → stem ÷2 → 11 bottlenecks, ÷16 in all → 576 → mean → 1024 → classes
 
-A bottleneck is 1×1 (wider), depthwise, squeeze-and-excitation, 1×1 (narrower), added to its input where both have one
-size. The same description serves the graph that runs, the weights' check and the export.
+A bottleneck is 1×1 (wider), depthwise, squeeze-and-excitation, 1×1 (narrower), added to its input where both have the
+same size. The graph that runs, the check of the weights and the export are all built from it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from deepclarity.errors import WeightsError
 
 SIDE_PX = 224
-"""The network takes squares."""
+"""Side of the square input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution with a bias, and what follows it."""
+    """A convolution with a bias, and its activation."""
 
     name: str
     inputs: int
@@ -32,11 +32,11 @@ class Layer:
     stride: int = 1
     depthwise: bool = False
     act: str = ""
-    """`hardswish`, `relu`, `hardsigmoid` or nothing."""
+    """`hardswish`, `relu`, `hardsigmoid` or empty."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Its tensors: (out, in, y, x), where a depthwise one has one input, and (out,)."""
+        """Shapes by name: the weight (out, in, y, x), with one input if depthwise, and the bias (out,)."""
         kernel = self.outputs, 1 if self.depthwise else self.inputs, self.side, self.side
         return {f"{self.name}.weight": kernel, f"{self.name}.bias": (self.outputs,)}
 
@@ -56,22 +56,22 @@ class Bottleneck:
 
     @property
     def residual(self) -> bool:
-        """Whether its input is added to what comes out."""
+        """Whether its input is added to its output."""
         return self.stride == 1 and self.inputs == self.outputs
 
     @property
     def widen(self) -> Layer | None:
-        """None where it is as wide as its input."""
+        """The 1×1 expansion; None if the block is as wide as its input."""
         return None if self.wide == self.inputs else Layer(self._name("widen"), self.inputs, self.wide, act=self.act)
 
     @property
     def depthwise(self) -> Layer:
-        """The only one that looks at neighbours."""
+        """The depthwise convolution, the only layer that mixes neighbouring pixels."""
         return Layer(self._name("depthwise"), self.wide, self.wide, self.side, self.stride, True, self.act)
 
     @property
     def excitation(self) -> tuple[Layer, ...]:
-        """Two layers on the mean of each channel, which they weight; none in some blocks."""
+        """Squeeze-and-excitation: two layers that compute channel weights from channel means; none in some blocks."""
         few = max(8, (self.wide // 4 + 4) // 8 * 8)
         few += 8 if few < 0.9 * (self.wide // 4) else 0
         squeeze = Layer(self._name("squeeze"), self.wide, few, act="relu")
@@ -79,12 +79,12 @@ class Bottleneck:
 
     @property
     def narrow(self) -> Layer:
-        """Back to few channels."""
+        """The 1×1 projection to fewer channels."""
         return Layer(self._name("narrow"), self.wide, self.outputs)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All of them, in their order."""
+        """All layers, in order."""
         return (*filter(None, [self.widen]), self.depthwise, *self.excitation, self.narrow)
 
     def _name(self, part: str) -> str:
@@ -119,19 +119,19 @@ def logits(classes: int) -> Layer:
 
 
 def layers(inputs: int, classes: int) -> list[Layer]:
-    """Every layer in the order in which the network has them."""
+    """Every layer, in order."""
     return [stem(inputs), *(layer for block in BLOCKS for layer in block.layers), LAST, HIDDEN, logits(classes)]
 
 
 def check_shapes(tensors: Mapping[str, NDArray[Any]], inputs: int, classes: int, *, name: str) -> None:
-    """Raise WeightsError, which begins with `name`, where `tensors` are not finite and of the network's shapes."""
-    wanted = {key: shape for layer in layers(inputs, classes) for key, shape in layer.shapes.items()}
-    odd = sorted(key for key in wanted.keys() | tensors.keys() if _shape(tensors, key) != wanted.get(key))
-    if odd:
-        have, want = _shape(tensors, odd[0]), wanted.get(odd[0])
-        raise WeightsError(f"{name}: tensor '{odd[0]}' has shape {have}, not {want}; not weights of this network")
+    """Raise WeightsError, which begins with `name`, unless `tensors` have the network's shapes and are finite."""
+    expected = {key: shape for layer in layers(inputs, classes) for key, shape in layer.shapes.items()}
+    wrong = sorted(key for key in expected.keys() | tensors.keys() if _shape(tensors, key) != expected.get(key))
+    if wrong:
+        actual, shape = _shape(tensors, wrong[0]), expected.get(wrong[0])
+        raise WeightsError(f"{name}: tensor '{wrong[0]}' has shape {actual}, not {shape}; not weights of this network")
     if bad := next((key for key, value in tensors.items() if not np.isfinite(value).all()), None):
-        raise WeightsError(f"{name}: tensor '{bad}' holds numbers that are not finite")
+        raise WeightsError(f"{name}: tensor '{bad}' contains NaN or infinite values")
 
 
 def _shape(tensors: Mapping[str, NDArray[Any]], key: str) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""A detector's network, compiled by OpenVINO for one picture at a time."""
+"""Thread-safe OpenVINO inference of a detector's network, one picture at a time."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from deepclarity.models.openvino_no_telemetry import openvino
 
 
 class CompiledModel:
-    """Runs a graph; threads may share it, as each has a request of its own."""
+    """A compiled graph. Threads may share it: each has its own inference request."""
 
     def __init__(self, graph: openvino.Model, *, name: str, precision: str = "auto", threads: int = 0) -> None:
-        """`precision`: `f32`, `bf16`, or `auto`, bf16 where the processor computes in it natively; `threads`: 0: as
-        OpenVINO thinks best."""
+        """Compile `graph`; DeviceError, with `name` in it, if OpenVINO cannot.
+
+        `precision`: `f32`, `bf16`, or `auto`, which is bf16 where the processor supports it natively; `threads`: CPU
+        threads, 0 for OpenVINO's default.
+        """
         core = openvino.Core()
         chosen = native_precision(core) if precision == "auto" else precision
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": chosen,
             "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # decoder and encoder threads want the same cores
+            "ENABLE_CPU_PINNING": False,  # decoder and encoder threads compete for the same cores
         }
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        self.backend, self._name, self._own = f"openvino {chosen}", name, threading.local()
+        self.backend, self._name, self._thread = f"openvino {chosen}", name, threading.local()
         try:
             self._model = core.compile_model(graph, "CPU", options)
         except RuntimeError as error:
@@ -38,33 +41,33 @@ class CompiledModel:
 
     @property
     def request(self) -> openvino.InferRequest:
-        """This thread's; it reads and writes memory of its own."""
-        if not hasattr(self._own, "request"):
+        """The inference request of this thread, which has its own input and output memory."""
+        if not hasattr(self._thread, "request"):
             request = self._model.create_infer_request()
-            self._own.inputs = [tensor.data for tensor in request.input_tensors]
-            self._own.found = request.output_tensors[0].data
-            self._own.request = request
-        return self._own.request
+            self._thread.inputs = [tensor.data for tensor in request.input_tensors]
+            self._thread.output = request.output_tensors[0].data
+            self._thread.request = request
+        return self._thread.request
 
     @property
     def inputs(self) -> list[NDArray[Any]]:
-        """This thread's memory for the inputs, to be filled before `run`."""
+        """This thread's input arrays, to be filled before `run`."""
         try:
             self.request  # noqa: B018
         except RuntimeError as error:
             raise self._failed(error) from error
-        return self._own.inputs  # type: ignore[no-any-return]
+        return self._thread.inputs  # type: ignore[no-any-return]
 
     def run(self) -> NDArray[np.float32]:
-        """The first row of the first output, a copy."""
+        """Run the network on `inputs`; a copy of the first row of the first output."""
         try:
             self.request.infer(share_outputs=True)
         except RuntimeError as error:
             raise self._failed(error) from error
-        return np.array(self._own.found[0], np.float32)
+        return np.array(self._thread.output[0], np.float32)
 
     def __call__(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """What `run` does, of `inputs`, which are copied."""
+        """Copy `inputs`, then `run`."""
         for memory, array in zip(self.inputs, inputs, strict=True):
             memory[:] = array
         return self.run()

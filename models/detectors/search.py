@@ -1,7 +1,7 @@
-"""Looking for the one lattice that explains the steps along both axes: blocks are nearly always square.
+"""Search for the lattice that explains the gradients along both axes at once: blocks are nearly always square.
 
 Each axis alone proposes block sizes by the peaks of its spectrum, as in `lattice`; all are scored on both axes, and
-the sum decides. A codec leaves a lattice of its own: where that comes first, a second look leaves its rhythm out.
+the sum decides. A codec leaves a lattice of its own: where that one wins, a second search leaves its period out.
 """
 
 from __future__ import annotations
@@ -15,79 +15,85 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .lattice import CODEC_PX, LARGEST_BLOCK_PX, SMALLEST_BLOCK_PX, Floats, Lattice, measured, without_rhythm
+from .lattice import CODEC_PERIOD_PX, MAX_BLOCK_PX, MIN_BLOCK_PX, Floats, Lattice, measure_fit, remove_codec_period
 
-Pair = tuple[Lattice, Lattice]
-_Measured = tuple[float, float, float]
+LatticePair = tuple[Lattice, Lattice]
+"""Along x and along y."""
+_Fit = tuple[float, float, float]
 """Period, phase and fit."""
 
 _HARMONICS = np.arange(1, 9)
-_TURNS = 32
-_ANGLES = 2 * np.pi * np.outer(_HARMONICS, np.arange(_TURNS) / _TURNS)
-_WAVES = np.stack([np.cos(_ANGLES), -np.sin(_ANGLES)], axis=1).reshape(-1, _TURNS).astype(np.float32)
-"""Real and imaginary parts of 8 harmonics, in turn → their sum at 32 places of a period."""
-_TOLD = np.maximum(np.arange(9), 1)[:, None] >= _HARMONICS
-"""Which of the harmonics 0 to 8 of them are, (9, 8), as the first always is."""
+_PHASES = 32
+_ANGLES = 2 * np.pi * np.outer(_HARMONICS, np.arange(_PHASES) / _PHASES)
+_WAVES = np.stack([np.cos(_ANGLES), -np.sin(_ANGLES)], axis=1).reshape(-1, _PHASES).astype(np.float32)
+"""Maps the real and imaginary parts of 8 harmonics, interleaved, to their sum at 32 phases of a period."""
+_DISTINCT = np.maximum(np.arange(9), 1)[:, None] >= _HARMONICS
+"""Row n selects the first n harmonics, but at least the first one: (9, 8)."""
 _NORMS = np.sqrt(2 / np.maximum(np.arange(9), 1)).astype(np.float32)
 _SLOPES, _STARTS = np.array([*1 / _HARMONICS, -1, -1 / 2]), np.array([0] * _HARMONICS.size + [1, 1 / 2])
-"""What explains a peak at f are edges as dense as slope · f + start: it is a harmonic, or one folded back at the
-Nyquist rate."""
+"""A peak at f is explained by slope · f + start edges per pixel: as one of the harmonics, or as one that is aliased at
+the Nyquist frequency."""
 
-_PEAKS = 4
-_SORTED = 24
-_TRIED = 3
+_MAX_PEAKS = 4
+_MAX_SORTED = 24
+_MAX_CANDIDATES = 3
 _LEAK_BINS = 2
 
-_FINEST_CODEC_PX = 3.9
-_QUIET_FIT = 12.0
-"""What both fits together must reach, beside a codec's rhythm, for chance to be ruled out."""
-_QUIET_SHARE = {True: 0.5, False: 0.2}
-"""And which share of the codec's own: for lattices of 4 px, which leak more, and for larger ones."""
+_MIN_CODEC_PX = 3.9
+_MIN_SECOND_FIT = 12.0
+"""Sum of both fits that a lattice beside a codec's must reach to rule out chance."""
+_MIN_SECOND_SHARE = {True: 0.5, False: 0.2}
+"""And as a share of the codec's own: for lattices of 4 px, which leak more, and for larger ones."""
 _OBLONG_GAIN, _OBLONG_SHARE, _OBLONG_CODEC_SHARE = 3.0, 0.1, 0.4
-"""How much better two block sizes must explain the steps than one: blocks that are not square are rare."""
-_OBLONG_FIT, _LONGEST_ASPECT = 4.5, 2.2
-_FINER_FITS = ((2.0, 5.0), (4.0, 8.0))
-"""Blocks of 2 or 4 px below a codec's grid of 8: how far their edges must stand out, along both axes together."""
+"""How much better two block sizes must explain the gradients than one: blocks that are not square are rare."""
+_MIN_OBLONG_FIT, _MAX_ASPECT = 4.5, 2.2
+_MIN_FINER_FITS = ((2.0, 5.0), (4.0, 8.0))
+"""(block size, fit): how far the edges of blocks of 2 or 4 px below a codec's grid of 8 must stand out, along both axes
+together."""
 _WEAK_FIT = 11.0
 
 
-def search(x: Floats, y: Floats) -> Pair | None:
-    """The lattices along x and y of `GradientProfiles.profile`s, (width - 1,) and (height - 1,); None where nothing repeats."""
+def search(x: Floats, y: Floats) -> LatticePair | None:
+    """The lattices along x and y of two gradient profiles, (width - 1,) and (height - 1,); None if neither repeats.
+
+    `x`, `y`: as `GradientProfiles.profile`.
+    """
     spectra = _Spectra(x, y)
-    freq = spectra.proposals()
+    freq = spectra.candidates()
     if not freq.size or not x.any() or not y.any():
         return None
-    scored = spectra.scored(freq)
+    scored = spectra.score(freq)
     best = _best(x, y, scored)
-    if not all(lattice.in_codec_rhythm for lattice in best):
+    if not all(lattice.matches_codec_period for lattice in best):
         return best
-    if max(lattice.period_px for lattice in best) < _FINEST_CODEC_PX:
+    if max(lattice.period_px for lattice in best) < _MIN_CODEC_PX:
         return best
     return _beside_codec(x, y, spectra, scored, best) or _below_codec(x, y, best) or best
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    """Edges as dense as `freq` a pixel, (n,), and how well they explain the steps."""
+class _Candidates:
+    """Frequencies of edges and how well they explain both profiles."""
 
     freq: NDArray[np.float64]
-    told: NDArray[np.intp]
-    """How many harmonics say something new, (n,): beyond half a cycle per pixel they repeat the lower ones."""
+    """Edges per pixel, (n,)."""
+    harmonics: NDArray[np.intp]
+    """Number of harmonics that are not aliases of lower ones, those above half a cycle per pixel: (n,)."""
     bins: NDArray[np.intp]
-    """Where these stand in the spectra, and 0, where there is nothing, for the others: (n, 8)."""
-    places: Floats
-    """Along x and y, at 32 places of a period: (2, n, 32)."""
+    """Indices of the harmonics in the spectra; 0, where the spectra are 0, for those that do not count: (n, 8)."""
+    sums: Floats
+    """Sum of the harmonics along x and y, at 32 phases of a period: (2, n, 32)."""
     score: Floats
-    """The best of them, about as `Lattice.fit`: (2, n)."""
+    """The highest of them, about as `Lattice.fit`: (2, n)."""
 
-    def measured(self, profile: Floats, axis: int, i: int) -> _Measured:
-        """Period, phase and fit of proposal `i` on `profile`."""
-        turn, freq = int(self.places[axis, i].argmax()) / _TURNS, float(self.freq[i])
-        return measured(profile, 1 / freq, turn / freq + profile.size // 2 + 1)
+    def measure(self, profile: Floats, axis: int, i: int) -> _Fit:
+        """Period, phase and fit of candidate `i` on `profile`."""
+        phase, freq = int(self.sums[axis, i].argmax()) / _PHASES, float(self.freq[i])
+        return measure_fit(profile, 1 / freq, phase / freq + profile.size // 2 + 1)
 
 
 class _Spectra:
-    """The spectra of both profiles over the same frequencies, phases counted from the middle of each."""
+    """The spectra of both profiles over the same frequencies; phases count from the middle of each profile."""
 
     def __init__(self, x: Floats, y: Floats) -> None:
         self.lengths = x.size, y.size
@@ -98,60 +104,62 @@ class _Spectra:
             row[: profile.size - half] = profile[half:]
             row[size - half :] = profile[:half]
         self.waves = np.empty((2, size), np.complex64)
-        """Of all frequencies, negative ones from behind: (2, size)."""
+        """All frequencies, in the order of a FFT (negative ones at the end): (2, size)."""
         numbers = self.waves.view(np.float32)
-        # OpenCV leaves out the imaginary parts that are 0: of the first, which is not asked for, and of the middle one.
+        # OpenCV leaves out the imaginary parts that are 0: of the first, which is not needed, and of the middle one.
         cv2.dft(centred, dst=numbers[:, 1 : size + 1], flags=cv2.DFT_ROWS)
         self.waves[:, 0] = 0
         numbers[:, size + 1] = 0
         np.conjugate(self.waves[:, size // 2 - 1 : 0 : -1], out=self.waves[:, size // 2 + 1 :])
 
-    def proposals(self) -> NDArray[np.float64]:
-        """Edges per pixel that explain the highest peaks, with and without a codec's rhythm."""
-        low = int(self.size / LARGEST_BLOCK_PX)
+    def candidates(self) -> NDArray[np.float64]:
+        """Edges per pixel that explain the highest peaks, with and without those of a codec's period."""
+        low = int(self.size / MAX_BLOCK_PX)
         strength = np.abs(self.waves[:, low : self.size // 2 + 2])
-        rising = strength[:, 1:] >= strength[:, :-1]
-        peaks = rising[:, :-1] > rising[:, 1:]
+        increasing = strength[:, 1:] >= strength[:, :-1]
+        peaks = increasing[:, :-1] > increasing[:, 1:]
         found = []
         for line, at in zip(strength, peaks, strict=True):
-            for place in _highest_peaks(at, line[1:-1], low + 1, self.size):
-                left, middle, right = line[place : place + 3].tolist()
-                found.append(low + 1 + place + 0.5 * (left - right) / min(left - 2 * middle + right, -1e-9))
+            for i in _highest_peaks(at, line[1:-1], low + 1, self.size):
+                left, middle, right = line[i : i + 3].tolist()
+                found.append(low + 1 + i + 0.5 * (left - right) / min(left - 2 * middle + right, -1e-9))
         freq: NDArray[np.float64] = (np.array(found)[:, None] * (_SLOPES / self.size) + _STARTS).reshape(-1)
-        least = max(1 / LARGEST_BLOCK_PX, 3 / min(self.lengths))
-        return freq[(freq <= 1 / SMALLEST_BLOCK_PX) & (freq >= least)]
+        lowest = max(1 / MAX_BLOCK_PX, 3 / min(self.lengths))
+        return freq[(freq <= 1 / MIN_BLOCK_PX) & (freq >= lowest)]
 
-    def scored(self, freq: NDArray[np.float64]) -> _Scored:
-        """How well edges as dense as `freq`, (n,), explain the steps."""
-        told = (0.5 / freq + 0.01).astype(np.intp)
+    def score(self, freq: NDArray[np.float64]) -> _Candidates:
+        """How well edges of these frequencies, (n,), explain the profiles."""
+        harmonics = (0.5 / freq + 0.01).astype(np.intp)
         cycles = freq[:, None] * (_HARMONICS * self.size)
-        cycles *= np.take(_TOLD, told, axis=0, mode="clip")
-        return self._scored(freq, told, np.rint(cycles).astype(np.intp))
+        cycles *= np.take(_DISTINCT, harmonics, axis=0, mode="clip")
+        return self._score(freq, harmonics, np.rint(cycles).astype(np.intp))
 
-    def scored_quiet(self, known: _Scored, which: NDArray[np.bool_]) -> _Scored:
-        """How well `which`, (n,), of the known ones do without a codec's rhythm."""
-        bins = known.bins[which]
-        return self._scored(
-            known.freq[which], known.told[which], bins * np.take(_outside_rhythm(self.size), bins, mode="wrap")
+    def score_without_codec(self, candidates: _Candidates, which: NDArray[np.bool_]) -> _Candidates:
+        """The score of `which`, (n,), of the candidates when a codec's period is left out of the spectra."""
+        bins = candidates.bins[which]
+        return self._score(
+            candidates.freq[which],
+            candidates.harmonics[which],
+            bins * np.take(_outside_codec_period(self.size), bins, mode="wrap"),
         )
 
-    def _scored(self, freq: NDArray[np.float64], told: NDArray[np.intp], bins: NDArray[np.intp]) -> _Scored:
+    def _score(self, freq: NDArray[np.float64], harmonics: NDArray[np.intp], bins: NDArray[np.intp]) -> _Candidates:
         waves = np.take(self.waves, bins, axis=1, mode="wrap").view(np.float32)
-        places = (waves.reshape(-1, 2 * _HARMONICS.size) @ _WAVES).reshape(2, freq.size, _TURNS)
-        norm = np.take(_NORMS, told, mode="clip") * _roots(self.lengths)
-        return _Scored(freq, told, bins, places, places.max(axis=2) * norm)
+        sums = (waves.reshape(-1, 2 * _HARMONICS.size) @ _WAVES).reshape(2, freq.size, _PHASES)
+        norm = np.take(_NORMS, harmonics, mode="clip") * _inverse_roots(self.lengths)
+        return _Candidates(freq, harmonics, bins, sums, sums.max(axis=2) * norm)
 
 
 @lru_cache(maxsize=32)
-def _roots(lengths: tuple[int, int]) -> Floats:
-    """1 over the root of each: (2, 1)."""
+def _inverse_roots(lengths: tuple[int, int]) -> Floats:
+    """1 over the square root of each: (2, 1)."""
     return np.array([[1 / sqrt(length)] for length in lengths], np.float32)
 
 
 @lru_cache(maxsize=32)
-def _outside_rhythm(size: int) -> NDArray[np.bool_]:
-    """False for those of `size` frequencies, negative ones from behind, that repeat after a codec's 16 pixels."""
-    centres = np.rint(np.arange(-8, 9) * size / CODEC_PX).astype(np.intp)
+def _outside_codec_period(size: int) -> NDArray[np.bool_]:
+    """False for those of `size` frequencies, negative ones at the end, that repeat after a codec's 16 pixels."""
+    centres = np.rint(np.arange(-8, 9) * size / CODEC_PERIOD_PX).astype(np.intp)
     near = centres[centres != 0, None] + np.arange(-_LEAK_BINS, _LEAK_BINS + 1)
     found = np.ones(size, np.bool_)
     found[near % size] = False
@@ -159,94 +167,99 @@ def _outside_rhythm(size: int) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=32)
-def _in_rhythm(size: int) -> frozenset[int]:
-    """The frequencies that `_outside_rhythm` leaves out."""
-    return frozenset(np.flatnonzero(~_outside_rhythm(size)).tolist())
+def _in_codec_period(size: int) -> frozenset[int]:
+    """The frequencies that `_outside_codec_period` leaves out."""
+    return frozenset(np.flatnonzero(~_outside_codec_period(size)).tolist())
 
 
 def _highest_peaks(peaks: NDArray[np.bool_], strength: Floats, first: int, size: int) -> Iterable[int]:
-    """The places of the few highest `peaks`, (n,), of frequencies `first` and on; and of those beside a codec's."""
-    places = peaks.nonzero()[0]
-    heights = strength[places]
-    if places.size > _SORTED:
-        some = heights.argpartition(places.size - _SORTED)[-_SORTED:]
-        places, heights = places[some], heights[some]
-    ordered = places[heights.argsort()[::-1]].tolist()
-    rhythm = _in_rhythm(size)
-    quiet = [place for place in ordered if place + first not in rhythm]
-    return dict.fromkeys([*ordered[:_PEAKS], *quiet[:_PEAKS]])
+    """Indices of the few highest `peaks`, (n,), and of the few highest outside a codec's period.
+
+    `first`: the frequency that index 0 stands for.
+    """
+    indices = peaks.nonzero()[0]
+    heights = strength[indices]
+    if indices.size > _MAX_SORTED:
+        some = heights.argpartition(indices.size - _MAX_SORTED)[-_MAX_SORTED:]
+        indices, heights = indices[some], heights[some]
+    ordered = indices[heights.argsort()[::-1]].tolist()
+    of_codec = _in_codec_period(size)
+    others = [i for i in ordered if i + first not in of_codec]
+    return dict.fromkeys([*ordered[:_MAX_PEAKS], *others[:_MAX_PEAKS]])
 
 
-def _best(x: Floats, y: Floats, found: _Scored) -> Pair:
+def _best(x: Floats, y: Floats, candidates: _Candidates) -> LatticePair:
     """The pair of one block size that fits best; or of two, where they fit far better."""
-    freq, score = found.freq, found.score
+    freq, score = candidates.freq, candidates.score
     tried = [
-        (found.measured(x, 0, i), found.measured(y, 1, i))
-        for i in _highest(freq, score[0] + score[1], max(x.size, y.size))
+        (candidates.measure(x, 0, i), candidates.measure(y, 1, i))
+        for i in _highest_scores(freq, score[0] + score[1], max(x.size, y.size))
     ]
     best = _lattices(x, y, max(tried, key=lambda pair: pair[0][2] + pair[1][2]))
     i, j = (int(number) for number in score.argmax(axis=1))
     gain = max(_OBLONG_GAIN, _OBLONG_SHARE * _fit(best))
     hopeless = float(score[0, i] + score[1, j]) - _fit(best) < 0.7 * gain or abs(freq[i] - freq[j]) < 0.01 * freq[i]
-    if hopeless or not 1 / _LONGEST_ASPECT < freq[i] / freq[j] < _LONGEST_ASPECT:
+    if hopeless or not 1 / _MAX_ASPECT < freq[i] / freq[j] < _MAX_ASPECT:
         return best
-    oblong = _lattices(x, y, (found.measured(x, 0, i), found.measured(y, 1, j)))
+    oblong = _lattices(x, y, (candidates.measure(x, 0, i), candidates.measure(y, 1, j)))
     if any(lattice.on_codec_grid for lattice in oblong):
         gain = max(gain, _OBLONG_CODEC_SHARE * _fit(best))
     weakest = min(lattice.fit for lattice in oblong)
-    return oblong if weakest > _OBLONG_FIT and _fit(oblong) - _fit(best) > gain else best
+    return oblong if weakest > _MIN_OBLONG_FIT and _fit(oblong) - _fit(best) > gain else best
 
 
-def _lattices(x: Floats, y: Floats, pair: tuple[_Measured, _Measured]) -> Pair:
-    return Lattice(*pair[0], places=x.size), Lattice(*pair[1], places=y.size)
+def _lattices(x: Floats, y: Floats, pair: tuple[_Fit, _Fit]) -> LatticePair:
+    return Lattice(*pair[0], profile_length=x.size), Lattice(*pair[1], profile_length=y.size)
 
 
-def _fit(pair: Pair) -> float:
+def _fit(pair: LatticePair) -> float:
     return pair[0].fit + pair[1].fit
 
 
-def _highest(freq: NDArray[np.float64], score: Floats, length: int) -> list[int]:
-    """The places of the few highest scores that can be told apart over `length` pixels."""
-    order = (-score).argsort()[: 4 * _TRIED]
+def _highest_scores(freq: NDArray[np.float64], score: Floats, length: int) -> list[int]:
+    """Indices of the few highest scores whose frequencies can be distinguished over `length` pixels."""
+    order = (-score).argsort()[: 4 * _MAX_CANDIDATES]
     chosen: dict[int, float] = {}
     for i, cycles in zip(order.tolist(), freq[order].tolist(), strict=True):
-        if all(abs(cycles - known) * length > 0.3 for known in chosen.values()):
+        if all(abs(cycles - other) * length > 0.3 for other in chosen.values()):
             chosen[i] = cycles
-        if len(chosen) == _TRIED:
+        if len(chosen) == _MAX_CANDIDATES:
             break
     return list(chosen)
 
 
-def _beside_codec(x: Floats, y: Floats, spectra: _Spectra, known: _Scored, codec: Pair) -> Pair | None:
-    """A lattice beside the codec's that both axes are sure of."""
-    cycles = CODEC_PX * known.freq
+def _beside_codec(
+    x: Floats, y: Floats, spectra: _Spectra, candidates: _Candidates, codec: LatticePair
+) -> LatticePair | None:
+    """A second lattice beside the codec's, if it fits well along both axes together."""
+    cycles = CODEC_PERIOD_PX * candidates.freq
     outside = np.abs(cycles - np.rint(cycles)) > 0.05
     if not outside.any():
         return None
-    scored = spectra.scored_quiet(known, outside)
-    share = _QUIET_SHARE[min(lattice.period_px for lattice in codec) < 4.1]
-    least = max(_QUIET_FIT, share * _fit(codec))
-    if float((scored.score[0] + scored.score[1]).max()) < 0.8 * least:
+    scored = spectra.score_without_codec(candidates, outside)
+    share = _MIN_SECOND_SHARE[min(lattice.period_px for lattice in codec) < 4.1]
+    min_fit = max(_MIN_SECOND_FIT, share * _fit(codec))
+    if float((scored.score[0] + scored.score[1]).max()) < 0.8 * min_fit:
         return None
-    found = _best(_quiet(x), _quiet(y), scored)
-    return found if _fit(found) > least and not found[0].in_codec_rhythm else None
+    found = _best(_without_codec(x), _without_codec(y), scored)
+    return found if _fit(found) > min_fit and not found[0].matches_codec_period else None
 
 
-def _quiet(profile: Floats) -> Floats:
-    """`profile` without a codec's rhythm, at unit variance again."""
-    quiet = without_rhythm(profile)
-    return quiet * np.float32(1 / (sqrt(float(np.dot(quiet, quiet)) / quiet.size) + 1e-6))
+def _without_codec(profile: Floats) -> Floats:
+    """`profile` without a codec's period, at unit variance again."""
+    rest = remove_codec_period(profile)
+    return rest * np.float32(1 / (sqrt(float(np.dot(rest, rest)) / rest.size) + 1e-6))
 
 
-def _below_codec(x: Floats, y: Floats, codec: Pair) -> Pair | None:
-    """Blocks of 2 or 4 px from the corner on, whose every fourth or second edge is one of the codec's 8×8 blocks."""
+def _below_codec(x: Floats, y: Floats, codec: LatticePair) -> LatticePair | None:
+    """Blocks of 2 or 4 px at phase 0, every fourth or second edge of which is one of the codec's 8×8 blocks."""
     gridded = [lattice.on_codec_grid and lattice.period_px > 7.9 for lattice in codec]
     if not any(gridded) or not all(on or lattice.fit < _WEAK_FIT for on, lattice in zip(gridded, codec, strict=True)):
         return None
-    evidence = [_finer(profile) for profile in (x, y)]
-    for which, (period, least) in enumerate(_FINER_FITS):
+    evidence = [_finer_fits(profile) for profile in (x, y)]
+    for which, (period, min_fit) in enumerate(_MIN_FINER_FITS):
         fits = [each[which] for each in evidence]
-        if sum(fits) > least and min(fits) > 1:
+        if sum(fits) > min_fit and min(fits) > 1:
             found = [
                 replace(lattice, period_px=period, phase_px=0.0, fit=f) for lattice, f in zip(codec, fits, strict=True)
             ]
@@ -254,8 +267,8 @@ def _below_codec(x: Floats, y: Floats, codec: Pair) -> Pair | None:
     return None
 
 
-def _finer(profile: Floats) -> tuple[float, float]:
-    """How far the places of blocks of 2 and of 4 px stand out of those between an 8×8 grid's, in standard errors."""
+def _finer_fits(profile: Floats) -> tuple[float, float]:
+    """How far edges of blocks of 2 and of 4 px stand out between those of an 8×8 grid, in standard errors."""
     rounds = profile.size // 8
     means = (np.full(rounds, 1 / rounds, np.float32) @ profile[: rounds * 8].reshape(-1, 8)).tolist()
     odd = (means[0] + means[2] + means[4] + means[6]) / 4

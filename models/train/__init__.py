@@ -1,1 +1,1 @@
-"""How the weights came to be."""
+"""Training of the models: recipes, optimizers, checkpoints, and one package for each kind of model."""

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, and only gone on from by the recipe that they were begun with."""
+"""Training checkpoints: written atomically, and resumed only with the recipe that they were started with."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import SourceError
 from deepclarity.models.backends.checks import first_line
 
-_FREE = frozenset({"checkpoint_s"})
-"""What of a recipe may change between a checkpoint and its going on."""
+_MAY_DIFFER = frozenset({"checkpoint_s"})
+"""Recipe keys that may change when a run is resumed."""
 
 
 class _Recipe(Protocol):
@@ -26,49 +26,51 @@ class _Recipe(Protocol):
     def steps(self) -> int: ...
 
 
-def write_checkpoint(path: Path, recipe: _Recipe, *, step: int, **parts: Any) -> None:
-    """Write `parts`, which torch can pickle, beside the recipe, a dataclass, and the step."""
+def write_checkpoint(path: Path, recipe: _Recipe, *, step: int, **state: Any) -> None:
+    """Write `state`, which torch must be able to pickle, with the recipe, a dataclass, and the step."""
     content = io.BytesIO()
-    torch.save({"recipe": asdict(recipe), "step": step, **parts}, content)  # type: ignore[call-overload]
+    torch.save({"recipe": asdict(recipe), "step": step, **state}, content)  # type: ignore[call-overload]
     atomic_write(path, content.getvalue())
 
 
 @contextlib.contextmanager
-def opened_checkpoint(path: Path, recipe: _Recipe) -> Iterator[dict[str, Any]]:
-    """What was written to `path` for the same recipe, on the CPU; SourceError says what differs, or does not fit.
+def open_checkpoint(path: Path, recipe: _Recipe) -> Iterator[dict[str, Any]]:
+    """Load the checkpoint at `path`, on the CPU; SourceError if it is missing, damaged or of another recipe.
 
-    Errors that come up in using it are errors of the checkpoint as well.
+    Errors that the caller raises while using it are reported as errors of the checkpoint, too.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's thoughts about a file that is none of its own
-            # On the CPU: Adam's step counters must stay there, or each would be waited for in every step.
+            warnings.simplefilter("ignore")  # torch warns about files that it did not write
+            # On the CPU: Adam's step counters must stay there, or every step would wait for each of them.
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         _check(state, recipe, path)
         yield state
     except SourceError:
         raise
     except FileNotFoundError as error:
-        raise SourceError(f"{path}: no checkpoint there to go on from. Begin without --resume.") from error
+        raise SourceError(f"{path}: no checkpoint to resume from. Start without --resume.") from error
     except pickle.UnpicklingError as error:
-        raise SourceError(f"{path}: not a checkpoint that can be used; begin without --resume, elsewhere") from error
+        raise SourceError(f"{path}: not a usable checkpoint. Start without --resume, in another --out.") from error
     except (OSError, RuntimeError, LookupError, AttributeError, ValueError, EOFError, TypeError) as error:
         reason = first_line(error)
         raise SourceError(
-            f"{path}: not a checkpoint that can be used ({reason}); begin without --resume, elsewhere"
+            f"{path}: not a usable checkpoint ({reason}). Start without --resume, in another --out."
         ) from error
 
 
 def _check(state: Mapping[str, Any], recipe: _Recipe, path: Path) -> None:
-    if differs := _first_difference(state["recipe"], asdict(recipe)):  # type: ignore[call-overload]
-        raise SourceError(f"{path}: was begun with another {differs}. Begin without --resume, in another --out.")
+    if difference := _first_difference(state["recipe"], asdict(recipe)):  # type: ignore[call-overload]
+        raise SourceError(f"{path}: was started with another {difference}. Start without --resume, in another --out.")
     if not isinstance(state["step"], int) or not 0 <= state["step"] <= recipe.steps:
-        raise SourceError(f"{path}: step {state['step']} is none of this recipe's. Begin without --resume, elsewhere.")
+        raise SourceError(
+            f"{path}: step {state['step']} is out of range for this recipe. Start without --resume, in another --out."
+        )
 
 
-def _first_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """The first thing in which two recipes differ, with both values."""
-    for key in sorted(kept.keys() | wanted.keys()):
-        if key not in _FREE and kept.get(key) != wanted.get(key):
-            return f"'{key}': {kept.get(key)}, not {wanted.get(key)}"
+def _first_difference(saved: Mapping[str, Any], current: Mapping[str, Any]) -> str | None:
+    """The first key in which two recipes differ, with both values; None if they agree."""
+    for key in sorted(saved.keys() | current.keys()):
+        if key not in _MAY_DIFFER and saved.get(key) != current.get(key):
+            return f"'{key}': {saved.get(key)}, not {current.get(key)}"
     return None

@@ -1,4 +1,4 @@
-"""Flat TOML onto a frozen dataclass: every key must be there, and none beside them."""
+"""Parsing of training recipes: flat TOML into a frozen dataclass; every key is required, unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "st
 
 
 def read_table(text: str, *, where: str) -> dict[str, Any]:
-    """TOML as a table; UsageError where it is none."""
+    """Parse TOML; UsageError if it is invalid."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: not a readable recipe ({error})") from error
+        raise UsageError(f"{where}: not a valid TOML recipe ({error})") from error
 
 
 def parse_flat(text: str, kind: type[Recipe], *, where: str) -> Recipe:
-    """The dataclass `kind` of int, float, str, bool and tuples of them from TOML `text`.
+    """Parse TOML `text` into the dataclass `kind`, whose fields are int, float, str, bool or tuples of them.
 
-    A key that is missing, unknown or of another type is a UsageError that names it.
+    A key that is missing, unknown or of the wrong type is a UsageError that names it.
     """
     table = read_table(text, where=where)
-    known = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
+    types = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
     for key in table:
-        if key not in known:
-            raise UsageError(f"{where}: unknown key '{key}'; {did_you_mean(key, known)}")
-    if missing := sorted(known.keys() - table.keys()):
+        if key not in types:
+            raise UsageError(f"{where}: unknown key '{key}'; {did_you_mean(key, types)}")
+    if missing := sorted(types.keys() - table.keys()):
         raise UsageError(f"{where}: '{missing[0]}' is missing")
-    return kind(**{key: _converted(key, table[key], named, where) for key, named in known.items()})
+    return kind(**{key: _converted(key, table[key], name, where) for key, name in types.items()})
 
 
-def check_word(recipe: object, key: str, known: tuple[str, ...], *, where: str) -> None:
-    """Raise UsageError where `key` is none of the `known` words."""
+def check_choice(recipe: object, key: str, choices: tuple[str, ...], *, where: str) -> None:
+    """Raise UsageError unless the value of `key` is one of `choices`."""
     value = getattr(recipe, key)
-    if value not in known:
-        raise UsageError(f"{where}: no {key} '{value}'; {did_you_mean(value, known)}")
+    if value not in choices:
+        raise UsageError(f"{where}: unknown {key} '{value}'; {did_you_mean(value, choices)}")
 
 
 def check_bounds(recipe: object, bounds: Mapping[str, tuple[float, float]], *, where: str) -> None:
-    """Raise UsageError where a number, or one of a pair that must ascend, lies outside of its (least, most)."""
-    for key, (least, most) in bounds.items():
+    """Raise UsageError if a number, or one of an ascending pair, lies outside its (minimum, maximum)."""
+    for key, (minimum, maximum) in bounds.items():
         value = getattr(recipe, key)
         values = value if isinstance(value, tuple) else (value,)
         if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
             raise UsageError(f"{where}: '{key}' must be [lowest, highest], not {list(value)}")
-        if not all(least <= number <= most for number in values):
-            raise UsageError(f"{where}: '{key}' must lie in {least}..{most}, not {value}")
+        if not all(minimum <= number <= maximum for number in values):
+            raise UsageError(f"{where}: '{key}' must lie in {minimum}..{maximum}, not {value}")
 
 
 def _converted(key: str, value: Any, kind: str, where: str) -> Any:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from deepclarity.errors import SourceError, StageError
-from deepclarity.models.train.enhancer.patches import Bytes, Pair, Shelf
+from deepclarity.models.train.enhancer.patches import Bytes, Pair, PairsByScale
 from deepclarity.models.train.enhancer.recipe import Recipe
 from deepclarity.pipelines.restore import Starts, undo_blocks
 from deepclarity.stream.files.recode import recode
@@ -68,7 +68,7 @@ def large_enough(photos: Sequence[Photo], recipe: Recipe) -> list[Photo]:
     return kept
 
 
-class PhotoStock:
+class PhotoPairs:
     """Training pairs from photos, degraded anew in every chapter, always alike for the same seed and chapter."""
 
     def __init__(self, photos: Sequence[Photo], recipe: Recipe) -> None:
@@ -76,11 +76,11 @@ class PhotoStock:
         self._recipe = recipe
         self._bicubic: dict[tuple[int, int], Bytes] = {}
 
-    def shelf(self, chapter: int) -> Shelf:
+    def pairs_by_scale(self, epoch: int) -> PairsByScale:
         """Pairs of every scale; the scale that is drawn most has one of every photo, the others fewer."""
         recipe, found = self._recipe, {}
         for scale, share in zip(recipe.scales, recipe.scale_shares, strict=True):
-            rng = np.random.default_rng([recipe.seed, chapter, scale])
+            rng = np.random.default_rng([recipe.seed, epoch, scale])
             count = max(1, round(len(self._photos) * share / max(recipe.scale_shares)))
             chosen = rng.permutation(len(self._photos))[:count]
             found[scale] = [self._pair(int(i), scale, rng) for i in chosen]

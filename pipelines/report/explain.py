@@ -19,7 +19,7 @@ from deepclarity.stream.files.still import PICTURES, Picture, read_picture
 from deepclarity.stream.planes import rgb_of
 
 _WIDTH, _GAP, _HEAD, _PLOT = 720, 16, 40, 250
-SMALLEST_PX = 13
+MIN_SIDE_PX = 13
 """Pixels a side that the evidence needs."""
 _INK, _EDGE, _BETWEEN, _RULE = (40, 40, 40), (40, 70, 210), (190, 150, 110), (215, 215, 215)
 
@@ -43,14 +43,14 @@ def explain(path: Path, detector: Detector) -> Picture:
     if path.is_dir():
         raise SourceError(f"{path}: a folder. Name one picture or video to explain.")
     shown = _of_picture(path, detector) if path.suffix.lower() in PICTURES else _of_video(path, detector)
-    if min(shown.luma.shape) < SMALLEST_PX:
+    if min(shown.luma.shape) < MIN_SIDE_PX:
         height, width = shown.luma.shape
-        raise SourceError(f"{path}: {width}x{height} pixels are too few to explain; {SMALLEST_PX} a side are needed.")
+        raise SourceError(f"{path}: {width}x{height} pixels are too few to explain; {MIN_SIDE_PX} a side are needed.")
     return Picture(_drawn(shown))
 
 
 def explain_picture(picture: Picture, verdict: Verdict, *, title: str) -> Picture:
-    """Lay open why `picture`, of at least `SMALLEST_PX` a side, was given `verdict`."""
+    """Lay open why `picture`, of at least `MIN_SIDE_PX` a side, was given `verdict`."""
     return Picture(_drawn(_shown(picture, verdict, title)))
 
 
@@ -136,14 +136,14 @@ def _plot(axis: AxisEvidence | None, name: str) -> Bytes:
     fit = f", fit {axis.fit:.1f}" if axis.fit else ""
     _write(canvas, f"{name}, folded at {axis.period_px:.4g} px, phase {axis.phase_px:.3g} px{fit}", (4, 26))
     base, room, left = _PLOT - 40, _PLOT - 100, 70
-    low, high = min(0.0, float(axis.steps.min())), max(1e-3, float(axis.steps.max()))
+    low, high = min(0.0, float(axis.gradients.min())), max(1e-3, float(axis.gradients.max()))
     zero = base + round(room * low / (high - low))
     for value in (low, high) if low < 0 else (high,):
         y = base - round(room * (value - low) / (high - low))
         cv2.line(canvas, (left, y), (_WIDTH - 10, y), _RULE)
         _write(canvas, f"{value:.2g}", (8, y + 5))
-    for place, x, width in _bars(len(axis.steps), left):
-        top = base - round(room * (float(axis.steps[place]) - low) / (high - low))
+    for place, x, width in _bars(len(axis.gradients), left):
+        top = base - round(room * (float(axis.gradients[place]) - low) / (high - low))
         colour = _EDGE if place == 0 else _BETWEEN
         cv2.rectangle(canvas, (x, min(top, zero)), (x + width, max(top, zero)), colour, -1)
         if width >= 18:

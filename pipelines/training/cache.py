@@ -23,7 +23,7 @@ import numpy as np
 from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import OutputError, SourceError, StageError
 from deepclarity.models.train.detector.learner import Arrays, Learner, load_learner
-from deepclarity.models.train.detector.run import Seen
+from deepclarity.models.train.detector.run import PreprocessedDataset
 from deepclarity.models.verdict import Kind
 from deepclarity.pipelines.datasets.detector_dataset import DetectorDataset, Protocol
 from deepclarity.pipelines.datasets.photos import Split, find_source_images
@@ -62,14 +62,17 @@ class _Told:
     cell: Mapping[str, str]
 
 
-def samples(wanted: Sequence[Wanted], folder: Path, learner: Learner, *, processes: int, say: Say) -> Seen:
+def samples(
+    wanted: Sequence[Wanted], folder: Path, learner: Learner, *, processes: int, say: Say
+) -> PreprocessedDataset:
     """What `learner` sees of all pictures that are `wanted`; what `folder` lacks is made and kept there.
 
-    Shards carry method, seed and photos in their names, and `Learner.sight`, to be raised where `see` changes.
+    Shards carry method, seed and photos in their names, and `Learner.preprocess_version`, to be raised where
+    `preprocess` changes.
     """
     parts = [_seen(each, folder, learner, processes=processes, say=say) for each in wanted]
     arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
-    return Seen(arrays, np.concatenate([part.labels for part in parts]))
+    return PreprocessedDataset(arrays, np.concatenate([part.labels for part in parts]))
 
 
 def fingerprint(wanted: Sequence[Wanted]) -> str:
@@ -77,7 +80,7 @@ def fingerprint(wanted: Sequence[Wanted]) -> str:
     return " ".join(f"{each.split}-{each.protocol}-{_digest(each)}x{each.count}" for each in wanted)
 
 
-def _seen(wanted: Wanted, folder: Path, learner: Learner, *, processes: int, say: Say) -> Seen:
+def _seen(wanted: Wanted, folder: Path, learner: Learner, *, processes: int, say: Say) -> PreprocessedDataset:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -99,7 +102,7 @@ def _seen(wanted: Wanted, folder: Path, learner: Learner, *, processes: int, say
     found = [content for content in kept.values() if content is not None]
     told = [truth for truths, _ in found for truth in truths]
     arrays = {name: np.concatenate([each[name] for _, each in found]) for name in found[0][1]}
-    return Seen(arrays, np.array([learner.label(truth) for truth in told], np.intp))
+    return PreprocessedDataset(arrays, np.array([learner.label(truth) for truth in told], np.intp))
 
 
 def _made(shards: Sequence[_Shard], processes: int) -> Iterator[None]:
@@ -135,7 +138,7 @@ def _cores() -> int:
 def _make(shard: _Shard) -> None:
     pictures, learner = _pictures(shard.wanted), load_learner(shard.wanted.method)
     made = [pictures.at(index) for index in range(shard.first, shard.first + shard.count)]
-    seen = [learner.see(each.planes) for each in made]
+    seen = [learner.preprocess(each.planes) for each in made]
     arrays = {name: np.stack([each[name] for each in seen]) for name in seen[0]}
     truth = [json.dumps({"kind": each.kind, "cell": dict(each.cell)}) for each in made]
     content = io.BytesIO()
@@ -170,5 +173,5 @@ def _digest(wanted: Wanted) -> str:
         raise SourceError(f"{wanted.data}: no photos for {wanted.split} in it; give more")
     names = [[path.name, path.stat().st_size] for path in (*source_images.photos, *source_images.clips)]
     learner = load_learner(wanted.method)
-    told = [wanted.method, dict(learner.architecture), learner.sight, wanted.seed, names]
+    told = [wanted.method, dict(learner.architecture), learner.preprocess_version, wanted.seed, names]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]

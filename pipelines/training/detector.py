@@ -13,7 +13,7 @@ from torch import Tensor
 from deepclarity.models.generator import Tensors
 from deepclarity.models.train.detector.learner import PIXELATED, load_learner
 from deepclarity.models.train.detector.recipe import DetectorRecipe, parse_detector_recipe
-from deepclarity.models.train.detector.run import DetectorRun, Seen, best_threshold, rates
+from deepclarity.models.train.detector.run import DetectorRun, PreprocessedDataset, best_threshold, rates
 from deepclarity.pipelines.datasets.detector_dataset import Protocol
 from deepclarity.pipelines.datasets.photos import Split
 
@@ -83,7 +83,7 @@ def _wanted(recipe: DetectorRecipe, data: Path, split: Split) -> list[Wanted]:
 class _Training:
     """`DetectorRun` with its pictures, those to train on and those that choose the threshold."""
 
-    def __init__(self, run: DetectorRun, training: Seen, validation: Seen) -> None:
+    def __init__(self, run: DetectorRun, training: PreprocessedDataset, validation: PreprocessedDataset) -> None:
         self._run, self._training, self._validation = run, training, validation
         self.title, self.steps, self.checkpoint_s = run.learner.name, run.recipe.steps, run.recipe.checkpoint_s
 
@@ -103,7 +103,7 @@ class _Training:
         margins = run.margins(truth)
         threshold = best_threshold(margins, pixelated, false_positives=run.recipe.false_positives)
         scores = {name: round(value, 4) for name, value in rates(margins, pixelated, threshold).items()}
-        return run.stored(shift=-threshold), scores
+        return run.export_tensors(shift=-threshold), scores
 
     def save(self, path: Path) -> None:
         """Write a checkpoint."""

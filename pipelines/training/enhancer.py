@@ -13,15 +13,15 @@ from torch import Tensor
 
 from deepclarity.errors import SourceError
 from deepclarity.models.generator import Tensors, check_finite
-from deepclarity.models.train.enhancer.patches import Pair, Shelf, Stock
+from deepclarity.models.train.enhancer.patches import Pair, PairDataset, PairsByScale
 from deepclarity.models.train.enhancer.recipe import Recipe, parse_recipe
 from deepclarity.models.train.enhancer.run import Run
-from deepclarity.models.train.enhancer.validation import Task, enlarger, interpolation, mean_psnr, middle
+from deepclarity.models.train.enhancer.validation import Task, centre_crop, enlarger, interpolation, mean_psnr
 from deepclarity.models.weights import load_weights, read_tensors
 from deepclarity.pipelines.datasets.bicubic import reduce_bicubic
 from deepclarity.pipelines.datasets.degrade import (
     Photo,
-    PhotoStock,
+    PhotoPairs,
     large_enough,
     pixelated_pair,
     read_photo,
@@ -69,7 +69,7 @@ def train_enhancer(order: Order, *, say: Say) -> Path:
         for task in validation:
             cubic, lanczos = (mean_psnr(interpolation(m), task) for m in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
             say(f"{task.name} x{task.scale}: bicubic {cubic:.3f} dB, lanczos {lanczos:.3f} dB")
-        training_run.keep(_Training(run, PhotoStock([read_photo(path) for path in training], recipe), validation))
+        training_run.keep(_Training(run, PhotoPairs([read_photo(path) for path in training], recipe), validation))
     return order.out / WEIGHTS
 
 
@@ -78,10 +78,10 @@ def validation_tasks(photos: Sequence[Photo], recipe: Recipe) -> list[Task]:
     scale, rng, tasks = recipe.scales[-1], np.random.default_rng(recipe.seed), []
     photos = large_enough(photos, recipe)
     if recipe.pixelated_share < 1:
-        pairs = [middle(Pair(reduce_bicubic(photo[0], scale), photo[0])) for photo in photos]
+        pairs = [centre_crop(Pair(reduce_bicubic(photo[0], scale), photo[0])) for photo in photos]
         tasks.append(Task("bicubic", scale, pairs))
     if recipe.pixelated_share > 0:
-        pairs = [middle(pixelated_pair(photo, scale=scale, recipe=recipe, rng=rng)) for photo in photos]
+        pairs = [centre_crop(pixelated_pair(photo, scale=scale, recipe=recipe, rng=rng)) for photo in photos]
         tasks.append(Task("pixelated", scale, pairs))
     return tasks
 
@@ -89,10 +89,10 @@ def validation_tasks(photos: Sequence[Photo], recipe: Recipe) -> list[Task]:
 class _Training:
     """`Run` with its pictures, those to train on and those to validate on."""
 
-    def __init__(self, run: Run, stock: Stock, validation: Sequence[Task]) -> None:
-        self._run, self._stock, self._validation = run, stock, validation
-        self._chapter = -1
-        self._shelf: Shelf = {}
+    def __init__(self, run: Run, dataset: PairDataset, validation: Sequence[Task]) -> None:
+        self._run, self._dataset, self._validation = run, dataset, validation
+        self._epoch = -1
+        self._pairs: PairsByScale = {}
         recipe = run.recipe
         self.title, self.steps, self.checkpoint_s = recipe.family, recipe.steps, recipe.checkpoint_s
 
@@ -103,10 +103,10 @@ class _Training:
 
     def advance(self) -> Mapping[str, Tensor]:
         """Take one step, on pictures degraded anew where a chapter begins."""
-        chapter = self.step // self._run.recipe.renew_steps
-        if chapter != self._chapter:
-            self._chapter, self._shelf = chapter, self._stock.shelf(chapter)
-        return self._run.advance(self._shelf)
+        epoch = self.step // self._run.recipe.renew_steps
+        if epoch != self._epoch:
+            self._epoch, self._pairs = epoch, self._dataset.pairs_by_scale(epoch)
+        return self._run.advance(self._pairs)
 
     def weigh(self) -> tuple[Tensors, dict[str, float]]:
         """The averaged weights, and what they make of each task, in dB."""

@@ -30,7 +30,7 @@ from deepclarity.models.train.enhancer.patches import Bytes
 from deepclarity.models.train.enhancer.recipe import Recipe, parse_recipe
 from deepclarity.models.train.recipes import read_table
 from deepclarity.models.weights import Record, read_manifest, read_tensors
-from deepclarity.pipelines.datasets.degrade import PhotoStock, read_photo, split_photos
+from deepclarity.pipelines.datasets.degrade import PhotoPairs, read_photo, split_photos
 
 from .run import RECIPE, WEIGHTS, recipe_text
 
@@ -157,8 +157,8 @@ def _pictures(data: Path, recipe: Recipe) -> list[Bytes]:
     """Some of the small pictures that the network was trained on."""
     training, _ = split_photos(data, recipe.validation_photos)
     some = training[:: max(1, len(training) // _CALIBRATION_PHOTOS)]
-    shelf = PhotoStock([read_photo(path) for path in some], recipe).shelf(0)
-    return [pair.small for pair in shelf[recipe.scales[-1]]]
+    pairs_by_scale = PhotoPairs([read_photo(path) for path in some], recipe).pairs_by_scale(0)
+    return [pair.small for pair in pairs_by_scale[recipe.scales[-1]]]
 
 
 if __name__ == "__main__":

@@ -305,7 +305,7 @@ def test_relays_of_files_end_with_their_files(
         ("[relay.a]\nin = 'x.mp4'\nout = 'rtsp://h/x'\ntimeout_s = 0", "between 0.5 and 600"),
         ("[relay.a]\nin = 'x.mp4'\nout = 'rtsp://h/x'\ntimeout_s = true", "timeout_s wants float"),
         ("[relay.a]\nin = 'rtsp://h/y'\nout = 'rtsp://h/x'\nsize = '641x361'", "even width and height"),
-        ("[relay.a]\nin = 'rtsp://h/y'\nout = 'rtsp://h/x'\nmodel = 'nosuch'", "no model called"),
+        ("[relay.a]\nin = 'rtsp://h/y'\nout = 'rtsp://h/x'\nmodel = 'nosuch'", "unknown model"),
         ("[relay.a]\nin = 'missing.mp4'\nout = 'rtsp://h/x'", "no such file"),
         ("[relay.a]\nin='rtsp://h/y'\nout='rtsp://h/x'\n[relay.b]\nin='rtsp://h/z'\nout='rtsp://h/x'", "same place"),
         ("[relay", "not valid TOML"),

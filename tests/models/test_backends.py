@@ -12,7 +12,7 @@ from deepclarity.models.backends.openvino import OpenVinoGenerator
 from deepclarity.models.backends.tiling import enlarge_tiled
 from deepclarity.models.backends.torch import TorchGenerator
 from deepclarity.models.compat import import_torchvision
-from deepclarity.models.generator import Generator, Tensors, untrained
+from deepclarity.models.generator import Generator, Tensors, initial_weights
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.train.enhancer.calibration import int8_ranges
 from deepclarity.models.verdict import Plane
@@ -30,9 +30,9 @@ cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no 
 
 
 def trained(net: Generator = NET) -> Tensors:
-    """Weights whose residual is large enough to be seen."""
+    """Weights with a residual large enough to change the result."""
     rng = np.random.default_rng(5)
-    tensors = untrained(net)
+    tensors = initial_weights(net)
     for key, value in tensors.items():
         if key.startswith("tail") or key.endswith("bias"):
             tensors[key] = value + rng.normal(0, 0.05, value.shape).astype(np.float32)
@@ -52,7 +52,7 @@ def largest_difference(first: Plane, second: Plane) -> int:
 @pytest.mark.parametrize("max_value", [255, 1023, 65535])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("net", "scale"), [(net, scale) for net in NETS for scale in net.scales])
-def test_openvino_in_float32_and_torch_agree_within_one_level(net, scale, size, max_value):
+def test_openvino_float32_agrees_with_torch_within_one_level(net, scale, size, max_value):
     luma = picture(size, max_value)
     by_torch = TorchGenerator(net, trained(net))(luma, scale=scale, max_value=max_value)
     by_openvino = OpenVinoGenerator(net, trained(net), precision="f32")(luma, scale=scale, max_value=max_value)
@@ -68,7 +68,7 @@ def test_bfloat16_stays_within_three_levels_of_float32(net):
 
 
 @pytest.mark.parametrize("net", NETS[:2])
-def test_eight_bit_integers_stay_near_float32_once_calibrated(net):
+def test_calibrated_int8_stays_close_to_float32(net):
     luma = cv2.GaussianBlur(picture((46, 63)), (0, 0), 1.5)
     tensors, exact = trained(net), OpenVinoGenerator(net, trained(net), precision="f32")(luma, scale=4)
     calibrated = OpenVinoGenerator(net, tensors, int8_ranges=int8_ranges(net, tensors, [luma]))
@@ -76,8 +76,8 @@ def test_eight_bit_integers_stay_near_float32_once_calibrated(net):
     off = np.abs(calibrated(luma, scale=4).astype(np.int32) - exact)
     assert 0 < off.mean() < 1
     deep = (luma.astype(np.uint16) * 4).astype(np.uint16)
-    in_full = OpenVinoGenerator(net, tensors, precision="f32")(deep, scale=4, max_value=1023)
-    np.testing.assert_array_equal(calibrated(deep, scale=4, max_value=1023), in_full)
+    in_float = OpenVinoGenerator(net, tensors, precision="f32")(deep, scale=4, max_value=1023)
+    np.testing.assert_array_equal(calibrated(deep, scale=4, max_value=1023), in_float)
 
 
 def test_layers_with_signed_inputs_are_not_calibrated():
@@ -90,14 +90,14 @@ def test_layers_with_signed_inputs_are_not_calibrated():
 @pytest.mark.parametrize("max_value", [255, 1023])
 @pytest.mark.parametrize("backend", [TorchGenerator, OpenVinoGenerator])
 @pytest.mark.parametrize("scale", NET.scales)
-def test_an_untrained_network_is_bilinear(scale, backend, max_value):
+def test_initial_weights_give_bilinear_enlargement(scale, backend, max_value):
     luma = picture((19, 33), max_value)
     bilinear = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    assert largest_difference(backend(NET, untrained(NET))(luma, scale=scale, max_value=max_value), bilinear) <= 1
+    assert largest_difference(backend(NET, initial_weights(NET))(luma, scale=scale, max_value=max_value), bilinear) <= 1
 
 
 @pytest.mark.parametrize("backend", [TorchGenerator, OpenVinoGenerator])
-def test_ten_bits_never_leave_their_range(backend):
+def test_10_bit_output_stays_in_range(backend):
     luma = np.full((8, 8), 1023, np.uint16)
     luma[:, ::2] = 0
     large = backend(NET, trained())(luma, scale=4, max_value=1023)
@@ -105,7 +105,7 @@ def test_ten_bits_never_leave_their_range(backend):
     assert large.max() <= 1023
 
 
-def test_a_view_with_strides_is_as_good_as_a_copy():
+def test_strided_view_gives_same_result_as_copy():
     enhancer = OpenVinoGenerator(NET, trained())
     padded = picture((20, 64))
     view = padded[::-1, 3:40]
@@ -113,33 +113,33 @@ def test_a_view_with_strides_is_as_good_as_a_copy():
 
 
 @pytest.mark.parametrize("backend", [TorchGenerator, OpenVinoGenerator])
-def test_a_read_only_plane_is_taken_and_left_alone(backend):
+def test_read_only_plane_is_accepted_and_not_modified(backend):
     luma = picture((12, 14))
-    kept = luma.copy()
+    original = luma.copy()
     luma.setflags(write=False)
     large = backend(NET, trained())(luma, scale=2)
     assert large.flags.writeable
-    np.testing.assert_array_equal(luma, kept)
+    np.testing.assert_array_equal(luma, original)
 
 
-def test_results_survive_the_next_call_and_closing():
+def test_result_is_not_overwritten_by_next_call_or_close():
     enhancer = OpenVinoGenerator(NET, trained())
     first = enhancer(picture((16, 16)), scale=2)
-    kept = first.copy()
+    expected = first.copy()
     enhancer(255 - picture((16, 16)), scale=2)
     enhancer.close()
-    np.testing.assert_array_equal(first, kept)
-    np.testing.assert_array_equal(enhancer(picture((16, 16)), scale=2), kept)
+    np.testing.assert_array_equal(first, expected)
+    np.testing.assert_array_equal(enhancer(picture((16, 16)), scale=2), expected)
 
 
-def test_many_sizes_in_turn_give_what_each_gives_alone():
+def test_alternating_sizes_give_same_results_as_separate_enhancers():
     shared, sizes = OpenVinoGenerator(NET, trained()), [(8, 8 + 2 * i) for i in range(9)]
     for size in [*sizes, *sizes]:
         alone = OpenVinoGenerator(NET, trained())(picture(size), scale=2)
         np.testing.assert_array_equal(shared(picture(size), scale=2), alone)
 
 
-def test_lanczos_takes_any_whole_scale_and_keeps_ten_bits_in_range():
+def test_lanczos_accepts_any_integer_scale_and_keeps_10_bit_range():
     luma = picture((9, 11), 1023)
     large = Lanczos()(luma, scale=5, max_value=1023)
     assert (large.shape, large.dtype) == ((45, 55), np.uint16)
@@ -151,49 +151,57 @@ def test_lanczos_takes_any_whole_scale_and_keeps_ten_bits_in_range():
 @pytest.mark.parametrize(
     "luma", [np.zeros((0, 4), np.uint8), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32)]
 )
-def test_what_is_no_plane_is_refused(luma):
-    for enhancer in (Lanczos(), OpenVinoGenerator(NET, untrained(NET)), TorchGenerator(NET, untrained(NET))):
+def test_invalid_plane_raises_input_error(luma):
+    tensors = initial_weights(NET)
+    for enhancer in (Lanczos(), OpenVinoGenerator(NET, tensors), TorchGenerator(NET, tensors)):
         with pytest.raises(InputError):
             enhancer(luma, scale=2)
 
 
-def test_a_scale_that_was_not_trained_is_refused_with_those_that_were():
+def test_untrained_scale_is_refused_and_lists_trained_scales():
     with pytest.raises(UsageError, match="2, 3, 4, not by 5"):
         load_enhancer("turbo", device="cpu")(picture((8, 8)), scale=5)
 
 
-class TooBigError(Exception):
+class OutOfMemoryError(Exception):
     pass
 
 
 @pytest.mark.parametrize("size", [(150, 101), (90, 203)])
-def test_parts_give_exactly_the_whole(size):
+def test_tiled_enlargement_equals_untiled(size):
     enhancer, luma = TorchGenerator(NET, trained()), picture(size)
 
-    def little_memory(part: Plane) -> Plane:
-        if part.size > 8000:
-            raise TooBigError
-        return enhancer(part, scale=3)
+    def limited(tile: Plane) -> Plane:
+        if tile.size > 8000:
+            raise OutOfMemoryError
+        return enhancer(tile, scale=3)
 
     refusals: list[int] = []
-    parts = enlarge_tiled(
-        little_memory, luma, scale=3, reach_px=NET.reach_px, too_big=TooBigError,
-        on_too_big=lambda: refusals.append(1),
+    tiled = enlarge_tiled(
+        limited, luma, scale=3, receptive_radius_px=NET.receptive_radius_px, out_of_memory=OutOfMemoryError,
+        on_out_of_memory=lambda: refusals.append(1),
     )  # fmt: skip
     assert len(refusals) >= 1
-    # Sums in another order may round otherwise.
-    assert largest_difference(parts, enhancer(luma, scale=3)) <= 1
+    # Sums in another order may be rounded differently.
+    assert largest_difference(tiled, enhancer(luma, scale=3)) <= 1
 
 
-def test_a_device_without_any_memory_is_one_clear_error():
+def test_tiling_without_any_memory_raises_device_error():
     def no_memory(_: Plane) -> Plane:
-        raise TooBigError
+        raise OutOfMemoryError
 
     with pytest.raises(DeviceError, match="out of device memory"):
-        enlarge_tiled(no_memory, picture((200, 200)), scale=2, reach_px=8, too_big=TooBigError, on_too_big=lambda: None)
+        enlarge_tiled(
+            no_memory,
+            picture((200, 200)),
+            scale=2,
+            receptive_radius_px=8,
+            out_of_memory=OutOfMemoryError,
+            on_out_of_memory=lambda: None,
+        )
 
 
-def test_names_devices_and_back_ends_that_do_not_exist_say_the_nearest():
+def test_unknown_name_device_or_backend_suggests_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'turbo'"):
         load_enhancer("trubo")
     with pytest.raises(UsageError, match="cuda:0"):
@@ -204,22 +212,22 @@ def test_names_devices_and_back_ends_that_do_not_exist_say_the_nearest():
         load_enhancer("turbo", device="cuda", backend="openvino")
 
 
-def test_a_gpu_that_is_not_there_is_a_device_error():
+def test_missing_gpu_raises_device_error():
     with pytest.raises(DeviceError, match="--device cpu"):
         load_enhancer("turbo", device="cuda:63")
 
 
-def test_the_fast_path_on_the_cpu_does_without_torch():
+def test_openvino_on_cpu_does_not_import_torch():
     program = (
         "import sys; from deepclarity.models.load import load_enhancer;"
         "print(load_enhancer('auto', device='cpu').backend, 'torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("openvino ")
-    assert done.stdout.split()[-1] == "False"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("openvino ")
+    assert result.stdout.split()[-1] == "False"
 
 
-def test_torchvision_imports_beside_any_torch():
+def test_torchvision_can_be_imported_and_run():
     torchvision = import_torchvision()
     assert import_torchvision() is torchvision
     network = torchvision.models.mobilenet_v3_small(weights=None).eval()

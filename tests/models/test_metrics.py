@@ -1,4 +1,4 @@
-"""The measures: known values, known properties, and words for what cannot be measured."""
+"""Quality metrics: known values, known properties, and errors for unusable input."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Bytes = NDArray[np.uint8]
 
 @pytest.fixture(scope="session")
 def features() -> Path:
-    """LPIPS weights and its authors' example pictures, where a checkout has them beside it."""
+    """LPIPS weights and its authors' example pictures, if they are next to the checkout."""
     folder = Path(__file__).parents[3] / "shared" / "data" / "features"
     if not folder.is_dir():
-        pytest.skip("the shared features are not beside this checkout: LPIPS goes unverified")
+        pytest.skip("no shared features next to this checkout: LPIPS is not verified")
     return folder
 
 
@@ -28,23 +28,23 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> Bytes:
     return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
 
 
-def test_luma_is_that_of_matlab() -> None:
+def test_luma_and_chroma_equal_matlab_rgb2ycbcr() -> None:
     colours = np.array([[[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
     assert luma_of(colours)[0] == pytest.approx([235, 16, 81.481, 144.553, 40.966])
     assert ycbcr_of(colours)[0, 2] == pytest.approx([81.481, 90.203, 240])
 
 
-def test_rgb_comes_back_from_ycbcr() -> None:
+def test_rgb_to_ycbcr_round_trip_is_exact() -> None:
     picture = noise((20, 30, 3))
     assert np.array_equal(rgb_from(ycbcr_of(picture)), picture)
 
 
-def test_one_level_off_everywhere_is_48_db() -> None:
+def test_psnr_of_one_level_difference_is_48_db() -> None:
     plane = noise((40, 50)) // 2
     assert psnr(plane + np.uint8(1), plane) == pytest.approx(48.1308, abs=1e-4)
 
 
-def test_the_border_does_not_count() -> None:
+def test_border_is_ignored() -> None:
     plane = noise((40, 50))
     framed = plane.copy()
     framed[:4] = framed[-4:] = framed[:, :4] = framed[:, -4:] = 0
@@ -53,25 +53,25 @@ def test_the_border_does_not_count() -> None:
     assert psnr(framed, plane, border_px=3) < 40
 
 
-def test_ssim_of_flat_planes_is_what_the_formula_says() -> None:
+def test_ssim_of_flat_planes_equals_formula() -> None:
     dark, light = np.full((30, 30), 100, np.uint8), np.full((30, 30), 120, np.uint8)
     assert ssim(dark, light) == pytest.approx((2 * 100 * 120 + 6.5025) / (100**2 + 120**2 + 6.5025))
 
 
-def test_ssim_of_one_window_is_what_plain_sums_give() -> None:
+def test_ssim_of_one_window_equals_direct_computation() -> None:
     x, y = noise((11, 11), 1).astype(float), noise((11, 11), 2).astype(float)
-    place = np.arange(11) - 5
-    window = np.exp(-(place[:, None] ** 2 + place**2) / (2 * 1.5**2))
+    offset = np.arange(11) - 5
+    window = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * 1.5**2))
     window /= window.sum()
     mean_x, mean_y = (window * x).sum(), (window * y).sum()
-    spread = (window * (x - mean_x) ** 2).sum() + (window * (y - mean_y) ** 2).sum()
-    shared = (window * (x - mean_x) * (y - mean_y)).sum()
-    wanted = (2 * mean_x * mean_y + 6.5025) * (2 * shared + 58.5225)
-    wanted /= (mean_x**2 + mean_y**2 + 6.5025) * (spread + 58.5225)
-    assert ssim(x, y, border_px=0) == pytest.approx(wanted)
+    variance = (window * (x - mean_x) ** 2).sum() + (window * (y - mean_y) ** 2).sum()
+    covariance = (window * (x - mean_x) * (y - mean_y)).sum()
+    expected = (2 * mean_x * mean_y + 6.5025) * (2 * covariance + 58.5225)
+    expected /= (mean_x**2 + mean_y**2 + 6.5025) * (variance + 58.5225)
+    assert ssim(x, y, border_px=0) == pytest.approx(expected)
 
 
-def test_ssim_is_symmetric_and_falls_with_damage() -> None:
+def test_ssim_is_symmetric_and_decreases_with_noise() -> None:
     plane = noise((64, 64)) // 2 + np.uint8(64)
     little = plane + noise((64, 64), 3) // 16
     much = plane + noise((64, 64), 3) // 4
@@ -80,7 +80,7 @@ def test_ssim_is_symmetric_and_falls_with_damage() -> None:
     assert ssim(plane, 255 - plane) < 0
 
 
-def test_flicker_counts_still_pixels_only() -> None:
+def test_flicker_counts_only_still_pixels() -> None:
     still = np.full((8, 8), 90, np.uint8)
     moving = still.copy()
     moving[:4] = 200
@@ -90,21 +90,21 @@ def test_flicker_counts_still_pixels_only() -> None:
     assert flicker(truth, truth) == 0
 
 
-def test_nothing_stands_still_in_a_flash() -> None:
+def test_flicker_is_none_without_still_pixels() -> None:
     dark, light = np.zeros((8, 8), np.uint8), np.full((8, 8), 255, np.uint8)
     assert flicker([dark, dark], [dark, light]) is None
     assert flicker([dark], [dark]) is None
 
 
-def test_pictures_that_cannot_be_compared_are_told() -> None:
-    with pytest.raises(InputError, match="one size"):
+def test_pictures_of_different_or_too_small_size_raise_input_error() -> None:
+    with pytest.raises(InputError, match="the same size"):
         psnr(noise((20, 20)), noise((20, 21)))
     with pytest.raises(InputError, match="too small"):
         ssim(noise((18, 40)), noise((18, 40)))
 
 
 @pytest.mark.shared
-def test_lpips_of_the_authors_pictures_is_what_they_state(features: Path) -> None:
+def test_lpips_of_authors_examples_equals_published_values(features: Path) -> None:
     lpips = Lpips(features / "lpips_alexnet_fp32.npz")
     reference, far, near = (
         np.ascontiguousarray(read_picture(features / "lpips_check" / name).pixels[..., ::-1], np.uint8)
@@ -117,7 +117,7 @@ def test_lpips_of_the_authors_pictures_is_what_they_state(features: Path) -> Non
 
 
 @pytest.mark.shared
-def test_lpips_remembers_no_more_truths_than_it_should(features: Path) -> None:
+def test_lpips_cache_does_not_change_results(features: Path) -> None:
     lpips = Lpips(features / "lpips_alexnet_fp32.npz")
     pictures = [noise((40, 48, 3), seed) for seed in range(7)]
     first = [lpips(pictures[0], truth) for truth in pictures]
@@ -126,7 +126,7 @@ def test_lpips_remembers_no_more_truths_than_it_should(features: Path) -> None:
         lpips(pictures[0][:30], pictures[1][:30])
 
 
-def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_unusable_lpips_weights_are_refused(tmp_path: Path) -> None:
     empty, junk, other, bare = (tmp_path / name for name in ("empty.npz", "junk.npz", "other.npz", "bare.npy"))
     empty.touch()
     junk.write_bytes(b"not an archive")
@@ -137,7 +137,7 @@ def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
             Lpips(path)
 
 
-def test_pickled_weights_are_never_opened(tmp_path: Path) -> None:
+def test_pickled_lpips_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "pickled.npz"
     np.savez(path, **{"conv0.weight": np.array([{"a": 1}], object)})  # type: ignore[arg-type]
     with pytest.raises(WeightsError, match="allow_pickle"):

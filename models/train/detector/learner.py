@@ -1,4 +1,4 @@
-"""What a learnt detection method gives to its training; `load_learner` finds it by the method's name."""
+"""The interface between a learned detection method and its training; `load_learner` loads it by the method's name."""
 
 from __future__ import annotations
 
@@ -16,43 +16,42 @@ from deepclarity.models.train.enhancer.patches import Bytes
 from deepclarity.models.verdict import Kind
 
 Arrays = dict[str, NDArray[Any]]
-"""What a network is given, by name: of one picture, or with a first axis that counts pictures."""
+"""Inputs of a network by name: of one picture, or of a batch with a first axis of pictures."""
 
 PIXELATED = str(Kind.PIXELATED)
 """The class that every learner has."""
 
 
 class Truth(Protocol):
-    """A labelled picture without its pixels."""
+    """The ground truth of a labelled picture."""
 
     @property
     def kind(self) -> Kind:
-        """What a detector ought to say."""
+        """The correct verdict."""
         ...
 
     @property
     def cell(self) -> Mapping[str, str]:
-        """What describes it: class, factor, codec, …"""
+        """Its attributes: class, factor, codec, …"""
         ...
 
 
 class Learner(Protocol):
-    """A detection method as its training sees it."""
+    """A detection method that can be trained."""
 
     name: str
-    """The method's."""
+    """The name of the method."""
     classes: tuple[str, ...]
-    """What the logits stand for, in their order; one of them is `pixelated`."""
+    """The classes of the logits, in order; one of them is `pixelated`."""
     architecture: Mapping[str, int]
-    """The numbers that, with the method's name, say which network it is."""
+    """The numbers that, with the name of the method, identify the network."""
+    preprocess_version: int
+    """Version of `preprocess`: cached pictures of older versions are recomputed."""
 
-    sight: int
-    """Which version of `see` this is: pictures that an older one saw are made again."""
+    def preprocess(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
+        """Compute the network's inputs from a picture, Y' (h, w), Cb and Cr: small arrays of fixed shapes.
 
-    def see(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
-        """What the network takes of a picture, Y' (h, w), Cb and Cr: arrays of fixed shapes, as small as can be.
-
-        The very same is taken when the detector runs.
+        The detector runs on exactly the same inputs.
         """
         ...
 
@@ -61,23 +60,26 @@ class Learner(Protocol):
         ...
 
     def network(self) -> nn.Module:
-        """A network with random weights from torch's seed: takes `see`'s arrays as tensors, by name, with a first axis
-        of pictures, in their own dtypes; returns logits (pictures, classes)."""
+        """A new network with random weights, drawn from torch's global seed.
+
+        It maps the arrays of `preprocess`, as tensors by name with a first axis of pictures and unchanged dtypes, to
+        logits (pictures, classes).
+        """
         ...
 
-    def augmented(self, batch: Arrays, rng: np.random.Generator) -> Arrays:
-        """`batch`, pictures mirrored and the like; `batch` itself where nothing of the kind suits."""
+    def augment(self, batch: Arrays, rng: np.random.Generator) -> Arrays:
+        """Randomly mirror the pictures of `batch` and the like; returns `batch` itself if no augmentation applies."""
         ...
 
-    def stored(self, network: nn.Module, *, shift: float) -> Tensors:
-        """The weights that inference needs, float32 or float16, of a trained network on the CPU in eval mode.
+    def export_tensors(self, network: nn.Module, *, shift: float) -> Tensors:
+        """The weights for inference, float32 or float16, of a trained network on the CPU in eval mode.
 
-        `shift` is to be added to the logit of `pixelated`: with it, 0.5 is the best threshold.
+        `shift` is added to the logit of `pixelated`, so that a score of 0.5 is the best threshold.
         """
         ...
 
     def check(self, tensors: Tensors, *, name: str) -> None:
-        """Raise WeightsError, which begins with `name`, where `tensors` are not what `stored` makes."""
+        """Raise WeightsError, which begins with `name`, unless `tensors` are like those of `export_tensors`."""
         ...
 
 
@@ -86,13 +88,13 @@ _LEARNERS = {
     "canny-mobilenet": (".mobilenet", "CannyMobileNetLearner"),
     "lattice-net": (".lattice_net", "LatticeNetLearner"),
 }
-"""Method: its module, seen from here, and its class."""
+"""Method → (module, class)."""
 
 
 def load_learner(method: str) -> Learner:
-    """What trains this method; UsageError where it is not one that learns."""
+    """Load the learner of this method; UsageError if the method cannot be trained."""
     if method not in _LEARNERS:
-        raise UsageError(f"no method '{method}' that can be trained; {did_you_mean(method, _LEARNERS)}")
+        raise UsageError(f"method '{method}' cannot be trained; {did_you_mean(method, _LEARNERS)}")
     module, kind = _LEARNERS[method]
     learner: Learner = getattr(import_module(module, __package__), kind)()
     return learner

@@ -1,4 +1,4 @@
-"""Training the MobileNetV3-small detectors: torchvision's own network, folded for inference when it is stored."""
+"""Training of the MobileNetV3-small detectors: torchvision's network, and export with batch normalisation folded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deepclarity.models.compat import import_torchvision
 from deepclarity.models.detectors import mobilenet_v3
-from deepclarity.models.detectors.mobilenet import CLASSES, EDGES_CENTRE, RGB_CENTRE, see_edges, see_rgb
+from deepclarity.models.detectors.mobilenet import CLASSES, EDGES_CENTRE, RGB_CENTRE, preprocess_edges, preprocess_rgb
 from deepclarity.models.generator import Tensors
 from deepclarity.models.train.enhancer.patches import Bytes
 
@@ -18,60 +18,60 @@ from .learner import PIXELATED, Arrays, Truth
 
 
 class MobileNetLearner:
-    """Trains `mobilenet`: the frame in colour."""
+    """Trains `mobilenet`, on frames in colour."""
 
     name = "mobilenet"
     classes = CLASSES
     architecture: Mapping[str, int] = {"inputs": 3, "classes": len(CLASSES)}
     centre = RGB_CENTRE
-    sight = 1
+    preprocess_version = 1
 
-    def see(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
+    def preprocess(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
         """`seen`, (3, 224, 224) uint8."""
-        return {"seen": see_rgb(planes[0], planes[1:])}
+        return {"seen": preprocess_rgb(planes[0], planes[1:])}
 
     def label(self, truth: Truth) -> int:
-        """0 or 1: other, pixelated."""
+        """0 for other, 1 for pixelated."""
         return self.classes.index(PIXELATED) if truth.kind == PIXELATED else 0
 
     def network(self) -> nn.Module:
-        """torchvision's network behind a change of scale."""
-        return Scaled(self.architecture["inputs"], self.centre)
+        """A network with random weights."""
+        return MobileNetV3(self.architecture["inputs"], self.centre)
 
-    def augmented(self, batch: Arrays, rng: np.random.Generator) -> Arrays:
-        """Each picture perhaps mirrored, perhaps upside down."""
-        seen = batch["seen"].copy()
+    def augment(self, batch: Arrays, rng: np.random.Generator) -> Arrays:
+        """Random horizontal and vertical flips."""
+        pictures = batch["seen"].copy()
         for axis in (1, 2):
-            turned = np.flatnonzero(rng.random(len(seen)) < 0.5)
-            seen[turned] = np.flip(seen[turned], axis + 1)
-        return {"seen": seen}
+            flipped = np.flatnonzero(rng.random(len(pictures)) < 0.5)
+            pictures[flipped] = np.flip(pictures[flipped], axis + 1)
+        return {"seen": pictures}
 
-    def stored(self, network: nn.Module, *, shift: float) -> Tensors:
-        """float16, normalisation folded into the convolutions."""
-        assert isinstance(network, Scaled)
-        tensors = folded(network.inner, **self.architecture)
+    def export_tensors(self, network: nn.Module, *, shift: float) -> Tensors:
+        """float16, batch normalisation folded into the convolutions, `shift` added to the bias of `pixelated`."""
+        assert isinstance(network, MobileNetV3)
+        tensors = fold_batch_norm(network.inner, **self.architecture)
         tensors["logits.bias"][self.classes.index(PIXELATED)] += shift
         return {key: value.astype(np.float16) for key, value in tensors.items()}
 
     def check(self, tensors: Tensors, *, name: str) -> None:
-        """WeightsError where shapes differ or numbers are not finite."""
+        """Raise WeightsError unless `tensors` have the right shapes and are finite."""
         mobilenet_v3.check_shapes(tensors, **self.architecture, name=name)
 
 
 class CannyMobileNetLearner(MobileNetLearner):
-    """Trains `canny-mobilenet`: the density of Canny's edges."""
+    """Trains `canny-mobilenet`, on Canny's edges."""
 
     name = "canny-mobilenet"
     architecture: Mapping[str, int] = {"inputs": 1, "classes": len(CLASSES)}
     centre = EDGES_CENTRE
 
-    def see(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
+    def preprocess(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
         """`seen`, (1, 224, 224) uint8."""
-        return {"seen": see_edges(planes[0])}
+        return {"seen": preprocess_edges(planes[0])}
 
 
-class Scaled(nn.Module):
-    """MobileNetV3-small that takes bytes."""
+class MobileNetV3(nn.Module):
+    """torchvision's MobileNetV3-small with uint8 input, which is normalised first."""
 
     def __init__(self, inputs: int, centre: float) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Scaled(nn.Module):
             inner.features[0][0] = nn.Conv2d(inputs, 16, 3, 2, 1, bias=False)
             nn.init.kaiming_normal_(inner.features[0][0].weight, mode="fan_out")
         for norm in (module for module in inner.modules() if isinstance(module, nn.BatchNorm2d)):
-            norm.momentum = 0.1  # torchvision's 0.01 lags behind in runs as short as ours
+            norm.momentum = 0.1  # torchvision's 0.01 is too slow for short runs
         self.inner: nn.Module = inner.to(memory_format=torch.channels_last)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -91,13 +91,13 @@ class Scaled(nn.Module):
         return logits
 
 
-def folded(network: nn.Module, *, inputs: int, classes: int) -> Tensors:
-    """torchvision's network as `mobilenet_v3` describes it, float32: each normalisation in the layer before it."""
+def fold_batch_norm(network: nn.Module, *, inputs: int, classes: int) -> Tensors:
+    """The float32 tensors of torchvision's network, named as in `mobilenet_v3`, batch normalisation folded in."""
     kinds = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
-    found = [module for module in network.modules() if isinstance(module, kinds)]
+    modules = [module for module in network.modules() if isinstance(module, kinds)]
     pairs = [
         (one, other if isinstance(other, nn.BatchNorm2d) else None)
-        for one, other in zip(found, [*found[1:], None], strict=True)
+        for one, other in zip(modules, [*modules[1:], None], strict=True)
         if not isinstance(one, nn.BatchNorm2d)
     ]
     tensors: Tensors = {}

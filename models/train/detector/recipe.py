@@ -1,4 +1,4 @@
-"""What the training of a detector is told: a flat TOML file, one frozen dataclass."""
+"""Training recipe of a detector: a flat TOML file, read into a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from deepclarity.models.train.recipes import check_bounds, parse_flat
 
 @dataclass(frozen=True, slots=True)
 class DetectorRecipe:
-    """The numbers of one training run; every one of them must be in the file."""
+    """The settings of one training run; the file must contain all of them."""
 
     method: str
-    """Which detector."""
+    """The detector to train."""
     seed: int
     published_pictures: int
     """Pictures of the protocol `published` to train on, from photos of the training split."""
     video_pictures: int
     """Pictures of the protocol `video` to train on."""
     validation_pictures: int
-    """Pictures of each protocol that is trained on, from photos of the validation split: they choose the threshold."""
+    """Pictures of each protocol trained on, from photos of the validation split; they determine the threshold."""
     false_positives: float
-    """Share of validation pictures that may be called pixelated wrongly; 1: whatever gives the best F1."""
+    """Highest allowed share of false positives on validation pictures; 1: no limit, the best F1."""
 
     steps: int
     batch: int
     learning_rate: float
-    """AdamW's."""
+    """For AdamW."""
     weight_decay: float
     label_smoothing: float
     warmup_steps: int
@@ -37,7 +37,7 @@ class DetectorRecipe:
 
     @property
     def pictures(self) -> dict[str, int]:
-        """How many pictures of each protocol that is trained on."""
+        """Number of training pictures of each protocol; protocols without any are left out."""
         found = {"published": self.published_pictures, "video": self.video_pictures}
         return {protocol: count for protocol, count in found.items() if count}
 
@@ -53,12 +53,12 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 
 
 def parse_detector_recipe(text: str, *, where: str) -> DetectorRecipe:
-    """The recipe in TOML `text`; a key that is missing, unknown or out of bounds is a `UsageError` that names it.
+    """Parse the recipe in TOML `text`; a key that is missing, unknown or out of range is a UsageError that names it.
 
-    Whether there is such a method is for `load_learner` to say.
+    The method is not checked here: `load_learner` does that.
     """
     recipe = parse_flat(text, DetectorRecipe, where=where)
     check_bounds(recipe, _BOUNDS, where=where)
     if not recipe.pictures:
-        raise UsageError(f"{where}: 'published_pictures' and 'video_pictures' are both 0: there is nothing to train on")
+        raise UsageError(f"{where}: 'published_pictures' and 'video_pictures' are both 0: nothing to train on")
     return recipe

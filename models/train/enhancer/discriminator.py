@@ -1,4 +1,4 @@
-"""The other side of the GAN phase: a network that tells made pictures from real ones."""
+"""Discriminator of the GAN phase and its losses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Module):
-    """Judges overlapping patches (PatchGAN, Isola et al. 2017), spectrally normalised (Miyato et al. 2018)."""
+    """PatchGAN (Isola et al. 2017): classifies overlapping patches; spectrally normalised (Miyato et al. 2018)."""
 
     def __init__(self, channels: int, *, dtype: torch.dtype = torch.float32) -> None:
-        """`dtype` is what convolutions compute in; norms are always float32."""
+        """`dtype`: of the convolutions; norms are always float32."""
         super().__init__()
         c, self._dtype = channels, dtype
         plan = [(1, c, 4, 2), (c, 2 * c, 4, 2), (2 * c, 2 * c, 3, 1), (2 * c, 4 * c, 4, 2), (4 * c, 1, 3, 1)]
@@ -33,14 +33,14 @@ class Discriminator(nn.Module):
         return x.float()
 
 
-def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
-    """Relativistic average loss (Jolicoeur-Martineau 2018; in super-resolution Wang et al. 2018, ESRGAN)."""
-    return _relative(real, made, 1.0) + _relative(made, real, 0.0)
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Relativistic average loss (Jolicoeur-Martineau 2018; in super-resolution Wang et al. 2018, ESRGAN) of logits."""
+    return _relative(real, fake, 1.0) + _relative(fake, real, 0.0)
 
 
-def generator_loss(real: Tensor, made: Tensor) -> Tensor:
-    """The same with the roles exchanged."""
-    return _relative(real, made, 0.0) + _relative(made, real, 1.0)
+def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """The same with the labels exchanged."""
+    return _relative(real, fake, 0.0) + _relative(fake, real, 1.0)
 
 
 def _relative(logits: Tensor, others: Tensor, label: float) -> Tensor:

@@ -1,10 +1,10 @@
-"""The network that training trains: the stored kernels are sums and products of what is learnt.
+"""The network in training, with re-parameterised kernels: those exported are sums and products of those learned.
 
-Both are worked out on the kernels, not on pictures, so they cost next to nothing:
+Both are computed on the kernels, not on pictures, so they cost next to nothing:
 
-* a `turbo` kernel is W + P·E + I: a plain one, a widening 1×1 followed by a 3×3, and the identity (RepVGG, Ding et
+* a `turbo` kernel is W + P·E + I: a plain one, a wider 1×1 followed by a 3×3, and the identity (RepVGG, Ding et
   al. 2021; the 1×1-3×3 branch after ECBSR, Zhang et al. 2021). What is exported is the sum.
-* depthwise 3×3 and 1×1 multiply to one dense 3×3 kernel, which processors train faster. What is exported is the pair.
+* depthwise 3×3 and 1×1 multiply to one dense 3×3 kernel, which trains faster. What is exported is the pair.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepclarity.models.backends.torch_network import shuffled, with_edges
+from deepclarity.models.backends.torch_network import cells_to_pixels, pad_edges
 from deepclarity.models.generator import CENTRE, Block, Generator, Layer, Tensors, check_shapes
 
 
 class TrainingNetwork(nn.Module):
-    """A `Generator` to train; starts as exactly the function that `tensors` describe."""
+    """A trainable `Generator`; initially it computes exactly the same function as `tensors`."""
 
     def __init__(
         self,
@@ -33,40 +33,40 @@ class TrainingNetwork(nn.Module):
         widening: int = 0,
         seed: int = 0,
     ) -> None:
-        """`dtype` is what convolutions compute in; `widening` the channels of E in those of the layer, 0 for none;
-        `seed` is for P and E."""
+        """`dtype`: of the convolutions; `widening`: channels of E as a multiple of the layer's, 0 for no such branch;
+        `seed`: for the initial P and E."""
         super().__init__()
         check_shapes(net, tensors, name="start")
         self.net = net
         self._dtype = dtype
-        given = {key: torch.from_numpy(value.copy()) for key, value in tensors.items()}
-        self.learnt = nn.ParameterDict({_key(name): nn.Parameter(value) for name, value in given.items()})
+        initial = {key: torch.from_numpy(value.copy()) for key, value in tensors.items()}
+        self.learnt = nn.ParameterDict({_key(name): nn.Parameter(value) for name, value in initial.items()})
         self.widen, self.narrow = nn.ParameterDict(), nn.ParameterDict()
         if net.family == "turbo":
-            self._branch_out(widening, np.random.default_rng(seed))
+            self._add_branches(widening, np.random.default_rng(seed))
 
     def forward(self, luma: Tensor, scale: int) -> Tensor:
         """Enlarge float32 luma (n, 1, h, w) in 0..1 to (n, 1, h * scale, w * scale), not clamped."""
         smooth = functional.interpolate(luma, scale_factor=scale, mode="bilinear", align_corners=False)
-        x = with_edges(luma - CENTRE, self.net.fold).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        x = pad_edges(luma - CENTRE, self.net.fold).to(self._dtype).contiguous(memory_format=torch.channels_last)
         x = stem = self._layer(self.net.stem, x, stride=self.net.fold, padding=0)
         for block in self.net.body:
             y = self._block(block, x)
             x = y.add_(x) if block.residual else y
         if self.net.long_skip:
             x = x + stem
-        return smooth + shuffled(self._layer(self.net.tail(scale), x), luma, scale, self.net.fold)
+        return smooth + cells_to_pixels(self._layer(self.net.tail(scale), x), luma, scale, self.net.fold)
 
     def tensors(self) -> Tensors:
-        """What is stored: the kernels of the network as `Generator` describes it, float32."""
+        """The weights to export, in float32: kernels merged, named as in `Generator`."""
         with torch.no_grad():
             merged = {layer.name: self._kernel(layer) for layer in self.net.layers}
             found = {name: self.learnt[_key(name)] for name in self.net.shapes()}
             found |= {f"{name}.weight": kernel for name, kernel in merged.items()}
         return {name: value.detach().float().cpu().contiguous().numpy().copy() for name, value in found.items()}
 
-    def mixing(self) -> list[nn.Parameter]:
-        """The kernels between equal numbers of channels: those that Muon suits."""
+    def channel_mixing_kernels(self) -> list[nn.Parameter]:
+        """The kernels between equal numbers of channels, for Muon."""
         inner = (layer for block in self.net.body for layer in block.layers if not layer.depthwise)
         return [self.learnt[_key(f"{layer.name}.weight")] for layer in inner]
 
@@ -100,7 +100,7 @@ class TrainingNetwork(nn.Module):
             kernel = kernel + torch.einsum("omyx,mi->oiyx", self.narrow[key], self.widen[key])
         return kernel
 
-    def _branch_out(self, widening: int, rng: np.random.Generator) -> None:
+    def _add_branches(self, widening: int, rng: np.random.Generator) -> None:
         c = self.net.channels
         identity = torch.zeros(c, c, 3, 3)
         identity[:, :, 1, 1] = torch.eye(c)
@@ -113,7 +113,7 @@ class TrainingNetwork(nn.Module):
                 self.narrow[key] = nn.Parameter(torch.from_numpy(narrow.astype(np.float32)))
                 self.widen[key] = nn.Parameter(torch.from_numpy(widen.astype(np.float32)))
             weight = self.learnt[_key(f"{layer.name}.weight")]
-            with torch.no_grad():  # the sum is what was given
+            with torch.no_grad():  # so that the sum is the initial kernel
                 weight -= self._kernel(layer) - weight
 
 

@@ -1,4 +1,4 @@
-"""Training pairs: whole pictures small and large, from which patches are cut."""
+"""Training pairs of low- and high-resolution luma, and random patches of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 
 _FLAT_LEVELS = 5.0
-"""A patch that varies less than this teaches little; it is drawn again once."""
+"""Standard deviation below which a patch is too flat to learn from; it is redrawn once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What a network is given, and what it should make of it."""
+    """Input of a network and the target for its output."""
 
     small: Bytes
     """(h, w)"""
@@ -25,22 +25,24 @@ class Pair:
     """(h * scale, w * scale)"""
 
 
-Shelf = Mapping[int, Sequence[Pair]]
-"""Pairs by scale."""
+PairsByScale = Mapping[int, Sequence[Pair]]
+"""The pairs of each scale."""
 
 
-class Stock(Protocol):
-    """Where pairs come from."""
+class PairDataset(Protocol):
+    """A source of training pairs."""
 
-    def shelf(self, chapter: int) -> Shelf:
-        """The pairs of one chapter of the training, the same ones each time it is asked for."""
+    def pairs_by_scale(self, epoch: int) -> PairsByScale:
+        """The pairs of one epoch, which is `renew_steps` long; always the same for the same epoch."""
         ...
 
 
-def cut(pairs: Sequence[Pair], *, count: int, patch_px: int, rng: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """`count` patches (count, 1, patch_px, patch_px) and what they should become, turned and mirrored alike.
+def sample_patches(
+    pairs: Sequence[Pair], *, count: int, patch_px: int, rng: np.random.Generator
+) -> tuple[Bytes, Bytes]:
+    """Draw `count` patches, (count, 1, patch_px, patch_px), and their targets, with the same random rotation and flip.
 
-    A picture is drawn by the square root of its area. Every small side must be `patch_px` at least.
+    Pictures are drawn with a weight of the square root of their area. Every small side must be at least `patch_px`.
     """
     weights = np.sqrt([pair.small.size for pair in pairs])
     chosen = rng.choice(len(pairs), count, p=weights / weights.sum())
@@ -56,10 +58,10 @@ def _patch(pair: Pair, side: int, rng: np.random.Generator) -> tuple[Bytes, Byte
         if small.std() >= _FLAT_LEVELS:
             break
     large = pair.large[y * scale : (y + side) * scale, x * scale : (x + side) * scale]
-    turns, mirrored = int(rng.integers(0, 4)), bool(rng.integers(0, 2))
-    return _turned(small, turns, mirrored), _turned(large, turns, mirrored)
+    turns, flip = int(rng.integers(0, 4)), bool(rng.integers(0, 2))
+    return _rotate(small, turns, flip), _rotate(large, turns, flip)
 
 
-def _turned(patch: Bytes, turns: int, mirrored: bool) -> Bytes:
-    turned = np.rot90(patch, turns)
-    return turned[:, ::-1] if mirrored else turned
+def _rotate(patch: Bytes, turns: int, flip: bool) -> Bytes:
+    rotated = np.rot90(patch, turns)
+    return rotated[:, ::-1] if flip else rotated

@@ -1,4 +1,4 @@
-"""What a training run is told: a flat TOML file, one frozen dataclass."""
+"""Training recipe of an enhancer: a flat TOML file, read into a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from deepclarity.errors import UsageError
 from deepclarity.models.generator import FAMILIES, Generator
-from deepclarity.models.train.recipes import check_bounds, check_word, parse_flat
+from deepclarity.models.train.recipes import check_bounds, check_choice, parse_flat
 
 PIXEL_LOSSES = ("charbonnier", "squared")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The numbers of one training run; every one of them must be in the file."""
+    """The settings of one training run; the file must contain all of them."""
 
     family: str
     blocks: int
@@ -21,21 +21,21 @@ class Recipe:
     fold: int
     scales: tuple[int, ...]
     scale_shares: tuple[float, ...]
-    """How often each scale is drawn, in the order of `scales`."""
+    """Probability of each scale, in the order of `scales`."""
     widening: int
-    """Channels of the widened branch that `turbo` is trained with, in those of its layers; 0: no such branch."""
+    """Channels of the wider branch that `turbo` is trained with, as a multiple of its layers'; 0: no such branch."""
     start_from: str
-    """Weights to begin with, by name; empty: random ones."""
+    """Name of the weights to start from; empty: random ones."""
 
     seed: int
     steps: int
     batch: int
     patch_px: int
-    """Side of a training patch of the small picture."""
+    """Side of a training patch, in low-resolution pixels."""
     learning_rate: float
-    """Adam's."""
+    """For Adam."""
     muon_learning_rate: float
-    """Muon's, for the kernels that mix channels; 0: Adam for those too."""
+    """For Muon, on the kernels that mix channels; 0: Adam for those, too."""
     warmup_steps: int
     ema_decay: float
     bfloat16: bool
@@ -43,20 +43,20 @@ class Recipe:
 
     validation_photos: int
     renew_steps: int
-    """Steps after which pictures are degraded anew."""
+    """Length of an epoch in training steps; pictures are degraded anew in each."""
     pixelated_share: float
-    """Share of the pictures that were blocks; the others are only small, by bicubic interpolation."""
+    """Share of pictures that are pixelated; the others are only reduced, by bicubic interpolation."""
     coded_share: float
-    """Share of the pixelated ones that went through a codec while they were blocks."""
+    """Share of the pixelated ones that are encoded and decoded while pixelated."""
     jpeg_quality: tuple[int, int]
     crf: tuple[int, int]
     block_px: tuple[float, float]
     noise_share: float
     noise_levels: float
-    """Largest standard deviation of the noise added to blocks before coding, in 8-bit levels."""
+    """Highest standard deviation of the noise added to blocks before encoding, in 8-bit levels."""
 
     pixel_loss: str
-    """`charbonnier`, or `squared`."""
+    """`charbonnier`, or `squared_error`."""
     pixel_weight: float
     perceptual_weight: float
     adversarial_weight: float
@@ -70,10 +70,10 @@ class Recipe:
 
 
 def parse_recipe(text: str, *, where: str) -> Recipe:
-    """The recipe in TOML `text`; a key that is missing, unknown or out of bounds is a `UsageError` that names it."""
+    """Parse the recipe in TOML `text`; a key that is missing, unknown or out of range is a UsageError that names it."""
     recipe = parse_flat(text, Recipe, where=where)
-    check_word(recipe, "family", FAMILIES, where=where)
-    check_word(recipe, "pixel_loss", PIXEL_LOSSES, where=where)
+    check_choice(recipe, "family", FAMILIES, where=where)
+    check_choice(recipe, "pixel_loss", PIXEL_LOSSES, where=where)
     _check_scales(recipe, where)
     check_bounds(recipe, _BOUNDS, where=where)
     if recipe.adversarial_weight and not recipe.discriminator_channels:
@@ -86,7 +86,7 @@ def _check_scales(recipe: Recipe, where: str) -> None:
         raise UsageError(f"{where}: 'scales' must be some of 2, 3, 4, ascending, not {list(recipe.scales)}")
     shares = recipe.scale_shares
     if len(shares) != len(recipe.scales) or not abs(sum(shares) - 1) <= 1e-9 or not min(shares, default=0) > 0:
-        raise UsageError(f"{where}: 'scale_shares' needs one share a scale, each above 0 and 1 together")
+        raise UsageError(f"{where}: 'scale_shares' must be one share per scale, each above 0, with a sum of 1")
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {

@@ -1,4 +1,4 @@
-"""How near an enlargement comes to the truth, and what plain interpolation would have reached."""
+"""Validation of enhancers: PSNR of an enlargement, and of interpolation as a baseline."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .patches import Bytes, Pair
 Enlarge = Callable[[Bytes, int], Bytes]
 """Small luma and scale in, large luma out, all uint8."""
 
-_MIDDLE_PX = 120
-"""Of the small picture: enough to tell networks apart, little enough to be quick."""
+_CENTRE_PX = 120
+"""Side of the low-resolution crop: large enough to compare networks, small enough to be fast."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Pictures to enlarge, with a name for what was done to them."""
+    """Pairs to enlarge, named after their degradation."""
 
     name: str
     scale: int
@@ -32,21 +32,21 @@ class Task:
 
 
 def mean_psnr(enlarge: Enlarge, task: Task) -> float:
-    """The mean over the pictures of `task`, in dB."""
+    """Mean PSNR over the pictures of `task`, in dB."""
     return float(np.mean([psnr(enlarge(pair.small, task.scale), pair.large) for pair in task.pairs]))
 
 
-def middle(pair: Pair) -> Pair:
-    """The middle of a pair, for validation."""
+def centre_crop(pair: Pair) -> Pair:
+    """The centre of a pair, at most 120 pixels of the small picture on each side."""
     scale = pair.large.shape[0] // pair.small.shape[0]
-    h, w = (min(side, _MIDDLE_PX) for side in pair.small.shape)
+    h, w = (min(side, _CENTRE_PX) for side in pair.small.shape)
     y, x = (pair.small.shape[0] - h) // 2, (pair.small.shape[1] - w) // 2
     large = pair.large[y * scale : (y + h) * scale, x * scale : (x + w) * scale]
     return Pair(pair.small[y : y + h, x : x + w], large)
 
 
 def interpolation(method: int) -> Enlarge:
-    """OpenCV's `cv2.resize` with `method`, to compare with."""
+    """Enlargement by `cv2.resize` with the interpolation `method`, as a baseline."""
 
     def enlarge(small: Bytes, scale: int) -> Bytes:
         size = (small.shape[1] * scale, small.shape[0] * scale)
@@ -56,7 +56,7 @@ def interpolation(method: int) -> Enlarge:
 
 
 def enlarger(net: Generator, tensors: Tensors) -> Enlarge:
-    """The network with these weights, in float32 by torch on the CPU."""
+    """Enlargement by the network with these weights, in float32 by torch on the CPU."""
     network = network_from(net, tensors, name="trained").eval().requires_grad_(False)
 
     def enlarge(small: Bytes, scale: int) -> Bytes:

@@ -12,7 +12,7 @@ Picture = NDArray[np.uint8]
 
 
 def scene(width: int = 640, height: int = 480, *, seed: int = 5) -> Picture:
-    """A picture with some of everything: slow shades, texture at several scales, discs, slanted lines."""
+    """A synthetic picture with gradients, texture at several scales, discs and slanted lines."""
     rng = np.random.default_rng(seed)
     picture = np.tile(np.linspace(60, 180, width, dtype=np.float32), (height, 1))
     for sigma, strength in ((24, 40), (6, 20), (1.5, 6)):
@@ -26,7 +26,7 @@ def scene(width: int = 640, height: int = 480, *, seed: int = 5) -> Picture:
 
 
 def enlarged(across: float, down: float, *, left: int = 0, top: int = 0, seed: int = 5) -> Picture:
-    """The scene made small, enlarged to about 640×480 by nearest neighbour, cropped at left and top."""
+    """The scene reduced, enlarged to about 640×480 by nearest neighbour, and cropped at left and top."""
     small = cv2.resize(scene(seed=seed), None, fx=1 / across, fy=1 / down, interpolation=cv2.INTER_AREA)
     rows, columns = (np.arange(int(n * f)) // f for n, f in zip(small.shape, (down, across), strict=True))
     return np.ascontiguousarray(small[np.ix_(rows.astype(int), columns.astype(int))][top:, left:])
@@ -37,14 +37,14 @@ def as_jpeg(picture: Picture, quality: int) -> Picture:
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
-def misplaced(blocks: Blocks | None, *, edges_from: float) -> float:
-    """How far, in pixels, the edges found lie beside those at edges_from + k * width."""
+def edge_offset(blocks: Blocks | None, *, edges_from: float) -> float:
+    """Distance in pixels of the edges found from those at edges_from + k * width."""
     assert blocks is not None
     return abs((blocks.phase_x_px - edges_from + blocks.width_px / 2) % blocks.width_px - blocks.width_px / 2)
 
 
 @pytest.mark.parametrize("factor", [1.5, 2, 2.25, 2.5, 3, 3.75, 4, 4.5, 5, 6, 7.11, 8, 16])
-def test_nearest_neighbour_blocks_are_found_with_their_size(factor: float) -> None:
+def test_nearest_neighbour_blocks_are_found_with_correct_size(factor: float) -> None:
     verdict = Grid()(enlarged(factor, factor))
     assert verdict.kind is Kind.PIXELATED
     assert verdict.score > 0.9
@@ -54,30 +54,30 @@ def test_nearest_neighbour_blocks_are_found_with_their_size(factor: float) -> No
 
 
 @pytest.mark.parametrize("left", range(6))
-def test_the_phase_follows_the_crop(left: int) -> None:
+def test_phase_follows_the_crop_offset(left: int) -> None:
     verdict = Grid()(enlarged(6, 6, left=left, top=2))
     assert verdict.blocks is not None
-    assert misplaced(verdict.blocks, edges_from=-left) < 0.01
+    assert edge_offset(verdict.blocks, edges_from=-left) < 0.01
     assert verdict.blocks.phase_y_px == pytest.approx(4)
 
 
-def test_edges_lie_where_the_rounded_phase_says() -> None:
+def test_edges_lie_at_rounded_multiples_of_width_plus_phase() -> None:
     picture = enlarged(3.75, 3.75)
     blocks = Grid()(picture).blocks
     assert blocks is not None
-    said = {round(blocks.phase_x_px + k * blocks.width_px) for k in range(150)}
-    seen = np.flatnonzero((picture[:, 1:] != picture[:, :-1]).any(axis=0)) + 1
-    assert said >= {int(x) for x in seen if x < 500}
+    expected = {round(blocks.phase_x_px + k * blocks.width_px) for k in range(150)}
+    actual = np.flatnonzero((picture[:, 1:] != picture[:, :-1]).any(axis=0)) + 1
+    assert expected >= {int(x) for x in actual if x < 500}
 
 
 @pytest.mark.parametrize(("across", "down"), [(6, 4.5), (2, 4), (7.5, 3.75)])
-def test_width_and_height_are_found_apart(across: float, down: float) -> None:
+def test_oblong_blocks_have_width_and_height_of_their_own(across: float, down: float) -> None:
     blocks = Grid()(enlarged(across, down)).blocks
     assert blocks is not None
     assert (blocks.width_px, blocks.height_px) == pytest.approx((across, down), rel=1e-3)
 
 
-def test_ten_bits_are_only_another_scale() -> None:
+def test_10_bit_luma_gives_the_same_verdict_as_8_bit() -> None:
     picture = enlarged(4, 4, left=1)
     eight, ten = Grid()(picture), Grid()(picture.astype(np.uint16) * 4, max_value=1020)
     assert ten.kind is eight.kind is Kind.PIXELATED
@@ -85,7 +85,7 @@ def test_ten_bits_are_only_another_scale() -> None:
     assert ten.score == pytest.approx(eight.score, abs=1e-3)
 
 
-def test_padding_at_the_ends_of_rows_is_not_looked_at() -> None:
+def test_row_padding_is_ignored() -> None:
     picture = enlarged(3, 3)
     padded = np.random.default_rng(1).integers(0, 256, (picture.shape[0], 1024), np.uint8)
     padded[:, : picture.shape[1]] = picture
@@ -109,14 +109,14 @@ def test_noise_of_any_size_is_not_pixelated(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_natural_picture_is_clean(seed: int) -> None:
+def test_natural_picture_is_clean(seed: int) -> None:
     verdict = Grid()(scene(seed=seed))
     assert verdict.kind is Kind.CLEAN
     assert verdict.score < 0.2
 
 
 @pytest.mark.parametrize("quality", [20, 30, 50, 90])
-def test_blocks_of_a_codec_are_not_pixelation(quality: int) -> None:
+def test_codec_blocks_are_not_pixelated(quality: int) -> None:
     verdict = Grid()(as_jpeg(scene(), quality))
     assert verdict.kind in (Kind.CLEAN, Kind.BLOCKY)
     assert verdict.score < 0.5
@@ -124,7 +124,7 @@ def test_blocks_of_a_codec_are_not_pixelation(quality: int) -> None:
 
 @pytest.mark.parametrize("factor", [1.5, 2, 3, 4])
 @pytest.mark.parametrize("filter_", [cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4])
-def test_a_smooth_upscale_is_not_pixelation(factor: float, filter_: int) -> None:
+def test_smooth_upscale_is_not_pixelated(factor: float, filter_: int) -> None:
     small = cv2.resize(scene(), None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
     verdict = Grid()(np.asarray(cv2.resize(small, (640, 480), interpolation=filter_), np.uint8))
     assert verdict.kind in (Kind.CLEAN, Kind.SOFT)
@@ -132,16 +132,16 @@ def test_a_smooth_upscale_is_not_pixelation(factor: float, filter_: int) -> None
 
 
 @pytest.mark.parametrize(("factor", "left"), [(4, 0), (4, 3), (3, 1), (2.5, 0), (6, 2), (8, 5)])
-def test_blocks_survive_a_codec(factor: float, left: int) -> None:
+def test_blocks_are_found_after_jpeg(factor: float, left: int) -> None:
     verdict = Grid()(as_jpeg(enlarged(factor, factor, left=left), 50))
     assert verdict.kind is Kind.PIXELATED
     assert verdict.blocks is not None
     assert verdict.blocks.width_px == pytest.approx(factor, rel=0.01)
     offset = 0.25 if factor == 2.5 else 0
-    assert misplaced(verdict.blocks, edges_from=offset - left) < 0.5
+    assert edge_offset(verdict.blocks, edges_from=offset - left) < 0.5
 
 
-def test_more_damage_to_the_blocks_means_less_certainty() -> None:
+def test_score_decreases_as_blocks_are_blurred() -> None:
     blocks = enlarged(4, 4)
     scores = [Grid()(cv2.GaussianBlur(blocks, (0, 0), sigma)).score for sigma in (0.2, 0.6, 0.8, 1.2, 2.0)]
     assert scores == sorted(scores, reverse=True)
@@ -149,7 +149,7 @@ def test_more_damage_to_the_blocks_means_less_certainty() -> None:
     assert scores[-1] < 0.1
 
 
-def test_bars_do_not_hide_the_blocks_between_them() -> None:
+def test_blocks_between_letterbox_bars_are_found() -> None:
     picture = np.full((720, 640), 16, np.uint8)
     blocks = enlarged(4, 4)[:480]
     picture[120 : 120 + blocks.shape[0]] = blocks
@@ -158,7 +158,7 @@ def test_bars_do_not_hide_the_blocks_between_them() -> None:
     assert not Grid()(picture).pixelated
 
 
-def test_half_a_picture_of_blocks_is_enough() -> None:
+def test_picture_half_in_blocks_is_pixelated() -> None:
     picture = scene()
     blocks = enlarged(4, 4)
     picture[:, :320] = blocks[:480, :320]
@@ -168,7 +168,7 @@ def test_half_a_picture_of_blocks_is_enough() -> None:
     assert verdict.blocks.width_px == pytest.approx(4, rel=0.01)
 
 
-def test_a_lattice_along_one_axis_is_not_blocks() -> None:
+def test_lattice_along_one_axis_is_not_pixelated() -> None:
     doubled = np.repeat(scene()[::2], 2, axis=0)
     assert not Grid()(doubled).pixelated
     assert not Grid()(np.ascontiguousarray(doubled.T)).pixelated

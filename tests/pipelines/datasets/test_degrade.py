@@ -6,7 +6,7 @@ import pytest
 
 from deepclarity.errors import SourceError
 from deepclarity.models.metrics import psnr
-from deepclarity.pipelines.datasets.degrade import PhotoStock, jpeg, pixelated_pair, read_photo, split_photos
+from deepclarity.pipelines.datasets.degrade import PhotoPairs, jpeg, pixelated_pair, read_photo, split_photos
 from tests.tiny_recipes import drawing, photo, tiny
 
 
@@ -50,8 +50,12 @@ def test_harder_coding_does_more_damage():
 
 def test_a_chapter_is_the_same_each_time_and_another_one_differs():
     recipe = replace(tiny(), pixelated_share=0.5)
-    stock = PhotoStock([photo(i) for i in range(4)], recipe)
-    first, again, other = stock.shelf(0), PhotoStock([photo(i) for i in range(4)], recipe).shelf(0), stock.shelf(1)
+    dataset = PhotoPairs([photo(i) for i in range(4)], recipe)
+    first, again, other = (
+        dataset.pairs_by_scale(0),
+        PhotoPairs([photo(i) for i in range(4)], recipe).pairs_by_scale(0),
+        dataset.pairs_by_scale(1),
+    )
     assert set(first) == set(recipe.scales)
     for one, two in zip(first[4], again[4], strict=True):
         np.testing.assert_array_equal(one.small, two.small)
@@ -78,7 +82,7 @@ def test_photos_too_small_to_cut_from_are_told(tmp_path):
     with pytest.raises(SourceError, match="smaller than 24"):
         read_photo(tmp_path / "dot.png")
     with pytest.raises(SourceError, match="as large as"):
-        PhotoStock([photo(0)], replace(tiny(), patch_px=200))
+        PhotoPairs([photo(0)], replace(tiny(), patch_px=200))
 
 
 def test_a_photo_is_studio_range_luma():

@@ -15,7 +15,7 @@ from deepclarity.errors import UsageError
 from deepclarity.models.train.detector import learner
 from deepclarity.models.train.detector.learner import load_learner
 from deepclarity.models.train.detector.recipe import parse_detector_recipe
-from deepclarity.models.train.detector.run import DetectorRun, Seen, best_threshold, rates
+from deepclarity.models.train.detector.run import DetectorRun, PreprocessedDataset, best_threshold, rates
 from deepclarity.models.weights import load_weights, read_tensors
 from deepclarity.pipelines.datasets.detector_dataset import DetectorDataset, Protocol
 from deepclarity.pipelines.datasets.photos import Split
@@ -47,13 +47,13 @@ def train(work: Path, *more: str) -> int:
     return run(["train", "detector", *options, "--threads", "1", *more])
 
 
-def seen(count: int = 40) -> Seen:
+def seen(count: int = 40) -> PreprocessedDataset:
     """Pictures of which the first number tells the class."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, count).astype(np.intp)
     alike = rng.normal(0, 0.3, (count, 4)).astype(np.float32)
     alike[:, 0] += labels
-    return Seen({"alike": alike}, labels)
+    return PreprocessedDataset({"alike": alike}, labels)
 
 
 def test_a_run_leaves_weights_a_log_and_a_plot(work: Path, capsys: Capture) -> None:
@@ -137,7 +137,7 @@ def test_every_picture_is_seen_once_before_any_is_seen_again() -> None:
     trained = DetectorRun(TINY, TinyLearner())
     order = []
     for trained.step in range(10):
-        order += trained._places(40).tolist()
+        order += trained._batch_indices(40).tolist()
     assert sorted(order[:40]) == sorted(order[40:]) == list(range(40))
     assert order[:40] != order[40:]
 
@@ -149,7 +149,7 @@ def test_training_learns_and_the_shift_makes_one_half_the_best_threshold() -> No
     pixelated, margins = truth.labels == 1, trained.margins(truth)
     threshold = best_threshold(margins, pixelated)
     assert rates(margins, pixelated, threshold)["f1"] > 0.6
-    plain, shifted = (trained.stored(shift=shift)["bias"] for shift in (0.0, -threshold))
+    plain, shifted = (trained.export_tensors(shift=shift)["bias"] for shift in (0.0, -threshold))
     np.testing.assert_allclose(shifted - plain, [0, -threshold, 0], atol=1e-6)
 
 
@@ -211,9 +211,9 @@ def test_bad_orders_are_refused_in_one_line(work: Path, capsys: Capture) -> None
     assert "did you mean 'mobilenet'" in said("--config", "mobilenett")
     assert "no device 'cuda:99'" in said("--device", "cuda:99")
     assert "no such folder" in said("--data", str(work / "nowhere"))
-    assert "no checkpoint there" in said("--resume")
+    assert "no checkpoint to resume" in said("--resume")
     (work / "recipe.toml").write_text(RECIPE.replace('"tiny"', '"grid"'))
-    assert "no method 'grid' that can be trained" in said()
+    assert "method 'grid' cannot be trained" in said()
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("training/detector/*.toml")), ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from deepclarity.cli.app import run
-from deepclarity.models.generator import untrained
+from deepclarity.models.generator import initial_weights
 from deepclarity.models.train.enhancer.run import export
 from deepclarity.models.weights import read_tensors
 from deepclarity.stream.files.still import read_picture
@@ -107,7 +107,7 @@ def test_a_run_that_diverges_leaves_what_it_kept_untouched(work, capsys):
     (work / "out" / "checkpoint.pt").unlink()
     (work / "recipe.toml").write_text(changed(steps=3))
     huge = work / "huge.safetensors"  # finite themselves, but not what they compute
-    export({key: np.full_like(value, 1e20) for key, value in untrained(tiny().net).items()}, huge)
+    export({key: np.full_like(value, 1e20) for key, value in initial_weights(tiny().net).items()}, huge)
     assert train(work, "--start", str(huge)) == 1
     assert "diverged before step 3" in capsys.readouterr().err
     assert (work / "out" / "weights.safetensors").read_bytes() == kept
@@ -115,11 +115,11 @@ def test_a_run_that_diverges_leaves_what_it_kept_untouched(work, capsys):
 
 def test_weights_that_are_not_finite_are_refused_by_name(work, capsys):
     (work / "recipe.toml").write_text(changed(steps=3))
-    tensors = untrained(tiny().net)
+    tensors = initial_weights(tiny().net)
     tensors["stem.weight"][0] = np.nan
     export(tensors, work / "nan.safetensors")
     assert train(work, "--start", str(work / "nan.safetensors")) == 2
-    assert "nan.safetensors: 'stem.weight' holds numbers that are not finite" in capsys.readouterr().err
+    assert "nan.safetensors: 'stem.weight' contains NaN or infinite values" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(work, capsys):
         (("--config", "srgam"), "did you mean 'srgan'"),
         (("--data", "nowhere"), "no such folder"),
         (("--start", "none.safetensors"), "cannot be read"),
-        (("--resume",), "no checkpoint there"),
+        (("--resume",), "no checkpoint to resume"),
         (("--device", "cuda:7"), "cuda"),
     ],
 )

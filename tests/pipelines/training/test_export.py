@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deepclarity.errors import UsageError, WeightsError
-from deepclarity.models.generator import untrained
+from deepclarity.models.generator import initial_weights
 from deepclarity.models.train.enhancer.run import export
 from deepclarity.models.weights import load_weights, read_manifest
 from deepclarity.pipelines.training.export import export_enhancer, main
@@ -17,7 +17,7 @@ WORDS = {"trained_on": "drawings", "measured": "nothing", "note": "for tests"}
 def test_what_was_published_loads_by_name_with_ranges_for_eight_bits(tmp_path):
     (tmp_path / "manifest.toml").write_text("")
     recipe = tiny()
-    tensors = untrained(recipe.net, seed=4)
+    tensors = initial_weights(recipe.net, seed=4)
     export_enhancer(tmp_path, "tiny", recipe, tensors, pictures=[drawing(0, 48)[..., 0]], **WORDS)
     record, loaded = load_weights("tiny", folder=tmp_path)
     assert all(np.array_equal(loaded[key], value) for key, value in tensors.items())
@@ -30,10 +30,10 @@ def test_publishing_again_replaces_one_record_and_keeps_the_others(tmp_path):
     (tmp_path / "manifest.toml").write_text("")
     recipe = tiny()
     for name, seed in (("first", 1), ("second", 2), ("first", 3)):
-        export_enhancer(tmp_path, name, recipe, untrained(recipe.net, seed=seed), pictures=[], **WORDS)
+        export_enhancer(tmp_path, name, recipe, initial_weights(recipe.net, seed=seed), pictures=[], **WORDS)
     assert sorted(read_manifest(tmp_path)) == ["first", "second"]
     _, first = load_weights("first", folder=tmp_path)
-    np.testing.assert_array_equal(first["stem.weight"], untrained(recipe.net, seed=3)["stem.weight"])
+    np.testing.assert_array_equal(first["stem.weight"], initial_weights(recipe.net, seed=3)["stem.weight"])
 
 
 def test_weights_of_another_recipe_are_not_published(tmp_path):
@@ -46,7 +46,7 @@ def test_weights_of_another_recipe_are_not_published(tmp_path):
 def test_words_of_any_kind_are_kept_as_they_are(tmp_path):
     (tmp_path / "manifest.toml").write_text("")
     note = 'the "fast" one, C:\\weights'
-    export_enhancer(tmp_path, "tiny", tiny(), untrained(tiny().net), pictures=[], **{**WORDS, "note": note})
+    export_enhancer(tmp_path, "tiny", tiny(), initial_weights(tiny().net), pictures=[], **{**WORDS, "note": note})
     assert read_manifest(tmp_path)["tiny"].note == note
 
 
@@ -54,7 +54,7 @@ def test_words_of_any_kind_are_kept_as_they_are(tmp_path):
 def test_names_that_would_spoil_the_manifest_are_refused(tmp_path, name):
     (tmp_path / "manifest.toml").write_text("")
     with pytest.raises(UsageError, match="no name for weights"):
-        export_enhancer(tmp_path, name, tiny(), untrained(tiny().net), pictures=[], **WORDS)
+        export_enhancer(tmp_path, name, tiny(), initial_weights(tiny().net), pictures=[], **WORDS)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.toml"]
 
 
@@ -62,7 +62,7 @@ def test_names_that_would_spoil_the_manifest_are_refused(tmp_path, name):
 def test_words_that_cannot_be_printed_are_refused_before_anything_is_written(tmp_path, note):
     (tmp_path / "manifest.toml").write_text("")
     with pytest.raises(UsageError, match="--note"):
-        export_enhancer(tmp_path, "tiny", tiny(), untrained(tiny().net), pictures=[], **{**WORDS, "note": note})
+        export_enhancer(tmp_path, "tiny", tiny(), initial_weights(tiny().net), pictures=[], **{**WORDS, "note": note})
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.toml"]
 
 
@@ -78,7 +78,7 @@ def test_a_run_is_published_from_its_folder(tmp_path: Path, capsys):
     options += ["--trained-on", "drawings", "--measured", "-", "--note", "-"]
     assert main(options) == 2
     assert "cannot be read" in capsys.readouterr().err
-    export(untrained(tiny().net), made / "weights.safetensors")
+    export(initial_weights(tiny().net), made / "weights.safetensors")
     assert main(options) == 0
     record, _ = load_weights("mine", folder=weights)
     assert len(record.int8_ranges) == 2
