@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from deepclarity.errors import DeviceError, InputError, WeightsError
 
+from .verdict import Bytes
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-Bytes = NDArray[np.uint8]
 Levels = NDArray[np.uint8] | NDArray[np.float64]
 """Samples in 8-bit levels, 0..255."""
 

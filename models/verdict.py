@@ -9,6 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Bytes = NDArray[np.uint8]
+"""8-bit samples, of any shape."""
+
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """One plane of a picture, (height, width): uint8 in 0..255, or uint16 in 0..max_value."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deepclarity.errors import WeightsError
 from deepclarity.models.generator import Tensors
 from deepclarity.models.train.detector.learner import Arrays, Truth
-from deepclarity.models.train.enhancer.patches import Bytes
+from deepclarity.models.verdict import Bytes
 
 RECIPE = """
 method = "tiny"

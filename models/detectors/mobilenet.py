@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from deepclarity.errors import DeviceError
 from deepclarity.models.backends.checks import check_plane
 from deepclarity.models.generator import Tensors
-from deepclarity.models.train.enhancer.patches import Bytes
-from deepclarity.models.verdict import Chroma, Kind, Plane, Verdict
+from deepclarity.models.verdict import Bytes, Chroma, Kind, Plane, Verdict
 from deepclarity.models.weights import load_weights
 
 from .grid import Grid

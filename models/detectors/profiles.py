@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from deepclarity.models.verdict import Plane
+from deepclarity.models.verdict import Bytes, Plane
 
 from .lattice import Floats
 
@@ -24,7 +23,6 @@ _CLIP_LEVELS = 15
 _HIGH_PASS_PX = 65
 _MIN_DEVIATION = 1e-3
 
-_Bytes = NDArray[np.uint8]
 _thread = threading.local()
 
 
@@ -78,14 +76,14 @@ def _along_columns(luma: Plane, max_value: int) -> Floats:
     return means.reshape(count, height - 1)
 
 
-def _clip(gradients: _Bytes) -> None:
+def _clip(gradients: Bytes) -> None:
     cv2.threshold(gradients, _CLIP_LEVELS, _CLIP_LEVELS, cv2.THRESH_TRUNC, dst=gradients)
 
 
-def _scratch(name: str, shape: tuple[int, ...]) -> _Bytes:
+def _scratch(name: str, shape: tuple[int, ...]) -> Bytes:
     """A buffer of this thread, reused between calls: allocating it each time would take longer than the computation."""
     buffers = _thread.__dict__
-    found: _Bytes | None = buffers.get(name)
+    found: Bytes | None = buffers.get(name)
     if found is None or found.shape != shape:
         found = buffers[name] = np.empty(shape, np.uint8)
     return found
@@ -98,7 +96,7 @@ def _layout(side: int) -> tuple[int, int, int]:
     return count, next(lines for lines in _LINES if lines <= across), across
 
 
-def as_bytes(luma: Plane, max_value: int) -> _Bytes:
+def as_bytes(luma: Plane, max_value: int) -> Bytes:
     """`luma`, 0..max_value, converted to 8-bit levels; returned as is if it has them already."""
     if luma.dtype == np.uint8 and max_value == 255:
         return luma  # type: ignore[return-value]

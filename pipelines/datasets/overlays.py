@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from deepclarity.models.train.enhancer.patches import Bytes
+from deepclarity.models.verdict import Bytes
 
 from .degrade import Photo
 

@@ -26,9 +26,9 @@ from deepclarity.models.generator import Tensors, check_finite, check_shapes
 from deepclarity.models.train.detector.learner import Learner, load_learner
 from deepclarity.models.train.detector.recipe import parse_detector_recipe
 from deepclarity.models.train.enhancer.calibration import int8_ranges
-from deepclarity.models.train.enhancer.patches import Bytes
 from deepclarity.models.train.enhancer.recipe import Recipe, parse_recipe
 from deepclarity.models.train.recipes import read_table
+from deepclarity.models.verdict import Bytes
 from deepclarity.models.weights import Record, read_manifest, read_tensors
 from deepclarity.pipelines.datasets.degrade import PhotoPairs, read_photo, split_photos
 

@@ -28,8 +28,7 @@ from deepclarity.models.detectors.lattice_net_architecture import (
     check_shapes,
 )
 from deepclarity.models.generator import Tensors
-from deepclarity.models.train.enhancer.patches import Bytes
-from deepclarity.models.verdict import Kind
+from deepclarity.models.verdict import Bytes, Kind
 
 from .learner import Arrays, Truth
 

@@ -12,8 +12,7 @@ from torch import nn
 
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.models.generator import Tensors
-from deepclarity.models.train.enhancer.patches import Bytes
-from deepclarity.models.verdict import Kind
+from deepclarity.models.verdict import Bytes, Kind
 
 Arrays = dict[str, NDArray[Any]]
 """Inputs of a network by name: of one picture, or of a batch with a first axis of pictures."""

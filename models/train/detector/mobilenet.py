@@ -12,9 +12,12 @@ from deepclarity.models.compat import import_torchvision
 from deepclarity.models.detectors import mobilenet_v3
 from deepclarity.models.detectors.mobilenet import CLASSES, EDGES_CENTRE, RGB_CENTRE, preprocess_edges, preprocess_rgb
 from deepclarity.models.generator import Tensors
-from deepclarity.models.train.enhancer.patches import Bytes
+from deepclarity.models.verdict import Bytes
 
 from .learner import PIXELATED, Arrays, Truth
+
+_INPUT = "seen"
+"""Name of the input array, also in caches of preprocessed pictures on disk."""
 
 
 class MobileNetLearner:
@@ -27,8 +30,8 @@ class MobileNetLearner:
     preprocess_version = 1
 
     def preprocess(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
-        """`seen`, (3, 224, 224) uint8."""
-        return {"seen": preprocess_rgb(planes[0], planes[1:])}
+        """One array, (3, 224, 224) uint8."""
+        return {_INPUT: preprocess_rgb(planes[0], planes[1:])}
 
     def label(self, truth: Truth) -> int:
         """0 for other, 1 for pixelated."""
@@ -40,11 +43,11 @@ class MobileNetLearner:
 
     def augment(self, batch: Arrays, rng: np.random.Generator) -> Arrays:
         """Random horizontal and vertical flips."""
-        pictures = batch["seen"].copy()
+        pictures = batch[_INPUT].copy()
         for axis in (1, 2):
             flipped = np.flatnonzero(rng.random(len(pictures)) < 0.5)
             pictures[flipped] = np.flip(pictures[flipped], axis + 1)
-        return {"seen": pictures}
+        return {_INPUT: pictures}
 
     def export_tensors(self, network: nn.Module, *, shift: float) -> Tensors:
         """float16, batch normalisation folded into the convolutions, `shift` added to the bias of `pixelated`."""
@@ -66,8 +69,8 @@ class CannyMobileNetLearner(MobileNetLearner):
     centre = EDGES_CENTRE
 
     def preprocess(self, planes: tuple[Bytes, Bytes, Bytes]) -> Arrays:
-        """`seen`, (1, 224, 224) uint8."""
-        return {"seen": preprocess_edges(planes[0])}
+        """One array, (1, 224, 224) uint8."""
+        return {_INPUT: preprocess_edges(planes[0])}
 
 
 class MobileNetV3(nn.Module):
@@ -85,8 +88,8 @@ class MobileNetV3(nn.Module):
         self.inner: nn.Module = inner.to(memory_format=torch.channels_last)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Logits (n, classes) of `seen`, (n, inputs, 224, 224) uint8."""
-        x = (batch["seen"].float() - self._centre) / 64
+        """Logits (n, classes) of a batch of one array, (n, inputs, 224, 224) uint8."""
+        x = (batch[_INPUT].float() - self._centre) / 64
         logits: Tensor = self.inner(x.contiguous(memory_format=torch.channels_last))
         return logits
 

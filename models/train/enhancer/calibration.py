@@ -11,8 +11,7 @@ from torch import Tensor
 
 from deepclarity.models.backends.torch_network import network_from
 from deepclarity.models.generator import Generator
-
-from .patches import Bytes
+from deepclarity.models.verdict import Bytes
 
 _QUANTILE = 0.9999
 """Share of the activations of a picture that must fit: clipping the few largest gives all others finer steps."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+from deepclarity.models.verdict import Bytes
 
 _FLAT_LEVELS = 5.0
 """Standard deviation below which a patch is too flat to learn from; it is redrawn once."""

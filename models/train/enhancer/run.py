@@ -17,11 +17,12 @@ from deepclarity.errors import UsageError
 from deepclarity.models.generator import Tensors, initial_weights
 from deepclarity.models.train.checkpoints import open_checkpoint, write_checkpoint
 from deepclarity.models.train.optimizers import Muon, optimizer_step, update_ema, warmup_cosine
+from deepclarity.models.verdict import Bytes
 
 from .discriminator import Discriminator, discriminator_loss, generator_loss
 from .losses import Perceptual, charbonnier, squared_error
 from .network import TrainingNetwork
-from .patches import Bytes, PairsByScale, sample_patches
+from .patches import PairsByScale, sample_patches
 from .recipe import Recipe
 
 Losses = dict[str, Tensor]

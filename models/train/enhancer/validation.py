@@ -12,8 +12,9 @@ import torch
 from deepclarity.models.backends.torch_network import network_from
 from deepclarity.models.generator import Generator, Tensors
 from deepclarity.models.metrics import psnr
+from deepclarity.models.verdict import Bytes
 
-from .patches import Bytes, Pair
+from .patches import Pair
 
 Enlarge = Callable[[Bytes, int], Bytes]
 """Small luma and scale in, large luma out, all uint8."""
