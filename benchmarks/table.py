@@ -19,17 +19,17 @@ QUIET = 0.97
 
 def pipeline() -> str:
     """The lanes against plain transcoding."""
-    told = json.loads((HERE / "results" / "pipeline.json").read_text())
-    machine, grid = told["machine"], told["grid_on_full_hd_luma"]
+    reported = json.loads((HERE / "results" / "pipeline.json").read_text())
+    machine, grid = reported["machine"], reported["grid_on_full_hd_luma"]
     lines = ["| lane | DeepClarity, frames/s | plain PyAV transcode, frames/s | ratio |", "|---|---|---|---|"]
     lines += [
         f"| {row['lane']} | {row['deepclarity_frames_per_s']} | {row['plain_frames_per_s']} | {row['ratio']} |"
-        for row in told["lanes"]
+        for row in reported["lanes"]
     ]
     lines += [
         "",
-        f"Files in to files out, {told['settings']['encoder']} {told['settings']['speed']}, medians of "
-        f"{told['settings']['rounds']} rounds in one run on {machine['cores']} cores of {machine['cpu']}. "
+        f"Files in to files out, {reported['settings']['encoder']} {reported['settings']['speed']}, medians of "
+        f"{reported['settings']['rounds']} rounds in one run on {machine['cores']} cores of {machine['cpu']}. "
         f"The classical detector `grid` alone takes {grid['clean_median_ms']} ms (clean) to "
         f"{grid['pixelated_median_ms']} ms "
         f"(pixelated) a Full HD frame on one core. `python benchmarks/pipeline.py` measures it again.",
@@ -39,17 +39,17 @@ def pipeline() -> str:
 
 def enhancer() -> str:
     """Every tier by its back ends."""
-    told = json.loads((HERE / "results" / "enhancer.json").read_text())
-    machine = told["machine"]
+    reported = json.loads((HERE / "results" / "enhancer.json").read_text())
+    machine = reported["machine"]
     lines = ["| tier | back end | GMAC | ms | frames/s | of the ceiling |", "|---|---|---|---|---|---|"]
-    for row in told["tiers"]:
+    for row in reported["tiers"]:
         share = "–" if row["share_of_ceiling"] is None else f"{row['share_of_ceiling']:.0%}"
         numbers = f"{row['gmac'] or '–'} | {row['median_ms']} | {row['frames_per_s']} | {share}"
         lines.append(f"| {row['tier']} | {row['backend']} | {numbers} |")
-    ceilings = ", ".join(f"{value} GMAC/s in {name}" for name, value in told["ceiling_gmac_per_s"].items())
+    ceilings = ", ".join(f"{value} GMAC/s in {name}" for name, value in reported["ceiling_gmac_per_s"].items())
     lines += [
         "",
-        f"480x270 to 1920x1080, luma and chroma, one frame at a time, medians of {told['settings']['rounds']} rounds "
+        f"480x270 to 1920x1080, luma and chroma, one frame at a time, medians of {reported['settings']['rounds']} rounds "
         f"turn about in one run on {machine['cores']} cores of {machine['cpu']}; the ceiling is what a 64-channel "
         f"convolution reached there: {ceilings}. `python benchmarks/enhancer.py` measures it again.",
     ]
@@ -58,9 +58,9 @@ def enhancer() -> str:
 
 def detectors() -> str:
     """Every method beside FFmpeg's blockdetect; networks by themselves have a column of their own."""
-    told = json.loads((HERE / "results" / "detectors.json").read_text())
-    machine, settings = told["machine"], told["settings"]
-    by_name = {(way["method"], way["network_alone"]): way["frames"] for way in told["ways"]}
+    reported = json.loads((HERE / "results" / "detectors.json").read_text())
+    machine, settings = reported["machine"], reported["settings"]
+    by_name = {(way["method"], way["network_alone"]): way["frames"] for way in reported["ways"]}
     kinds = settings["frames"]
     titles = [*(f"{kind}, ms" for kind in kinds), "frames/s, one core", "two cores", "times blockdetect"]
     lines = [f"| from frame to verdict | {' | '.join(titles)} | network alone |", "|---" * (len(titles) + 2) + "|"]
@@ -74,8 +74,8 @@ def detectors() -> str:
         ratio = "–" if every["times_blockdetect"] is None else f"{every['times_blockdetect']:.2f}"
         network = _rate(alone["all"]["frames_per_s_one_core"] if alone else None)
         lines.append(f"| {' | '.join([name, *times, *rates, ratio, network])} |")
-    shares = "" if nothing is None else f", of which pushing and pulling take {nothing['all']['median_ms']} ms"
-    share = told["least_share_of_a_core"]
+    shares = "" if nothing is None else f", of which pushing and reading take {nothing['all']['median_ms']} ms"
+    share = reported["least_share_of_a_core"]
     busy = f" Other work ran beside: a process had but {share:.0%} of its core." if share < QUIET else ""
     lines += [
         "",
@@ -91,8 +91,8 @@ def detectors() -> str:
 
 def live() -> str:
     """A relay's latency, beside the same road without repair."""
-    told = json.loads((HERE / "results" / "live.json").read_text())
-    machine, steady, slow = told["machine"], told["steady"], told["slow"]
+    reported = json.loads((HERE / "results" / "live.json").read_text())
+    machine, steady, slow = reported["machine"], reported["steady"], reported["slow"]
     lines = [
         "| 640x360 in, 1920x1080 out, 30 frames/s | every frame repaired | none repaired |",
         "|---|---|---|",
@@ -106,7 +106,7 @@ def live() -> str:
         ("frames dropped", "dropped_late", 0),
     )
     for title, key, digits in rows:
-        lines.append(f"| {title} | {steady[key]:.{digits}f} | {told['plain'][key]:.{digits}f} |")
+        lines.append(f"| {title} | {steady[key]:.{digits}f} | {reported['plain'][key]:.{digits}f} |")
     way_down = slow["with_a_way_down"]
     lines += [
         "",
