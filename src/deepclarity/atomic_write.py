@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic file writes: a file is either complete or unchanged."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from deepclarity.errors import OutputError
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write `content` under a temporary name beside `path`, and rename; OutputError where that fails.
+    """Write `content` to a temporary file beside `path`, then rename it to `path`.
 
-    A link is followed. What exists and is no plain file, a device or a folder, is refused and left alone.
+    Symbolic links are followed. An existing target that is not a regular file (a device, a folder) is left untouched.
+    Raises OutputError if the target is not a regular file or cannot be written.
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
-        raise OutputError(f"{path}: not a plain file. Name a file to write to.")
+        raise OutputError(f"{path}: not a regular file. Choose another file name.")
     partial = target.with_name(f"{target.name}.partial")
     try:
         partial.write_bytes(content)
@@ -24,4 +25,4 @@ def atomic_write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         reason = error.strerror or error
-        raise OutputError(f"{path}: cannot be written: {reason}. Make room, or choose another place.") from error
+        raise OutputError(f"{path}: cannot be written: {reason}. Free some space, or choose another place.") from error

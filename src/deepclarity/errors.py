@@ -1,17 +1,17 @@
-"""Everything that DeepClarity raises on purpose.
+"""Exception hierarchy and error-message helpers.
 
     DeepClarityError
-    ├── InputError               (ValueError)         exit 2   what we were given cannot be used
-    │   ├── UsageError                                         an option, a preset key, a name
-    │   ├── SourceError          (OSError)                     a file or stream that cannot be read
-    │   └── WeightsError                                       a weight file that cannot be trusted
-    ├── DamagedInputError        (OSError)            exit 3   the output is whole, the input was not
-    ├── OutputError              (OSError)            exit 4   the result cannot be written
-    ├── DeviceError              (RuntimeError)       exit 5   no such device, or it failed
-    └── StageError               (RuntimeError)       exit 1   a step of our own failed: a bug to report
+    ├── InputError               (ValueError)         exit 2   invalid input
+    │   ├── UsageError                                         invalid option, preset key or name
+    │   ├── SourceError          (OSError)                     unreadable file or stream
+    │   └── WeightsError                                       missing, damaged or unknown weight file
+    ├── DamagedInputError        (OSError)            exit 3   output complete, input damaged
+    ├── OutputError              (OSError)            exit 4   output cannot be written
+    ├── DeviceError              (RuntimeError)       exit 5   device missing or failed
+    └── StageError               (RuntimeError)       exit 1   internal failure: report it as a bug
 
-Each leaf also inherits the nearest builtin, so `except OSError` works as people expect.
-A message says what, where and what to do about it, in one line.
+Each leaf also inherits from the nearest builtin, so `except OSError` works as expected.
+A message is one line: what failed, where, and what to do about it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class DeepClarityError(Exception):
-    """The root: catch this to catch all that DeepClarity raises on purpose."""
+    """Base class of every error that DeepClarity raises on purpose. URLs in the message are stripped of secrets."""
 
     exit_code: ClassVar[int] = 1
 
@@ -46,61 +46,61 @@ class DeepClarityError(Exception):
 
 
 class InputError(DeepClarityError, ValueError):
-    """What we were given cannot be used."""
+    """Invalid input."""
 
     exit_code = 2
 
 
 class UsageError(InputError):
-    """An option, a preset key or a name that does not exist or does not fit."""
+    """An option, preset key or name is unknown or has an invalid value."""
 
 
 class SourceError(InputError, OSError):
-    """A file or stream that cannot be opened or holds nothing to show."""
+    """A file or stream cannot be opened or contains no video."""
 
 
 class WeightsError(InputError):
-    """A weight file that is missing, damaged or not what its manifest says."""
+    """A weight file is missing, damaged or does not match its manifest."""
 
 
 class DamagedInputError(DeepClarityError, OSError):
-    """The output is whole, but the input was damaged: some of its frames are missing."""
+    """The output is complete, but the input was damaged: frames are missing from it."""
 
     exit_code = 3
 
 
 class OutputError(DeepClarityError, OSError):
-    """The result cannot be written."""
+    """The output cannot be written."""
 
     exit_code = 4
 
 
 class DeviceError(DeepClarityError, RuntimeError):
-    """The device asked for does not exist, or stopped working."""
+    """The requested device does not exist or stopped working."""
 
     exit_code = 5
 
 
 class StageError(DeepClarityError, RuntimeError):
-    """A step of our own failed in a way that no input should cause."""
+    """A pipeline stage failed in a way that no input should cause: a bug."""
 
 
 _USERINFO = re.compile(
     r"(?P<scheme>\b(?:[a-z][a-z0-9+.-]*:/{1,2}|(?:rtsps?|rtmps?|https?|udp|rtp|tcp|srt):))[^\n]*@", re.IGNORECASE
 )
-"""A user and password before the last `@`: passwords hold anything, and people forget slashes."""
+"""User and password up to the last `@`: a password may contain any character, and people forget slashes."""
 _SECRET_QUERY = re.compile(
     r"(?P<key>[?&][^=&\s]*(?:pass|pwd|token|key|secret|auth|sig|jwt|credential|user)[^=&\s]*=)[^\s&]*", re.IGNORECASE
 )
 
 
 def hide_secrets(text: str) -> str:
-    """`text` with the user, password and secret query values cut out of every URL in it."""
+    """Replace user names, passwords and secret query values in every URL of `text` by `***`."""
     return _SECRET_QUERY.sub(r"\g<key>***", _USERINFO.sub(r"\g<scheme>***@", text))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of an error message: the nearest known name, or all of them."""
+    """End of an error message: a suggestion of the nearest known name, or else all known names."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"

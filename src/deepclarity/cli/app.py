@@ -1,4 +1,7 @@
-"""The command line. Starts fast: a command's own libraries are imported when it runs."""
+"""Entry point of the command line: lazy command loading, signal handling, exit codes.
+
+Starts fast because the libraries of a command are imported only when that command runs.
+"""
 
 from __future__ import annotations
 
@@ -21,32 +24,34 @@ from . import output
 
 _COMMANDS = {
     "upscale": "Repair the pixelated frames of a video file.",
-    "detect": "Say whether pictures or videos are pixelated.",
-    "correct": "Repair a picture.",
-    "live": "Repair what a camera sees, as it comes.",
-    "relay": "Repair a network stream and publish it, until stopped.",
-    "demo": "Make a clip, pixelate part of it, repair it, show where.",
-    "web": "Serve the web app.",
-    "detect_app": "Serve the page that detects.",
-    "correct_app": "Serve the page that corrects.",
-    "train": "Train the models from photos of one's own.",
-    "models": "List the models and detectors.",
-    "evaluate": "Measure the enhancer tiers and the detectors on test data.",
+    "detect": "Detect pixelation in pictures and videos.",
+    "correct": "Repair pixelated pictures.",
+    "live": "Repair a camera stream in real time.",
+    "relay": "Repair a network stream and publish it via RTSP.",
+    "demo": "Generate a pixelated clip, repair it and write a report.",
+    "web": "Start the web app.",
+    "detect_app": "Start the web app with the Detect page only.",
+    "correct_app": "Start the web app with the Correct page only.",
+    "train": "Train an enhancer or a detector on your own photos.",
+    "models": "List the available models, detectors and presets.",
+    "evaluate": "Evaluate enhancers and detectors on test data.",
 }
 
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP, raised where the main thread stands, so that everything open is closed properly."""
+class SignalExit(BaseException):
+    """SIGTERM or SIGHUP, raised in the main thread so that context managers close everything that is open."""
 
     def __init__(self, number: int = signal.SIGTERM) -> None:
         super().__init__()
         self.number = number
 
 
-class _Lazy(click.Group):
+class _LazyGroup(click.Group):
+    """Imports the module of a command only when the command is used."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -63,20 +68,24 @@ class _Lazy(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="deepclarity")
 def cli() -> None:
-    """DeepClarity repairs the pixelated frames of a video and leaves every other frame alone."""
+    """Repair the pixelated frames of a video and leave all other frames unchanged."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 ok, 2 bad input, 3 damaged input, 4 output, 5 device, 130, 143."""
+    """Run the command line and exit.
+
+    Exit codes: 0 success, 1 internal error, 2 invalid input, 3 damaged input, 4 output cannot be written,
+    5 device error, 128 + N terminated by signal N (130 for Ctrl-C), 141 broken pipe.
+    """
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; its exit code. A failure is one line on stderr, a traceback only with `--debug`."""
-    before = _catch_ends()
+    """Run one command and return its exit code. A failure prints one line on stderr; `--debug` adds the traceback."""
+    previous_handlers = _install_signal_handlers()
     try:
         with cli.make_context("deepclarity", list(arguments)) as context:
             result = cli.invoke(context)
@@ -84,64 +93,64 @@ def run(arguments: list[str]) -> int:
             sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        return _refused(error)
+        return _report_click_error(error)
     except click.exceptions.Exit as error:
         return error.exit_code
-    except BrokenPipeError:  # whoever read our output has gone: nobody is left to tell
+    except BrokenPipeError:  # the reader of stdout has gone: exit silently
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (Exception, KeyboardInterrupt, Terminated) as error:  # the last resort, so that every failure is told
+    except (Exception, KeyboardInterrupt, SignalExit) as error:  # last resort: no failure goes unreported
         if "--debug" in arguments:
             sys.excepthook(type(error), error, error.__traceback__)
-        return _failed(*_told(error))
+        return _report_failure(*_message_and_exit_code(error))
     finally:
-        output.end()
-        for number, handler in before.items():
+        output.stop_async()
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
-def _refused(error: click.ClickException) -> int:
-    """What click itself refuses."""
+def _report_click_error(error: click.ClickException) -> int:
+    """Report a usage error raised by click; returns the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return 2
     where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "deepclarity"
-    return _failed(f"{error.format_message()} See '{where} --help'.", 2)
+    return _report_failure(f"{error.format_message()} See '{where} --help'.", 2)
 
 
-def _told(error: BaseException) -> tuple[str, int]:
-    """What is said of an error, and the exit code."""
+def _message_and_exit_code(error: BaseException) -> tuple[str, int]:
+    """The error message and exit code for an exception."""
     if isinstance(error, DeepClarityError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "stopped.", 130
-    if isinstance(error, Terminated):
+    if isinstance(error, SignalExit):
         return "terminated.", 128 + error.number
     if isinstance(error, MemoryError):
         return "out of memory. Close other programs, or try a smaller --size.", 5
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "no space left where the output goes; free some.", 4
-    text = f"internal error: {type(error).__name__}: {error}. Run again with --debug and report it."
+        return "no space left for the output. Free some space.", 4
+    text = f"internal error: {type(error).__name__}: {error}. Run again with --debug and report this bug."
     return hide_secrets(text), 1
 
 
-def _failed(message: str, code: int) -> int:
-    output.say(f"deepclarity: {hide_secrets(' '.join(message.split()))}")
+def _report_failure(message: str, code: int) -> int:
+    output.write_line(f"deepclarity: {hide_secrets(' '.join(message.split()))}")
     return code
 
 
-def _catch_ends() -> dict[int, Handler]:
-    """End in good order when told to, or when the terminal goes; what handled that before. `nohup` is respected."""
+def _install_signal_handlers() -> dict[int, Handler]:
+    """Raise SignalExit on SIGTERM and SIGHUP; returns the previous handlers. Ignored signals (`nohup`) stay ignored."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated(number)
+        raise SignalExit(number)
 
-    before: dict[int, Handler] = {}
+    previous: dict[int, Handler] = {}
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is None or signal.getsignal(number) in (signal.SIG_IGN, None):
             continue
-        with contextlib.suppress(ValueError):  # not the main thread: whoever called us handles signals
-            before[number] = signal.signal(number, terminate)
-    return before
+        with contextlib.suppress(ValueError):  # not in the main thread: the caller handles signals
+            previous[number] = signal.signal(number, terminate)
+    return previous

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands, and logging set-up."""
 
 from __future__ import annotations
 
@@ -21,86 +21,108 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
-device = click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")
+device = click.option("--device", metavar="auto|cpu|cuda[:N]", help="Device to run the networks on.")
+device_auto = click.option(
+    "--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Device to run the networks on. Default: auto."
+)
 model = click.option("--model", metavar="TIER", help="Enhancer tier; see 'deepclarity models'.")
 method = click.option("--method", metavar="DETECTOR", help="Detector; see 'deepclarity models'.")
-pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Pixel art counts as pixelated, too.")
+pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Treat pixel art as pixelated.")
+all_frames = click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not.")
+no_frames = click.option("--none", "which", flag_value="none", help="Enhance no frame: only resize and re-encode.")
+crf = click.option("--crf", type=int, metavar="N", help="Constant rate factor; lower is better quality.")
+speed = click.option("--speed", metavar="PRESET", help="Encoder speed preset: ultrafast … veryslow.")
+port = click.option(
+    "--port", type=click.IntRange(0, 65535), default=7860, help="Port to listen on; 0: any free port. Default: 7860."
+)
+overwrite = click.option("-y", "--yes", is_flag=True, help="Overwrite the output if it exists.")
+
+
+def preset(default: str) -> Callable[[Command], Command]:
+    """`--preset`, with the name of the default preset."""
+    text = f"Preset name or path of a TOML file. Default: {default}."
+    return click.option("--preset", "preset_name", default=default, help=text)
 
 
 def debug(command: Command) -> Command:
-    """`--debug`: tracebacks and debug messages. Read by `run`, so that it serves failures everywhere."""
+    """`--debug`: sets the log level. `app.run` reads the flag itself, so tracebacks are shown for every failure."""
 
-    def begin(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-        listen(logging.DEBUG if value else logging.WARNING)
+    def set_level(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        configure_logging(logging.DEBUG if value else logging.WARNING)
 
     return click.option(
         "--debug",
         is_flag=True,
         expose_value=False,
-        callback=begin,
+        callback=set_level,
         is_eager=True,
         help="Show tracebacks and debug messages.",
     )(command)
 
 
-class _Stderr(logging.Handler):
-    """One line a message on whatever stderr is now."""
+class _StderrHandler(logging.Handler):
+    """Log handler that writes one line per message to the current stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        output.say(f"{record.levelname.lower()}: {hide_secrets(record.getMessage())}")
+        output.write_line(f"{record.levelname.lower()}: {hide_secrets(record.getMessage())}")
 
 
-def listen(level: int) -> None:
-    """Print the project's log messages from `level` on."""
+def configure_logging(level: int) -> None:
+    """Print log messages of DeepClarity at `level` and above to stderr."""
     log = logging.getLogger("deepclarity")
     log.setLevel(level)
     log.propagate = False
-    log.handlers[:] = [_Stderr()]
+    log.handlers[:] = [_StderrHandler()]
 
 
-def hush_opencv() -> None:
-    """A damaged picture is told in our own words, once."""
+def silence_opencv() -> None:
+    """Disable OpenCV's own log output: damaged pictures are already reported as DeepClarity errors."""
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 _LIVE = (
-    click.option("--preset", "preset_name", default="live", help="Name of a preset, or a TOML file of yours."),
+    preset("live"),
     model,
     method,
     pixel_art,
-    click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not."),
-    click.option("--none", "which", flag_value="none", help="Enhance nothing: only resize and re-encode."),
-    click.option("--size", metavar="WxH", help="Size that leaves, always the same; default 1920x1080."),
-    click.option("--codec", metavar="h264|hevc", help="Default: h264."),
-    click.option("--crf", type=int, metavar="N", help="Constant rate factor: less is better and larger."),
-    click.option("--speed", metavar="PRESET", help="Encoder effort: ultrafast … veryslow."),
+    all_frames,
+    no_frames,
+    click.option("--size", metavar="WxH", help="Output size, constant for the entire stream. Default: 1920x1080."),
+    click.option("--codec", metavar="h264|hevc", help="Output codec. Default: h264."),
+    crf,
+    speed,
     click.option(
         "--latency", "latency_ms", type=click.IntRange(10, 10_000), metavar="MS",
-        help="Age from which a simpler tier takes over.",
+        help="Target latency in milliseconds; a faster tier takes over when frames are older. Default: 100.",
     ),
     device,
-    click.option("--seconds", type=click.FloatRange(min=0), metavar="N", help="End after so long."),
+    click.option("--seconds", type=click.FloatRange(min=0), metavar="N", help="Stop after N seconds."),
     click.option(
         "--timeout", "timeout_s", type=click.FloatRange(min=0.5, max=600), default=5.0, show_default=True, metavar="S",
-        help="Longest that an answer or the next packet is waited for.",
+        help="Timeout in seconds for connecting and for the next packet.",
     ),
-    click.option("--metrics", type=click.IntRange(0, 65535), metavar="PORT", help="Serve /metrics and /healthz."),
-    click.option("--metrics-host", default="127.0.0.1", show_default=True, metavar="HOST", help="Where to serve them."),
-    click.option("--log-json", is_flag=True, help="Messages and status as JSON lines on stderr."),
+    click.option(
+        "--metrics", type=click.IntRange(0, 65535), metavar="PORT",
+        help="Serve /metrics and /healthz on this port; 0: any free port.",
+    ),
+    click.option(
+        "--metrics-host", default="127.0.0.1", show_default=True, metavar="HOST", help="Address for --metrics."
+    ),
+    click.option("--log-json", is_flag=True, help="Print log messages and status as JSON lines on stderr."),
 )  # fmt: skip
 
 
-def live_shared(command: Command) -> Command:
-    """What `live` and `relay` have in common."""
+def live_options(command: Command) -> Command:
+    """The options that `live` and `relay` share."""
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed((*_LIVE, quiet, debug)), command)
 
 
 @dataclass(frozen=True, slots=True)
-class LiveRun:
-    """How a live command is run and watched."""
+class LiveRunOptions:
+    """Run options of a live command: duration, timeout, metrics, logging."""
 
     seconds: float | None
     timeout_s: float
@@ -111,44 +133,37 @@ class LiveRun:
 
     @property
     def waiting(self) -> Waiting:
-        """How long a source is waited for."""
+        """Timeouts of the source: the same for connecting and for the next packet."""
         from deepclarity.stream.live.state import Waiting
 
         return Waiting(self.timeout_s, self.timeout_s)
 
 
-def live_settings(given: dict[str, Any]) -> tuple[Preset, LiveRun]:
-    """The preset with the options that were given laid over it, and how to run."""
-    from deepclarity.pipelines.preset import load_preset
-
-    run = live_run(given)
-    preset = load_preset(given.pop("preset_name"))
-    return replace(preset, **typed(given)), run
+def parse_live(values: dict[str, Any]) -> tuple[Preset, LiveRunOptions]:
+    """The preset, overridden by the options on the command line, and the run options."""
+    run = pop_run_options(values)
+    return load_overridden_preset(values.pop("preset_name"), values), run
 
 
-def live_run(given: dict[str, Any]) -> LiveRun:
-    """How to run; the rest stays in `given`."""
+def pop_run_options(values: dict[str, Any]) -> LiveRunOptions:
+    """Remove the run options from `values` and return them; raises UsageError if one is invalid."""
     from deepclarity.errors import UsageError
 
     keys = ("seconds", "timeout_s", "metrics", "metrics_host", "log_json", "quiet")
-    run = LiveRun(**{key: given.pop(key) for key in keys})
+    run = LiveRunOptions(**{key: values.pop(key) for key in keys})
     if run.seconds is not None and not math.isfinite(run.seconds):
-        raise UsageError("--seconds: a number of seconds, not 'nan' or 'inf'. Leave it out to run until stopped.")
+        raise UsageError("--seconds: give a number of seconds, not 'nan' or 'inf'. Leave it out to run until stopped.")
     if not run.metrics_host:
-        raise UsageError("--metrics-host: no host. Use 127.0.0.1, or 0.0.0.0 for all.")
+        raise UsageError("--metrics-host: empty. Use 127.0.0.1, or 0.0.0.0 for all interfaces.")
     return run
 
 
-def typed(given: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, in the preset's types."""
-    from deepclarity.pipelines.route import Which
+def load_overridden_preset(name: str, values: dict[str, Any]) -> Preset:
+    """Load a preset and override it by the options in `values` that are set (not None)."""
+    from deepclarity.pipelines.preset import load_preset
+    from deepclarity.pipelines.route import FrameSelection
 
-    wanted: dict[str, Any] = changes(**given)
-    if "which" in wanted:
-        wanted["which"] = Which(wanted["which"])
-    return wanted
-
-
-def changes(**options: object) -> dict[str, object]:
-    """The options that were given, to lay over a preset."""
-    return {key: value for key, value in options.items() if value is not None}
+    overrides = {key: value for key, value in values.items() if value is not None}
+    if "which" in overrides:
+        overrides["which"] = FrameSelection(overrides["which"])
+    return replace(load_preset(name), **overrides)

@@ -1,4 +1,4 @@
-"""Words on stderr that hold nobody up: a full disk, a closed terminal or a pipe that nobody reads ends no stream."""
+"""Non-blocking log output to stderr: a full disk, a closed terminal or an unread pipe does not stop a stream."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ import threading
 import time
 
 _STDERR = 2
-_MOST_WAITING = 256
-_LAST_WORDS_S = 0.5
+_MAX_QUEUED = 256
+_FLUSH_TIMEOUT_S = 0.5
 
 
 class AsyncWriter:
-    """Writes lines in a thread of its own; what does not fit is not said."""
+    """Writes text to stderr from a background thread; text is dropped while the queue is full."""
 
     def __init__(self) -> None:
-        self._lines: queue.Queue[str] = queue.Queue(_MOST_WAITING)
-        self._thread = threading.Thread(target=self._write, name="teller", daemon=True)
+        self._lines: queue.Queue[str] = queue.Queue(_MAX_QUEUED)
+        self._thread = threading.Thread(target=self._write, name="stderr-writer", daemon=True)
         self._thread.start()
 
-    def say(self, text: str) -> None:
-        """Leave some text to be written as it is."""
+    def write(self, text: str) -> None:
+        """Queue `text`, to be written unchanged."""
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(text)
 
-    def finish(self) -> None:
-        """Wait for a moment until all is written."""
-        deadline = time.monotonic() + _LAST_WORDS_S
+    def flush(self) -> None:
+        """Wait up to 0.5 s until all queued text is written."""
+        deadline = time.monotonic() + _FLUSH_TIMEOUT_S
         while self._lines.unfinished_tasks and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _write(self) -> None:
-        # Past Python's own buffer, whose lock must not be held by a thread that never comes back.
+        # Bypasses the buffer of sys.stderr: its lock must not be held by a thread that may block for ever.
         while True:
-            left = self._lines.get().encode(errors="replace")
+            remaining = self._lines.get().encode(errors="replace")
             with contextlib.suppress(OSError):
-                while left:
-                    left = left[os.write(_STDERR, left) :]
+                while remaining:
+                    remaining = remaining[os.write(_STDERR, remaining) :]
             self._lines.task_done()
 
 
 _writer: AsyncWriter | None = None
 
 
-def begin() -> None:
-    """From now on `say` holds nobody up."""
+def start_async() -> None:
+    """Make `write` and `write_line` non-blocking from now on."""
     global _writer  # noqa: PLW0603  a process has one stderr
     if _writer is None:
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -55,22 +55,26 @@ def begin() -> None:
         _writer = AsyncWriter()
 
 
-def end() -> None:
-    """Write what is left, for a moment, and go back to plain writing."""
+def stop_async() -> None:
+    """Flush queued text and return to blocking writes."""
     global _writer  # noqa: PLW0603
     if _writer is not None:
-        _writer.finish()
+        _writer.flush()
         _writer = None
 
 
-def say(text: str, *, newline: bool = True) -> None:
-    """Write `text` on stderr; where that cannot be done, nothing happens."""
-    whole = f"{text}\n" if newline else text
+def write_line(text: str) -> None:
+    """Write `text` and a newline to stderr; errors are ignored."""
+    write(f"{text}\n")
+
+
+def write(text: str) -> None:
+    """Write `text` to stderr; errors are ignored."""
     if _writer is not None:
-        _writer.say(whole)
+        _writer.write(text)
         return
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(whole)
+        sys.stderr.write(text)
         sys.stderr.flush()
 
 

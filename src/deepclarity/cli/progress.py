@@ -1,4 +1,4 @@
-"""What a running command shows, and the last lines it leaves."""
+"""Progress bar and final summary of a run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from deepclarity.pipelines.records import Summary
-from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.route import FrameSelection
 from deepclarity.stream.info import VideoInfo
 
-_EVERY_S = 0.1
+_UPDATE_INTERVAL_S = 0.1
 
 
-class _Eta(ProgressColumn):
+class _EtaColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         if task.total is None:
             return Text("ETA unknown")
@@ -27,7 +27,7 @@ class _Eta(ProgressColumn):
 
 
 class Progress:
-    """A bar on stderr: frames, frames a second, ETA, frames repaired. Nothing where stderr is no terminal."""
+    """Progress bar on stderr: frames, frames per second, ETA, repaired frames. Hidden if stderr is not a terminal."""
 
     def __init__(self, *, quiet: bool, name: str) -> None:
         console = Console(stderr=True)
@@ -36,14 +36,14 @@ class Progress:
             BarColumn(),
             TextColumn("{task.fields[count]} frames"),
             TextColumn("{task.fields[speed]:.1f} frames/s"),
-            _Eta(),
+            _EtaColumn(),
             TextColumn("{task.fields[repaired]} repaired"),
             console=console,
             transient=True,
             disable=quiet or not console.is_terminal,
         )
         self._task = self._bar.add_task(name, total=None, count="0", speed=0.0, repaired=0)
-        self._began = self._last = time.monotonic()
+        self._start = self._last_update = time.monotonic()
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -56,42 +56,42 @@ class Progress:
 
     def __call__(self, summary: Summary, info: VideoInfo) -> None:
         now = time.monotonic()
-        if now - self._last < _EVERY_S:
+        if now - self._last_update < _UPDATE_INTERVAL_S:
             return
-        self._last = now
+        self._last_update = now
         done, total = summary.frames_out, info.expected_frames
         self._bar.update(
             self._task,
             completed=done,
             total=max(total, done) if total else None,
             count=f"{done}/{total}" if total else str(done),
-            speed=done / (now - self._began),
+            speed=done / (now - self._start),
             repaired=summary.repaired,
         )
 
 
-def summary_lines(summary: Summary, *, which: Which) -> Iterator[str]:
-    """The last lines of a run, for people."""
+def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
+    """The summary of a run as human-readable lines."""
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in summary.stage_s.items())
     yield f"{summary.output}: {summary.size}, {summary.frames_per_s:.1f} frames/s ({summary.elapsed_s:.1f} s)"
     yield (
         f"  frames    {summary.frames_in} in, {summary.frames_out} out: {summary.repaired} repaired, "
-        f"{summary.resized} resized, {summary.passed} passed untouched"
+        f"{summary.resized} resized, {summary.passed} unchanged"
     )
-    yield f"  trouble   {_trouble(summary)}"
-    yield f"  time      {stages} (stages overlap)"
-    yield f"  with      {summary.model} on {summary.backend}, detector {summary.method}"
-    if summary.repaired == 0 and which is Which.PIXELATED:
-        yield "  Nothing was found pixelated, so nothing was repaired. To enhance every frame, add --all."
+    yield f"  problems  {_problems(summary)}"
+    yield f"  time      {stages} (stages run in parallel)"
+    yield f"  models    {summary.model} on {summary.backend}, detector {summary.method}"
+    if summary.repaired == 0 and which is FrameSelection.PIXELATED:
+        yield "  No pixelated frames were found, so none were repaired. To enhance every frame, add --all."
 
 
-def _trouble(summary: Summary) -> str:
+def _problems(summary: Summary) -> str:
     counts = {
         "damaged": summary.damaged,
         "dropped": summary.dropped,
-        "moved in time": summary.retimed,
-        "resized for want of repair": summary.fallback,
+        "timestamps corrected": summary.retimed,
+        "resized because repair failed": summary.fallback,
     }
-    told = [f"{counts['damaged']} damaged", f"{counts['dropped']} dropped"]
-    told += [f"{count} {what}" for what, count in list(counts.items())[2:] if count]
-    return ", ".join(told)
+    parts = [f"{counts['damaged']} damaged", f"{counts['dropped']} dropped"]
+    parts += [f"{count} {name}" for name, count in list(counts.items())[2:] if count]
+    return ", ".join(parts)

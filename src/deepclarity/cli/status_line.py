@@ -1,4 +1,4 @@
-"""What a running live command shows: one line that is kept up to date, or a line now and then."""
+"""Status line and log output of live commands: one line updated in place, or one line every 10 s."""
 
 from __future__ import annotations
 
@@ -18,129 +18,129 @@ from . import output
 if TYPE_CHECKING:
     from deepclarity.pipelines.live.metrics import Metrics
     from deepclarity.pipelines.live.sinks import LiveJob
-    from deepclarity.pipelines.live.stats import Reading
+    from deepclarity.pipelines.live.stats import StatsSnapshot
 
-    from .options import LiveRun
+    from .options import LiveRunOptions
 
 log = logging.getLogger(__name__)
 
-_REDRAW_S, _LINE_S = 0.5, 10.0
-_WIPE = "\r\x1b[K"
-"""Back to the beginning of the terminal's line, and empty it."""
+_REDRAW_INTERVAL_S, _LINE_INTERVAL_S = 0.5, 10.0
+_CLEAR_LINE = "\r\x1b[K"
+"""Returns the cursor to the start of the terminal's line and clears the line."""
 
 
 class StatusLine:
-    """One line on stderr: drawn over where stderr is a terminal, else written every ten seconds."""
+    """One status line on stderr: redrawn in place if stderr is a terminal, else printed every 10 s."""
 
     def __init__(self, *, quiet: bool, as_json: bool, single: bool = True) -> None:
-        """`single`: whether it is the only one, and may be drawn over."""
+        """`single`: this is the only status line, so it may be redrawn in place."""
         self._as_json = as_json
         self._drawn = False
         self._terminal = single and not as_json and output.is_terminal()
-        self._every_s = _REDRAW_S if self._terminal else _LINE_S
-        self._due_s = float("inf") if quiet else time.monotonic() + self._every_s
+        self._interval_s = _REDRAW_INTERVAL_S if self._terminal else _LINE_INTERVAL_S
+        self._due_s = float("inf") if quiet else time.monotonic() + self._interval_s
 
-    def __call__(self, reading: Reading) -> None:
-        """Show it, if it is time to."""
+    def __call__(self, snapshot: StatsSnapshot) -> None:
+        """Show `snapshot` if an update is due."""
         now = time.monotonic()
         if now < self._due_s:
             return
-        self._due_s = now + self._every_s
+        self._due_s = now + self._interval_s
         if self._as_json:
-            logging.getLogger("deepclarity.status").info("status", extra={"reading": reading})
+            logging.getLogger("deepclarity.status").info("status", extra={"snapshot": snapshot})
         elif self._terminal:
             width = shutil.get_terminal_size().columns - 1
-            output.say(f"{_WIPE}{reading.line()[:width]}", newline=False)
+            output.write(f"{_CLEAR_LINE}{snapshot.line()[:width]}")
             self._drawn = True
         else:
-            output.say(reading.line())
+            output.write_line(snapshot.line())
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Clear the line from the terminal."""
         if self._drawn:
-            output.say(_WIPE, newline=False)
+            output.write(_CLEAR_LINE)
             self._drawn = False
 
 
-class JsonLines(logging.Handler):
-    """A JSON object a line on stderr: time, level, logger, message, and a reading's values."""
+class JsonLinesHandler(logging.Handler):
+    """Log handler that writes one JSON object per line to stderr: time, level, logger, message, status values."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from dataclasses import asdict
 
-        said: dict[str, object] = {
+        entry: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": hide_secrets(record.getMessage()),
         }
-        reading = getattr(record, "reading", None)
-        if reading is not None:
-            said |= {key: value for key, value in asdict(reading).items() if key != "histograms"}
+        snapshot = getattr(record, "snapshot", None)
+        if snapshot is not None:
+            entry |= {key: value for key, value in asdict(snapshot).items() if key != "histograms"}
         if record.exc_info and record.exc_info[1] is not None:
-            said["error"] = hide_secrets(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
-        output.say(json.dumps(said))
+            entry["error"] = hide_secrets(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
+        output.write_line(json.dumps(entry))
 
 
-class _BesideTheLine(logging.Handler):
-    """Messages on lines of their own, whatever stands on the terminal's last."""
+class _AboveStatusLineHandler(logging.Handler):
+    """Log handler that clears the status line first, so that a message gets a line of its own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        wipe = _WIPE if output.is_terminal() else ""
-        output.say(f"{wipe}{record.levelname.lower()}: {hide_secrets(record.getMessage())}")
+        clear = _CLEAR_LINE if output.is_terminal() else ""
+        output.write_line(f"{clear}{record.levelname.lower()}: {hide_secrets(record.getMessage())}")
 
 
-def listen(*, as_json: bool, quiet: bool) -> None:
-    """Tell what happens to a live stream, in words or in JSON, and never wait for whoever reads it."""
-    output.begin()
+def configure_live_logging(*, as_json: bool, quiet: bool) -> None:
+    """Log the events of a live stream to stderr as text or JSON, without ever blocking on the reader of stderr."""
+    output.start_async()
     log = logging.getLogger("deepclarity")
     if log.level != logging.DEBUG:
         log.setLevel(logging.WARNING if quiet else logging.INFO)
-    log.handlers[:] = [JsonLines() if as_json else _BesideTheLine()]
+    log.handlers[:] = [JsonLinesHandler() if as_json else _AboveStatusLineHandler()]
 
 
-def run_live(job: LiveJob, run: LiveRun) -> None:
+def run_live(job: LiveJob, run: LiveRunOptions) -> None:
     """Run one stream, with status line and metrics, until it ends."""
     from deepclarity.pipelines.live.pipeline import Live
 
-    listen(as_json=run.log_json, quiet=run.quiet)
-    with contextlib.ExitStack() as opened:
-        line = opened.enter_context(contextlib.closing(StatusLine(quiet=run.quiet, as_json=run.log_json)))
-        stream = opened.enter_context(Live(job, watch=line))
+    configure_live_logging(as_json=run.log_json, quiet=run.quiet)
+    with contextlib.ExitStack() as stack:
+        line = stack.enter_context(contextlib.closing(StatusLine(quiet=run.quiet, as_json=run.log_json)))
+        stream = stack.enter_context(Live(job, watch=line))
         if run.metrics is not None:
-            opened.enter_context(_metrics(lambda: [stream.reading()], run))
+            stack.enter_context(_serve_metrics(lambda: [stream.snapshot()], run))
         stream.run()
         if not run.quiet and not run.log_json:
             line.close()
-            output.say(stream.reading().line())
+            output.write_line(stream.snapshot().line())
 
 
-def run_relays(path: Path, run: LiveRun) -> None:
-    """Run the streams of a relay file under one supervisor."""
-    from deepclarity.pipelines.live.supervisor import Supervisor, check_alive, read_relays
+def run_relays(path: Path, run: LiveRunOptions) -> None:
+    """Run every stream of a relay file under one supervisor, until all of them end."""
+    from deepclarity.pipelines.live.supervisor import Supervisor, raise_if_no_frames, read_relays
 
-    listen(as_json=run.log_json, quiet=run.quiet)
-    with contextlib.ExitStack() as opened:
+    configure_live_logging(as_json=run.log_json, quiet=run.quiet)
+    with contextlib.ExitStack() as stack:
         relays = read_relays(path)
         lines = [StatusLine(quiet=run.quiet, as_json=run.log_json, single=False) for _ in relays]
-        supervisor = opened.enter_context(Supervisor(relays))
+        supervisor = stack.enter_context(Supervisor(relays))
         if run.metrics is not None:
-            opened.enter_context(_metrics(supervisor.readings, run))
+            stack.enter_context(_serve_metrics(supervisor.snapshots, run))
 
-        def watch(readings: Sequence[Reading]) -> None:
-            for line, each in zip(lines, readings, strict=True):
-                line(each)
+        def watch(snapshots: Sequence[StatsSnapshot]) -> None:
+            for line, snapshot in zip(lines, snapshots, strict=True):
+                line(snapshot)
 
         supervisor.run(seconds=run.seconds, watch=watch)
-        check_alive(supervisor.readings())
+        raise_if_no_frames(supervisor.snapshots())
 
 
-def _metrics(readings: Callable[[], Sequence[Reading]], run: LiveRun) -> Metrics:
+def _serve_metrics(snapshots: Callable[[], Sequence[StatsSnapshot]], run: LiveRunOptions) -> Metrics:
     from deepclarity.pipelines.live.metrics import Metrics
 
     assert run.metrics is not None
     if run.metrics_host not in ("127.0.0.1", "localhost", "::1"):
-        log.warning("metrics are served beyond this machine: anybody who reaches it can read them")
-    metrics = Metrics(readings, port=run.metrics, host=run.metrics_host)
+        log.warning("the metrics port is reachable from other machines: anyone who can connect can read the metrics")
+    metrics = Metrics(snapshots, port=run.metrics, host=run.metrics_host)
     log.info("metrics at http://%s:%d/metrics", run.metrics_host, metrics.port)
     return metrics

@@ -1,4 +1,4 @@
-"""`deepclarity correct`: a picture, repaired."""
+"""`deepclarity correct`: repair pixelated pictures."""
 
 from __future__ import annotations
 
@@ -14,15 +14,22 @@ from deepclarity.errors import DeepClarityError, UsageError
 
 @click.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file, or a folder for several images.")
-@click.option("--model", default="srgan", metavar="TIER", help="See 'deepclarity models'. Default: srgan.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output file, or folder for several images.")
+@click.option(
+    "--model", default="srgan", metavar="TIER", help="Enhancer tier; see 'deepclarity models'. Default: srgan."
+)
 @options.method
 @options.pixel_art
-@click.option("--scale", type=click.FloatRange(0.1, 16), default=1.0, help="Enlarge the picture, whatever the verdict.")
-@click.option("--force", is_flag=True, help="Repair it even if it is not pixelated.")
-@click.option("--compare", is_flag=True, help="Write before and after side by side, too: OUTPUT.compare.png.")
-@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
-@click.option("-y", "--yes", is_flag=True, help="Replace outputs that exist.")
+@click.option(
+    "--scale",
+    type=click.FloatRange(0.1, 16),
+    default=1.0,
+    help="Resize the picture by this factor, pixelated or not. Default: 1.",
+)
+@click.option("--force", is_flag=True, help="Repair pictures even if they are not pixelated.")
+@click.option("--compare", is_flag=True, help="Also write OUTPUT.compare.png: before and after side by side.")
+@options.device_auto
+@options.overwrite
 @options.quiet
 @options.debug
 def correct(
@@ -38,10 +45,10 @@ def correct(
     yes: bool,
     quiet: bool,
 ) -> int:
-    """Repair each IMAGE that is pixelated; its size stays unless --scale says otherwise.
+    """Repair each pixelated IMAGE at its original size (see --scale).
 
-    The result is IMAGE.clear.EXT beside it unless -o names another place. A picture that is not pixelated is left
-    alone and nothing is written; --force repairs it anyway.
+    The output is IMAGE.clear.EXT beside IMAGE unless -o is given. Nothing is written for a picture that is not
+    pixelated, unless --force or --scale is given.
     """
     from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
     from deepclarity.models.load import load_enhancer
@@ -50,38 +57,38 @@ def correct(
     from deepclarity.stream.files.still import read_picture, write_picture
 
     if math.isnan(scale):
-        raise UsageError("--scale nan: not a number. Give one from 0.1 to 16.")
+        raise UsageError("--scale nan: not a number. Use 0.1 to 16.")
     if output is not None and len(images) > 1 and not output.is_dir():
-        raise UsageError(f"{output}: not a folder. For several images, -o names a folder that exists.")
+        raise UsageError(f"{output}: not a folder. For several images, -o must be an existing folder.")
     targets = [target_of(image, output) for image in images]
     if len(set(targets)) < len(targets):
-        twice = next(target for target in targets if targets.count(target) > 1)
-        raise UsageError(f"{twice}: two of the images would be written there. Repair them one by one.")
+        duplicate = next(target for target in targets if targets.count(target) > 1)
+        raise UsageError(f"{duplicate}: two images would be written to this file. Repair them one at a time.")
     detector, code = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art)), 0
-    options.hush_opencv()
+    options.silence_opencv()
     with contextlib.closing(load_enhancer(model, device=device)) as enhancer:
         for image, target in zip(images, targets, strict=True):
             try:
-                beside = target.with_suffix(".compare.png")
-                for file in (target, beside) if compare else (target,):
+                comparison = target.with_suffix(".compare.png")
+                for file in (target, comparison) if compare else (target,):
                     check_target(file, image, overwrite=yes)
                 before = read_picture(image)
-                done = repair(before, detector=detector, enhancer=enhancer, scale=scale, force=force)
-                if done.repaired:
-                    write_picture(target, done.picture)
-                if compare and done.repaired:
-                    write_picture(beside, side_by_side(before, done.picture))
+                result = repair(before, detector=detector, enhancer=enhancer, scale=scale, force=force)
+                if result.repaired:
+                    write_picture(target, result.picture)
+                if compare and result.repaired:
+                    write_picture(comparison, side_by_side(before, result.picture))
             except DeepClarityError as error:
                 click.echo(f"deepclarity: {error}", err=True)
                 code = error.exit_code
                 continue
             if not quiet:
-                click.echo(_told(image, target, done.verdict.score, repaired=done.repaired))
+                click.echo(_result_line(image, target, result.verdict.score, repaired=result.repaired))
     return code
 
 
 def target_of(image: Path, output: Path | None) -> Path:
-    """Where the repaired picture goes."""
+    """Path of the repaired picture."""
     from deepclarity.stream.files.still import PICTURES
 
     suffix = image.suffix if image.suffix.lower() in PICTURES else ".png"
@@ -92,7 +99,7 @@ def target_of(image: Path, output: Path | None) -> Path:
 
 
 def check_target(target: Path, image: Path, *, overwrite: bool) -> None:
-    """Raise UsageError where `target` must not be written."""
+    """Raise UsageError if `target` must not be written."""
     if target.exists() and image.exists() and target.samefile(image):
         raise UsageError(f"{target}: the output is the input. Choose another name with -o.")
     if target.exists() and not overwrite:
@@ -101,7 +108,7 @@ def check_target(target: Path, image: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{target.parent}: no such folder. Create it, or choose another place with -o.")
 
 
-def _told(image: Path, target: Path, score: float, *, repaired: bool) -> str:
+def _result_line(image: Path, target: Path, score: float, *, repaired: bool) -> str:
     if repaired:
         return f"{image}: repaired (score {score:.2f}) → {target}"
-    return f"{image}: not pixelated (score {score:.2f}), left alone. Add --force to repair it anyway."
+    return f"{image}: not pixelated (score {score:.2f}), left unchanged. Add --force to repair it anyway."

@@ -1,4 +1,4 @@
-"""`deepclarity correct_app`: the page that corrects, as the original had it."""
+"""`deepclarity correct_app`: the web app with the Correct page only, kept for compatibility."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import click
 
 from deepclarity.cli import options
 
-from .web import Wanted, run_web
+from .web import WebOptions, run_web
 
 
 @click.command("correct_app")
-@click.option("--port", type=click.IntRange(0, 65535), default=7860, help="Default: 7860; 0: any that is free.")
+@options.port
 @options.quiet
 @options.debug
 def correct_app(port: int, quiet: bool) -> None:
-    """Upload a picture, see it repaired: `deepclarity web --only correct`."""
-    run_web(Wanted(port=port, only="correct"), quiet=quiet)
+    """Start the web app with the Correct page only; same as `deepclarity web --only correct`."""
+    run_web(WebOptions(port=port, only="correct"), quiet=quiet)

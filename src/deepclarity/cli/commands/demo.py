@@ -1,8 +1,7 @@
-"""`deepclarity demo`: needs no input; makes a clip, pixelates part of it, repairs it, shows where."""
+"""`deepclarity demo`: generate a pixelated clip, repair it and write a report; needs no input."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,25 +10,24 @@ from deepclarity.cli import options
 
 
 @click.command()
-@click.option("-o", "--output", default="demo", type=click.Path(path_type=Path), help="Folder. Default: demo.")
-@click.option("--seconds", type=click.FloatRange(1, 60), default=4.0, help="Length of the clip.")
+@click.option("-o", "--output", default="demo", type=click.Path(path_type=Path), help="Output folder. Default: demo.")
+@click.option("--seconds", type=click.FloatRange(1, 60), default=4.0, help="Length of the clip in seconds. Default: 4.")
 @options.model
 @options.device
 @options.quiet
 @options.debug
 def demo(output: Path, seconds: float, model: str | None, device: str | None, quiet: bool) -> None:
-    """Make a Full HD clip, pixelate its middle, repair it, and say where everything is.
+    """Generate a Full HD clip, pixelate its middle, repair it and write a report.
 
-    Needs no input file, no GPU and no network. What an earlier demo left in the folder is replaced.
+    Needs no input file, no GPU and no network. Files of an earlier demo in the output folder are overwritten.
     """
     from deepclarity.cli.progress import Progress, summary_lines
     from deepclarity.pipelines.demo.demo import make_clip, show
-    from deepclarity.pipelines.preset import load_preset
     from deepclarity.pipelines.upscale import Job, upscale
 
-    preset = replace(load_preset("default"), **options.changes(model=model, device=device))  # type: ignore[arg-type]
+    preset = options.load_overridden_preset("default", {"model": model, "device": device})
     if not quiet:
-        click.echo(f"Painting {seconds:g} s of Full HD video and pixelating the middle …")
+        click.echo(f"Generating {seconds:g} s of Full HD video with a pixelated middle …")
     clip = make_clip(output, seconds=seconds)
     job = Job(
         source=clip.path, output=output / "repaired.mp4", preset=preset, overwrite=True, report=output / "report.html"

@@ -1,4 +1,4 @@
-"""`deepclarity evaluate`: how good enhancer tiers and detectors are, measured on data of yours."""
+"""`deepclarity evaluate`: evaluate enhancers and detectors on your own data."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ if TYPE_CHECKING:
     from deepclarity.pipelines.evaluation.scores import Row
 
 _ABOUT = {
-    "standard": "×4 from MATLAB-bicubic inputs; Y' of BT.601, 4 px of border left out",
-    "pictures": "4×4 blocks, JPEG 60 4:2:0, repaired as 'correct' does",
-    "video": "pixelated, H.264, repaired on the true lattice; flicker: levels that still pixels move",
+    "standard": "×4 from MATLAB-bicubic inputs; BT.601 Y', 4 px border cropped",
+    "pictures": "4×4 blocks, JPEG quality 60 4:2:0, repaired as by 'correct'",
+    "video": "pixelated, H.264, repaired on the true lattice; flicker: change of static pixels in levels",
 }
 _COLUMNS = {
     "standard": ("psnr_y", "ssim_y", "lpips"),
     "pictures": ("psnr_y", "ssim_y", "lpips"),
     "video": ("psnr_y", "lpips", "flicker"),
 }
-_HEADS = {"psnr_y": ("PSNR-Y dB", 2), "ssim_y": ("SSIM-Y", 4), "lpips": ("LPIPS", 3), "flicker": ("flicker", 3)}
-"""What a measure's column is called, and its digits."""
+_HEADERS = {"psnr_y": ("PSNR-Y dB", 2), "ssim_y": ("SSIM-Y", 4), "lpips": ("LPIPS", 3), "flicker": ("flicker", 3)}
+"""Column header and number of decimals of each metric."""
 
 
 @click.group()
 def evaluate() -> None:
-    """Measure models on test data."""
+    """Evaluate enhancers and detectors on test data."""
 
 
 @evaluate.command()
-@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Searched for test data.")
-@click.option("--model", "models", multiple=True, metavar="TIER", help="May be repeated. Default: every tier.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Test data; see above.")
+@click.option("--model", "models", multiple=True, metavar="TIER", help="Enhancer tier; repeatable. Default: all.")
 @click.option(
     "--protocol",
     type=click.Choice(["standard", "pictures", "video", "all"]),
     default="standard",
-    help="×4 as in the literature (default), pixelated pictures, pixelated video (many minutes), or all three.",
+    help="×4 super-resolution benchmark, pixelated pictures, pixelated video (slow), or all three. Default: standard.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write every number.")
-@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Write input, output, target.")
-@click.option("--lpips", type=click.Path(path_type=Path), metavar="FILE.npz", help="LPIPS weights. Default: below DIR.")
-@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Where the networks run.")
-@click.option("--frames", type=click.IntRange(2, 250), default=12, help="Frames of each clip. Default: 12.")
-@click.option("--clips", multiple=True, metavar="NAME", help="Only clips whose names hold this. May be repeated.")
-@click.option("-q", "--quiet", is_flag=True, help="Do not tell how far it is.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all results as JSON.")
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Plot input, output and target.")
+@click.option("--lpips", type=click.Path(path_type=Path), metavar="FILE.npz", help="LPIPS weights. Default: from DIR.")
+@options.device_auto
+@click.option("--frames", type=click.IntRange(2, 250), default=12, help="Frames per clip. Default: 12.")
+@click.option("--clips", multiple=True, metavar="NAME", help="Only clips with NAME in their file name; repeatable.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not print progress.")
 @options.debug
 def enhancer(
     data: Path,
@@ -64,44 +64,45 @@ def enhancer(
     clips: tuple[str, ...],
     quiet: bool,
 ) -> None:
-    """Measure enhancer tiers on the test sets and clips below DIR, Lanczos always beside them.
+    """Evaluate enhancer tiers against a Lanczos baseline.
 
-    A test set is a folder with hr/ and lr_x4/ (pictures of equal names, 4 to 1), clips are the videos in a folder
-    called clips, and lpips_alexnet_fp32.npz holds the weights for LPIPS. FILEs that exist are replaced.
+    DIR is searched for test sets (folders that contain hr/ and lr_x4/ with pictures of the same names, the latter at
+    a quarter of the size), for videos in a folder named clips, and for the LPIPS weights lpips_alexnet_fp32.npz.
+    Existing output files are overwritten.
     """
     from deepclarity.pipelines.evaluation.enhancer import Job, Protocol
-    from deepclarity.pipelines.evaluation.enhancer import evaluate as measure
+    from deepclarity.pipelines.evaluation.enhancer import evaluate as run_evaluation
 
     tables.check_targets(json_file, sheet)
-    options.hush_opencv()
+    options.silence_opencv()
     protocols = tuple(Protocol) if protocol == "all" else (Protocol(protocol),)
     job = Job(data, models, protocols, frames, clips, lpips, device, sheet)
-    found = measure(job, tell=lambda words: None if quiet else click.echo(words, err=True))
+    evaluation = run_evaluation(job, notify=lambda text: None if quiet else click.echo(text, err=True))
     if json_file is not None:
-        tables.write_json(json_file, found.as_json())
-    for line in report(found):
+        tables.write_json(json_file, evaluation.as_json())
+    for line in report(evaluation):
         click.echo(line)
 
 
-def report(found: Evaluation) -> Iterator[str]:
-    """One aligned table a protocol; what was not measured is –."""
-    for name, backend in found.backends.items():
+def report(evaluation: Evaluation) -> Iterator[str]:
+    """One aligned table per protocol; missing values are shown as –."""
+    for name, backend in evaluation.backends.items():
         yield f"{name}: {backend}"
     for protocol, about in _ABOUT.items():
-        if rows := found.of(protocol):
+        if rows := evaluation.of(protocol):
             yield from ("", f"{protocol}: {about}")
-            yield from tables.aligned(list(_lines(protocol, rows)))
+            yield from tables.align_columns(list(_table(protocol, rows)))
 
 
-def _lines(protocol: str, rows: Sequence[Row]) -> Iterator[list[str]]:
+def _table(protocol: str, rows: Sequence[Row]) -> Iterator[list[str]]:
     from deepclarity.pipelines.evaluation.scores import means, missed
 
     measures = {measure: means(rows, measure) for measure in _COLUMNS[protocol]}
     blind = missed(rows)
-    yield ["", "", *(_HEADS[measure][0] for measure in measures), *(["missed"] if blind else [])]
+    yield ["", "", *(_HEADERS[measure][0] for measure in measures), *(["missed"] if blind else [])]
     last = None
     for group, method in dict.fromkeys((row.group, row.method) for row in rows):
-        cells = [_number(table.get(group, {}).get(method), _HEADS[measure][1]) for measure, table in measures.items()]
+        cells = [_number(table.get(group, {}).get(method), _HEADERS[measure][1]) for measure, table in measures.items()]
         if blind:
             cells.append("{} of {}".format(*blind[group]) if group != last else "")
         yield [group if group != last else "", method, *cells]

@@ -1,4 +1,4 @@
-"""`deepclarity evaluate detector`: how good the detectors are, measured on pictures made from photos of yours."""
+"""`deepclarity evaluate detector`: evaluate detectors on pictures generated from your own photos."""
 
 from __future__ import annotations
 
@@ -15,27 +15,32 @@ if TYPE_CHECKING:
     from deepclarity.pipelines.evaluation.detector_scores import Figures, Row, Share
 
 _ABOUT = {
-    "published": "Full HD: photos in clean blocks of 1.5 to 4 pixels, and as they are",
-    "video": "every size, factor, phase, codec and wear; everything that might be taken for blocks",
+    "published": "Full HD: photos in clean blocks of 1.5 to 4 pixels, and unchanged photos",
+    "video": "every size, factor, phase, codec and degradation; negatives that resemble blocks",
 }
 
 
 @click.command()
-@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Photos, or see above.")
-@click.option("--method", "methods", multiple=True, metavar="DETECTOR", help="May be repeated. Default: every one.")
-@click.option("--protocol", type=click.Choice(["published", "video", "all"]), default="all", help="Default: all.")
-@click.option("--count", type=click.IntRange(1), default=400, help="Pictures a protocol. Default: 400.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other pictures. Default: 0.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Photos; see above.")
+@click.option("--method", "methods", multiple=True, metavar="DETECTOR", help="Detector; repeatable. Default: all.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["published", "video", "all"]),
+    default="all",
+    help="Test set. Default: all.",
+)
+@click.option("--count", type=click.IntRange(1), default=400, help="Pictures per protocol. Default: 400.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed of the pictures. Default: 0.")
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train"]),
     default="test",
-    help="Which photos: 3, 3 and 14 of every twenty, by name. Default: test.",
+    help="Split of the photos: 3, 3 and 14 of every 20, by name. Default: test.",
 )
-@click.option("--pixel-art-counts", is_flag=True, help="Pixel art is to be called pixelated.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write every number.")
-@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the ROC curves.")
-@click.option("-q", "--quiet", is_flag=True, help="Do not tell how far it is.")
+@click.option("--pixel-art-counts", is_flag=True, help="Count pixel art as pixelated.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all results as JSON.")
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE.png", help="Plot the ROC curves.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not print progress.")
 @options.debug
 def detector(
     data: Path,
@@ -49,41 +54,46 @@ def detector(
     picture: Path | None,
     quiet: bool,
 ) -> None:
-    """Measure detectors on labelled pictures that are made from the photos in DIR.
+    """Evaluate detectors on labelled pictures generated from photos.
 
-    DIR is a folder of photos, or one with train_photos/ and perhaps clips/ in it. The same seed makes the same
-    pictures. Shares come with their 95 % intervals. FILEs that exist are replaced.
+    DIR is a folder of photos, or a folder that contains train_photos/ and optionally clips/. The same seed generates
+    the same pictures. Rates are printed with 95 % confidence intervals. Existing output files are overwritten.
     """
     from deepclarity.pipelines.datasets.detector_dataset import Protocol
     from deepclarity.pipelines.datasets.photos import Split
     from deepclarity.pipelines.evaluation.detector import Job, evaluate_detector
 
     tables.check_targets(json_file, picture)
-    options.hush_opencv()
+    options.silence_opencv()
     protocols = tuple(Protocol) if protocol == "all" else (Protocol(protocol),)
     job = Job(data, methods, protocols, count, seed, Split(split), pixel_art_counts, picture)
-    found = evaluate_detector(job, tell=lambda words: None if quiet else click.echo(words, err=True))
+    evaluation = evaluate_detector(job, notify=lambda text: None if quiet else click.echo(text, err=True))
     if json_file is not None:
-        tables.write_json(json_file, found.as_json())
-    for line in report(found):
+        tables.write_json(json_file, evaluation.as_json())
+    for line in report(evaluation):
         click.echo(line)
 
 
-def report(found: Evaluation) -> Iterator[str]:
-    """For every protocol: the figures, how each kind was called, and each cell, a column a method."""
+def report(evaluation: Evaluation) -> Iterator[str]:
+    """For each protocol: metrics, confusion matrix and results per group of pictures, one column per method."""
     from deepclarity.pipelines.evaluation.detector_scores import figures
 
-    for protocol, methods in found.groups.items():
-        yield from (f"{protocol}: {_ABOUT[protocol]}; {found.job.count} pictures of split {found.job.split}", "")
-        yield from tables.aligned(list(_totals({name: figures(rows) for name, rows in methods.items()})), words=1)
+    for protocol, methods in evaluation.groups.items():
+        yield from (
+            f"{protocol}: {_ABOUT[protocol]}; {evaluation.job.count} pictures of split {evaluation.job.split}",
+            "",
+        )
+        yield from tables.align_columns(
+            list(_totals({name: figures(rows) for name, rows in methods.items()})), text_columns=1
+        )
         for method, rows in methods.items():
-            yield from ("", f"{method}: how pictures of each kind (left) were called")
-            yield from tables.aligned(list(_confusion(rows)), words=1)
-        yield from ("", "by what pictures are like: R recall, F false positives")
-        yield from tables.aligned(list(_cells(methods)), words=3)
+            yield from ("", f"{method}: confusion matrix, true kind in rows, detected kind in columns")
+            yield from tables.align_columns(list(_confusion(rows)), text_columns=1)
+        yield from ("", "by group of pictures: R recall, F false positives")
+        yield from tables.align_columns(list(_groups(methods)), text_columns=3)
         for method, rows in methods.items():
-            yield from ("", f"{method}: recall in %, of how many, by factor and damage")
-            yield from tables.aligned(list(_by_damage(rows)), words=1)
+            yield from ("", f"{method}: recall in % and number of pictures, by factor and degradation level")
+            yield from tables.align_columns(list(_by_degradation(rows)), text_columns=1)
         yield ""
 
 
@@ -97,8 +107,8 @@ def _totals(methods: Mapping[str, Figures]) -> Iterator[list[str]]:
         "size": "block size within 2 %",
         "phase": "and phase within 0.5 px",
     }
-    for name, words in names.items():
-        yield [words, *(_share(getattr(each, name)) for each in methods.values())]
+    for name, label in names.items():
+        yield [label, *(_share(getattr(each, name)) for each in methods.values())]
     yield ["F1", *(_f1(each) for each in methods.values())]
 
 
@@ -111,20 +121,20 @@ def _confusion(rows: Sequence[Row]) -> Iterator[list[str]]:
         yield [truth, *(str(line[kind]) for kind in Kind)]
 
 
-def _cells(methods: Mapping[str, Sequence[Row]]) -> Iterator[list[str]]:
+def _groups(methods: Mapping[str, Sequence[Row]]) -> Iterator[list[str]]:
     from deepclarity.pipelines.evaluation.detector import cell_tables
 
-    made = [dict(cell_tables(rows)) for rows in methods.values()]
+    by_method = [dict(cell_tables(rows)) for rows in methods.values()]
     yield ["", "", "", *methods]
-    for name, table in made[0].items():
+    for name, table in by_method[0].items():
         for value in table:
             for number, letter in enumerate("RF"):
-                shares = [each[name][value][number] for each in made]
+                shares = [each[name][value][number] for each in by_method]
                 if shares[0].of:
                     yield [name, value, letter, *map(_share, shares)]
 
 
-def _by_damage(rows: Sequence[Row]) -> Iterator[list[str]]:
+def _by_degradation(rows: Sequence[Row]) -> Iterator[list[str]]:
     from deepclarity.pipelines.datasets.augment import LEVELS
     from deepclarity.pipelines.evaluation.detector import crossed
 
@@ -142,6 +152,6 @@ def _share(share: Share) -> str:
     return f"{100 * share.value:.1f} % ({100 * low:.1f}–{100 * high:.1f}) of {share.of}"
 
 
-def _f1(found: Figures) -> str:
-    low, high = found.f1_interval
-    return "–" if found.f1 is None else f"{found.f1:.4f} ({low:.4f}–{high:.4f})"
+def _f1(result: Figures) -> str:
+    low, high = result.f1_interval
+    return "–" if result.f1 is None else f"{result.f1:.4f} ({low:.4f}–{high:.4f})"

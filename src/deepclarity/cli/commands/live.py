@@ -1,4 +1,4 @@
-"""`deepclarity live`: a camera's picture, repaired as it comes."""
+"""`deepclarity live`: repair a camera stream in real time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from deepclarity.cli import options, status_line
 
 
 @click.command()
-@click.option("--camera", default="0", metavar="N|DEVICE|lavfi:GRAPH", help="Which camera; 0 is the first.")
-@click.option("--camera-size", metavar="WxH", help="Picture size to ask the camera for.")
-@click.option("--camera-rate", metavar="N", help="Pictures a second to ask the camera for.")
-@click.option("--view/--no-view", default=None, help="Show it in a window (default: where there is a display).")
-@click.option("--virtual-camera", metavar="DEVICE|auto", help="Show it to other programs as a camera.")
-@click.option("-o", "--output", metavar="FILE|rtsp://…", help="Record it into a file, or publish it.")
-@options.live_shared
-@click.option("-y", "--yes", is_flag=True, help="Replace the output if it exists.")
+@click.option("--camera", default="0", metavar="N|DEVICE|lavfi:GRAPH", help="Camera to read. Default: 0, the first.")
+@click.option("--camera-size", metavar="WxH", help="Frame size to request from the camera.")
+@click.option("--camera-rate", metavar="N", help="Frame rate to request from the camera, in frames per second.")
+@click.option("--view/--no-view", default=None, help="Show the stream in a window. Default: if a display is available.")
+@click.option("--virtual-camera", metavar="DEVICE|auto", help="Feed a camera device for other programs.")
+@click.option("-o", "--output", metavar="FILE|rtsp://…", help="Record to a file, or publish to an RTSP server.")
+@options.live_options
+@options.overwrite
 def live(
     camera: str,
     camera_size: str | None,
@@ -27,11 +27,12 @@ def live(
     virtual_camera: str | None,
     output: str | None,
     yes: bool,
-    **given: Any,
+    **values: Any,
 ) -> None:
-    """Repair what a camera sees, as it comes: in a window, a file, another camera, or on an RTSP server.
+    """Repair a camera stream in real time.
 
-    In the window the mouse (button down) or the keys `a` and `d` move the line between before and after; `q` ends.
+    The output is a window, a file, a virtual camera or an RTSP server. In the window, drag the mouse or press `a` and
+    `d` to move the line between before and after; press `q` to quit. Options override the values of the preset.
     """
     from deepclarity.errors import UsageError
     from deepclarity.pipelines.live.sinks import LiveJob
@@ -39,12 +40,12 @@ def live(
     from deepclarity.stream.rtsp.address import camera_address, sink_address
 
     to_server = output is not None and "://" in output
-    elsewhere = output is not None or virtual_camera is not None
+    other_output = output is not None or virtual_camera is not None
     if view is None:
         view = display_found() and display_works()
-    if not view and not elsewhere:
-        raise UsageError("nowhere to show it: no display here. Add -o FILE, -o rtsp://…, or --virtual-camera.")
-    preset, run = options.live_settings(given)
+    if not view and not other_output:
+        raise UsageError("no output: no display is available. Add -o FILE, -o rtsp://…, or --virtual-camera.")
+    preset, run = options.parse_live(values)
     job = LiveJob(
         camera_address(camera, size=camera_size, rate=camera_rate),
         server=sink_address(output, timeout_s=run.timeout_s) if output and to_server else None,

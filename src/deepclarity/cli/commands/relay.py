@@ -1,4 +1,4 @@
-"""`deepclarity relay`: a stream in, the same stream repaired out, until it is stopped."""
+"""`deepclarity relay`: read a network stream, repair it and publish it until stopped."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from deepclarity.cli import options, status_line
 @click.command()
 @click.argument("source", metavar="IN", required=False)
 @click.argument("target", metavar="OUT", required=False)
-@click.option("--file", "relays", type=click.Path(path_type=Path), metavar="relays.toml", help="Several streams.")
-@click.option("--transport", default="tcp", metavar="tcp|udp", help="How RTSP is read.")
-@click.option("--no-audio", is_flag=True, help="Leave the sound out.")
-@click.option("--loop", is_flag=True, help="IN is a file: begin again at its end.")
-@click.option("--name", default="relay", help="What it is called in status line and metrics.")
-@options.live_shared
+@click.option(
+    "--file",
+    "relays",
+    type=click.Path(path_type=Path),
+    metavar="relays.toml",
+    help="Run the streams of a relay file instead of IN and OUT.",
+)
+@click.option("--transport", default="tcp", metavar="tcp|udp", help="RTSP transport for reading IN. Default: tcp.")
+@click.option("--no-audio", is_flag=True, help="Drop the audio track.")
+@click.option("--loop", is_flag=True, help="Restart IN at its end (files only).")
+@click.option("--name", default="relay", help="Stream name in the status line and metrics. Default: relay.")
+@options.live_options
 def relay(
     source: str | None,
     target: str | None,
@@ -27,23 +33,24 @@ def relay(
     no_audio: bool,
     loop: bool,
     name: str,
-    **given: Any,
+    **values: Any,
 ) -> None:
-    """Read IN (rtsp, rtmp, http, udp, or a file), repair its pixelated frames, and publish to OUT (rtsp).
+    """Read IN, repair its pixelated frames and publish the result to OUT.
 
-    OUT stays up when IN is lost: the last picture is held, then a slate says why, and IN is asked for again.
+    IN is an rtsp, rtmp, http or udp address or a file; OUT is an rtsp address. OUT stays up when IN is lost: the last
+    frame is repeated, then a slate shows the reason while IN is retried. Options override the values of the preset.
     """
     from deepclarity.errors import UsageError
     from deepclarity.pipelines.live.sinks import LiveJob
     from deepclarity.stream.rtsp.address import sink_address, source_address
 
     if relays is not None:
-        _only_with_file(click.get_current_context())
-        status_line.run_relays(relays, options.live_run(given))
+        _check_file_options(click.get_current_context())
+        status_line.run_relays(relays, options.pop_run_options(values))
         return
-    preset, run = options.live_settings(given)
+    preset, run = options.parse_live(values)
     if source is None or target is None:
-        raise UsageError("relay: name IN and OUT, or --file relays.toml.")
+        raise UsageError("relay: give IN and OUT, or --file relays.toml.")
     job = LiveJob(
         source_address(source, transport=transport, timeout_s=run.timeout_s),
         server=sink_address(target, timeout_s=run.timeout_s),
@@ -57,15 +64,16 @@ def relay(
     status_line.run_live(job, run)
 
 
-_OF_A_FILE = {"relays", "seconds", "metrics", "metrics_host", "log_json", "quiet"}
+_ALLOWED_WITH_FILE = {"relays", "seconds", "metrics", "metrics_host", "log_json", "quiet"}
 
 
-def _only_with_file(context: click.Context) -> None:
-    """UsageError for what a relay file says itself, for each of its relays."""
+def _check_file_options(context: click.Context) -> None:
+    """Raise UsageError for options that a relay file sets itself for each relay."""
     from deepclarity.errors import UsageError
 
-    given = click.core.ParameterSource.COMMANDLINE
-    names = [name for name in context.params if context.get_parameter_source(name) is given and name not in _OF_A_FILE]
+    command_line = click.core.ParameterSource.COMMANDLINE
+    set_names = [name for name in context.params if context.get_parameter_source(name) is command_line]
+    names = [name for name in set_names if name not in _ALLOWED_WITH_FILE]
     if names:
-        told = ", ".join({"source": "IN", "target": "OUT"}.get(name, f"--{name.replace('_', '-')}") for name in names)
-        raise UsageError(f"relay --file: {told} belongs into the relay file, not beside it.")
+        listed = ", ".join({"source": "IN", "target": "OUT"}.get(name, f"--{name.replace('_', '-')}") for name in names)
+        raise UsageError(f"relay --file: {listed} belongs in the relay file, not on the command line.")
