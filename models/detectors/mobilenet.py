@@ -21,6 +21,7 @@ from deepclarity.models.weights import load_weights
 from .grid import Grid
 from .lattice import is_scorable
 from .mobilenet_v3 import SIDE_PX
+from .profiles import as_bytes
 
 CLASSES = ("other", "pixelated")
 RGB_CENTRE, EDGES_CENTRE = 128.0, 0.0
@@ -87,8 +88,8 @@ def preprocess_rgb(luma: Plane, chroma: Chroma | None, *, max_value: int = 255) 
 
     Area averaging classified validation pictures less accurately and takes nine times as long.
     """
-    y = _levels(_resize(luma), max_value)
-    blue, red = (_levels(_resize(p), max_value) for p in chroma) if chroma else [np.full_like(y, 128)] * 2
+    y = as_bytes(_resize(luma), max_value)
+    blue, red = (as_bytes(_resize(p), max_value) for p in chroma) if chroma else [np.full_like(y, 128)] * 2
     rgb = cv2.cvtColor(cv2.merge([y, red, blue]), cv2.COLOR_YCrCb2RGB)
     return np.ascontiguousarray(rgb.transpose(2, 0, 1), np.uint8)
 
@@ -99,7 +100,7 @@ def preprocess_edges(luma: Plane, *, max_value: int = 255) -> Bytes:
     Aliasing is what shows the lattice: its lines form a beat pattern with the grid of samples. Area averaging of a Full
     HD frame keeps nothing of them but the density of edges.
     """
-    edges = cv2.Canny(_levels(luma, max_value), *CANNY)
+    edges = cv2.Canny(as_bytes(luma, max_value), *CANNY)
     return cast(Bytes, _resize(cast(Bytes, edges)))[None]
 
 
@@ -122,10 +123,3 @@ def _verdict(logits: NDArray[np.float32], grid: Grid, luma: Plane, max_value: in
 
 def _resize(plane: Plane) -> Plane:
     return cv2.resize(plane, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
-
-
-def _levels(plane: Plane, max_value: int) -> Bytes:
-    """`plane` converted to 8-bit levels."""
-    if plane.dtype == np.uint8:
-        return cast(Bytes, plane)
-    return cast(Bytes, cv2.convertScaleAbs(plane, alpha=255 / max_value))

@@ -68,8 +68,8 @@ class DetectorRun:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.bfloat16):
             logits = self.network(self._tensors(batch))
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-        share = warmup_cosine(self.step, steps=recipe.steps, warmup_steps=recipe.warmup_steps)
-        optimizer_step([self._optimiser], self.network, loss, share)
+        lr_factor = warmup_cosine(self.step, steps=recipe.steps, warmup_steps=recipe.warmup_steps)
+        optimizer_step([self._optimiser], self.network, loss, lr_factor)
         update_ema(self.averaged.state_dict(), self.network.state_dict(), step=self.step, decay=recipe.ema_decay)
         self.step += 1
         return {"loss": loss.detach()}
