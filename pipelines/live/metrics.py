@@ -1,4 +1,4 @@
-"""Readings for machines: Prometheus' text format, and whether all is well."""
+"""HTTP server for monitoring: `/metrics` in Prometheus' text format and `/healthz`."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from deepclarity.errors import OutputError
 
-from .stats import BOUNDS_S, Reading
+from .stats import BOUNDS_S, StatsSnapshot
 
-Readings = Callable[[], Sequence[Reading]]
+GetSnapshots = Callable[[], Sequence[StatsSnapshot]]
+"""Returns the current stats of every stream; called for each request."""
 
 _STATES = ("connecting", "connected", "reconnecting", "ended")
 _COUNTERS = {
-    "written": ("frames_written", "Frames handed to the RTSP server"),
-    "source_reconnects": ("source_reconnects", "Times the source came back"),
-    "sink_reconnects": ("sink_reconnects", "Times the RTSP server came back"),
-    "source_failures": ("source_failures", "Attempts to open the source that failed"),
-    "sink_failures": ("sink_failures", "Attempts to reach the RTSP server that failed"),
-    "lost_packets": ("source_lost_packets", "RTP packets that never came"),
+    "written": ("frames_written", "Frames sent to the RTSP server"),
+    "source_reconnects": ("source_reconnects", "Successful reconnections to the source"),
+    "sink_reconnects": ("sink_reconnects", "Successful reconnections to the RTSP server"),
+    "source_failures": ("source_failures", "Failed connections to the source"),
+    "sink_failures": ("sink_failures", "Failed connections to the RTSP server"),
+    "lost_packets": ("source_lost_packets", "RTP packets that never arrived"),
     "damaged_packets": ("source_damaged_packets", "Packets that could not be decoded"),
-    "damaged_frames": ("damaged_frames", "Frames behind a loss, passed on without repair"),
-    "retimed": ("retimed_frames", "Frames whose timestamp did not fit and was replaced"),
+    "damaged_frames": ("damaged_frames", "Frames decoded after a loss, passed on without repair"),
+    "retimed": ("retimed_frames", "Frames whose timestamp was invalid and was replaced"),
     "source_changes": ("source_changes", "Changes of the source's size or codec"),
-    "held": ("held_frames", "Frames shown again for want of new ones"),
-    "slates": ("slate_frames", "Frames that said what is missing"),
-    "not_repaired": ("fallback_frames", "Frames that could not be repaired and were resized"),
-    "tier_steps_down": ("tier_steps_down", "Steps to a simpler tier"),
-    "tier_steps_up": ("tier_steps_up", "Steps to a better tier"),
-    "lane_switches": ("lane_switches", "Times repair began or ended"),
-    "restarts": ("restarts", "Times the supervisor began the relay again"),
+    "held": ("held_frames", "Frames repeated because no new ones arrived"),
+    "slates": ("slate_frames", "Placeholder frames that show an error message"),
+    "not_repaired": ("fallback_frames", "Frames that could not be repaired and were resized instead"),
+    "tier_steps_down": ("tier_steps_down", "Switches to a simpler tier"),
+    "tier_steps_up": ("tier_steps_up", "Switches to a better tier"),
+    "lane_switches": ("lane_switches", "Times repair started or stopped"),
+    "restarts": ("restarts", "Times the supervisor restarted the relay"),
 }
 
 
 class Metrics:
-    """`with Metrics(readings, port=9100) as metrics:` serves `/metrics` and `/healthz` until the block is left."""
+    """`with Metrics(get_snapshots, port=9100) as metrics:` serves `/metrics` and `/healthz` inside the block."""
 
-    def __init__(self, readings: Readings, *, port: int, host: str = "127.0.0.1") -> None:
-        """`port`: 0 for any free one. Raises OutputError where it is taken."""
-        self._readings = readings
+    def __init__(self, get_snapshots: GetSnapshots, *, port: int, host: str = "127.0.0.1") -> None:
+        """`port`: 0 for any free one. Raises OutputError if it cannot be bound."""
         registry = CollectorRegistry()
-        registry.register(_Collector(readings))
+        registry.register(_Collector(get_snapshots))
         try:
-            self._server = _server_class(host)((host, port), _handler(readings, registry))
+            self._server = _server_class(host)((host, port), _handler(get_snapshots, registry))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or "no such port"
             raise OutputError(
@@ -69,7 +69,7 @@ class Metrics:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> Metrics:
@@ -88,75 +88,79 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
-        block_on_close = False  # a client that dawdles keeps nobody from leaving
+        block_on_close = False  # a slow client must not delay shutdown
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """A client that hangs up is no event."""
+            """Ignore clients that disconnect."""
 
     return Server
 
 
-def _handler(readings: Readings, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
+def _handler(get_snapshots: GetSnapshots, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 5  # a client that says nothing is not waited for
+        timeout = 5  # seconds; drop clients that send nothing
         server_version, sys_version = "deepclarity", ""
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._answer(HTTPStatus.OK, generate_latest(registry), CONTENT_TYPE_LATEST)
+                self._reply(HTTPStatus.OK, generate_latest(registry), CONTENT_TYPE_LATEST)
             elif path == "/healthz":
-                status, body = health(readings())
-                self._answer(status, body, "application/json")
+                status, body = health(get_snapshots())
+                self._reply(status, body, "application/json")
             else:
-                self._answer(HTTPStatus.NOT_FOUND, b"/metrics and /healthz are here\n", "text/plain")
+                self._reply(HTTPStatus.NOT_FOUND, b"not found; try /metrics or /healthz\n", "text/plain")
 
-        def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        def _reply(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Requests are not worth a line."""
+            """Do not log requests."""
 
     return Handler
 
 
-def health(readings: Sequence[Reading]) -> tuple[HTTPStatus, bytes]:
-    """200 where every stream's source and sink are connected, else 503; the streams' states as JSON."""
+def health(snapshots: Sequence[StatsSnapshot]) -> tuple[HTTPStatus, bytes]:
+    """Status 200 if the source and sink of every stream are connected, else 503; and the states as a JSON body."""
     streams = {
         each.name: {"ok": each.healthy, "source": each.source_state, "sink": each.sink_state, "reason": each.reason}
-        for each in readings
+        for each in snapshots
     }
-    well = bool(readings) and all(each.healthy for each in readings)
-    body = json.dumps({"ok": well, "streams": streams}).encode() + b"\n"
-    return (HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE), body
+    healthy = bool(snapshots) and all(each.healthy for each in snapshots)
+    body = json.dumps({"ok": healthy, "streams": streams}).encode() + b"\n"
+    return (HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE), body
 
 
 class _Collector:
-    def __init__(self, readings: Readings) -> None:
-        self._readings = readings
+    def __init__(self, get_snapshots: GetSnapshots) -> None:
+        self._get_snapshots = get_snapshots
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other, a sample a stream."""
-        readings = self._readings()
-        yield from _gauges(readings)
-        yield from _counters(readings)
-        yield from _histograms(readings)
+        """Yield every metric family, with one sample per stream."""
+        snapshots = self._get_snapshots()
+        yield from _gauges(snapshots)
+        yield from _counters(snapshots)
+        yield from _histograms(snapshots)
 
 
-def _gauges(readings: Sequence[Reading]) -> Iterator[Metric]:
-    info = InfoMetricFamily("deepclarity_stream", "Where from and where to, secrets cut out", labels=["stream"])
-    rates = GaugeMetricFamily("deepclarity_fps", "Frames a second of late", labels=["stream", "side"])
-    latency = GaugeMetricFamily(
-        "deepclarity_latency_seconds", "Age of the last 300 frames as they left", labels=["stream", "quantile"]
+def _gauges(snapshots: Sequence[StatsSnapshot]) -> Iterator[Metric]:
+    info = InfoMetricFamily("deepclarity_stream", "Source and sink addresses, without passwords", labels=["stream"])
+    rates = GaugeMetricFamily(
+        "deepclarity_fps", "Frames per second over the last two seconds", labels=["stream", "side"]
     )
-    tier = GaugeMetricFamily("deepclarity_tier", "1 for the tier that works now", labels=["stream", "tier"])
-    state = GaugeMetricFamily("deepclarity_state", "1 for the state a side is in", labels=["stream", "side", "state"])
-    queues = GaugeMetricFamily("deepclarity_queue_depth", "Items that wait", labels=["stream", "queue"])
-    for each in readings:
+    latency = GaugeMetricFamily(
+        "deepclarity_latency_seconds", "Age of the last 300 frames at the sink", labels=["stream", "quantile"]
+    )
+    tier = GaugeMetricFamily("deepclarity_tier", "1 for the active tier", labels=["stream", "tier"])
+    state = GaugeMetricFamily(
+        "deepclarity_state", "1 for the current state of each side", labels=["stream", "side", "state"]
+    )
+    queues = GaugeMetricFamily("deepclarity_queue_depth", "Items waiting in each queue", labels=["stream", "queue"])
+    for each in snapshots:
         info.add_metric([each.name], {"source": each.source, "sink": each.sink})
         rates.add_metric([each.name, "in"], each.fps_in)
         rates.add_metric([each.name, "out"], each.fps_out)
@@ -171,29 +175,31 @@ def _gauges(readings: Sequence[Reading]) -> Iterator[Metric]:
     yield from (info, rates, latency, tier, state, queues)
 
 
-def _counters(readings: Sequence[Reading]) -> Iterator[Metric]:
-    lanes = CounterMetricFamily("deepclarity_frames", "Frames by the lane they took", labels=["stream", "lane"])
-    drops = CounterMetricFamily("deepclarity_dropped_frames", "Frames that reached nobody", labels=["stream", "reason"])
-    for each in readings:
+def _counters(snapshots: Sequence[StatsSnapshot]) -> Iterator[Metric]:
+    lanes = CounterMetricFamily("deepclarity_frames", "Frames by lane", labels=["stream", "lane"])
+    drops = CounterMetricFamily("deepclarity_dropped_frames", "Frames that were dropped", labels=["stream", "reason"])
+    for each in snapshots:
         for lane, count in each.lanes.items():
             lanes.add_metric([each.name, lane], count)
         for reason, count in each.drops.items():
             drops.add_metric([each.name, reason], count)
     yield from (lanes, drops)
-    for key, (name, told) in _COUNTERS.items():
-        family = CounterMetricFamily(f"deepclarity_{name}", told, labels=["stream"])
-        for each in readings:
+    for key, (name, description) in _COUNTERS.items():
+        family = CounterMetricFamily(f"deepclarity_{name}", description, labels=["stream"])
+        for each in snapshots:
             if key in each.counts:
                 family.add_metric([each.name], each.counts[key])
         yield family
 
 
-def _histograms(readings: Sequence[Reading]) -> Iterator[Metric]:
-    stages = HistogramMetricFamily("deepclarity_stage_seconds", "Time a frame by stage", labels=["stream", "stage"])
-    ages = HistogramMetricFamily(
-        "deepclarity_frame_age_seconds", "From a frame's coming to its leaving", labels=["stream"]
+def _histograms(snapshots: Sequence[StatsSnapshot]) -> Iterator[Metric]:
+    stages = HistogramMetricFamily(
+        "deepclarity_stage_seconds", "Processing time per frame and stage", labels=["stream", "stage"]
     )
-    for each in readings:
+    ages = HistogramMetricFamily(
+        "deepclarity_frame_age_seconds", "Time from a frame's arrival to the sink", labels=["stream"]
+    )
+    for each in snapshots:
         for name, values in each.histograms.items():
             buckets, total = [], 0
             for bound, count in zip((*BOUNDS_S, float("inf")), values["counts"], strict=True):

@@ -1,4 +1,4 @@
-"""The corridor for viewers who watch now: what is late gives way, what is lost is stood in for."""
+"""The live pipeline: drops late frames, and shows placeholders while the source is lost."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from deepclarity.models.detectors import load_detector
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Detector
 from deepclarity.pipelines.detect import detect
-from deepclarity.pipelines.enhance import Done, enhance
+from deepclarity.pipelines.enhance import Enhanced, enhance
 from deepclarity.pipelines.fit import Fit
 from deepclarity.pipelines.records import Lane
-from deepclarity.pipelines.route import Which, route
+from deepclarity.pipelines.route import FrameSelection, route
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.interrupts import interrupts_deferred
 from deepclarity.stream.live.source import LiveSource, give_up
 from deepclarity.stream.live.state import State
 
-from .governor import Governor, Ladder, Rule, rungs
-from .placeholder import stood_in
+from .governor import Governor, GovernorSettings, Ladder, fallback_tiers
+from .placeholder import fill_placeholders
 from .sinks import LiveJob, LiveSinks
-from .stats import LiveStats, Reading, Tally
+from .stats import LiveStats, LiveSummary, StatsSnapshot
 
-Watcher = Callable[[Reading], None]
-"""Called a few times a second with how the stream is doing."""
+Watcher = Callable[[StatsSnapshot], None]
+"""Called a few times per second with the stream's current stats."""
 
-_TELL_EVERY_S = 0.25
+_WATCH_INTERVAL_S = 0.25
 
 
 class Live:
-    """`with Live(job) as live: live.run()`. `live.reading()` may be asked for at any moment, from any thread."""
+    """`with Live(job) as live: live.run()`. `live.snapshot()` may be called at any time from any thread."""
 
     def __init__(
         self,
@@ -41,27 +41,27 @@ class Live:
         *,
         detector: Detector | None = None,
         ladder: Ladder | None = None,
-        watch: Watcher = lambda reading: None,
+        watch: Watcher = lambda snapshot: None,
     ) -> None:
-        """`detector`, `ladder`: instead of those that the preset names. Everything that can be refused is, here."""
+        """`detector`, `ladder`: used instead of those the preset names. Raises here for every invalid option."""
         self.job = job
         self.stats = LiveStats()
-        self.tally = Tally(self.stats)
+        self.summary = LiveSummary(self.stats)
         preset = job.preset
         self._source = LiveSource(job.source, canvas=job.canvas, waiting=job.waiting, sound=job.sound, loop=job.loop)
         self._sinks = LiveSinks(job, self._source, self.stats)
-        works = preset.which is not Which.NONE
-        self._detector = detector or (load_detector(preset.method, pixel_art=preset.pixel_art) if works else None)
-        self._ladder = ladder or (load_ladder(preset.model, device=preset.device) if works else None)
-        rule = Rule(target_s=preset.latency_ms / 1000)
-        self._governor = Governor(self._ladder, rule) if self._ladder else None
+        repairs = preset.which is not FrameSelection.NONE
+        self._detector = detector or (load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None)
+        self._ladder = ladder or (load_ladder(preset.model, device=preset.device) if repairs else None)
+        settings = GovernorSettings(target_s=preset.latency_ms / 1000)
+        self._governor = Governor(self._ladder, settings) if self._ladder else None
         self._watch = watch
         self._stack = contextlib.ExitStack()
         self._arriving: Handover[Frame] | None = None
-        self._leaving: Handover[Done] | None = None
+        self._leaving: Handover[Enhanced] | None = None
 
     def __enter__(self) -> Live:
-        with contextlib.ExitStack() as opened:  # closes what is open if the next thing fails
+        with contextlib.ExitStack() as opened:  # closes what is already open if the next step fails
             if self._ladder is not None:
                 opened.enter_context(contextlib.closing(self._ladder))
             self._sinks.open_window(opened)
@@ -72,93 +72,95 @@ class Live:
     def __exit__(self, *failure: object) -> None:
         self._stack.close()
 
-    def run(self) -> Reading:
-        """Until the time is up, the window is closed, a file ends, or somebody interrupts.
+    def run(self) -> StatsSnapshot:
+        """Run until the time is up, the window is closed, the file ends, or an interruption; returns the final stats.
 
-        An interruption (BaseException, not Exception) ends the outputs in good order before it goes on its way.
+        An interruption (BaseException, not Exception) is raised again after the outputs have been finished. Raises
+        the source's error if it never delivered a frame, OutputError if the server was never reached.
         """
-        stopped: BaseException | None = None
+        interrupted: BaseException | None = None
         with contextlib.ExitStack() as outputs:
             try:
                 self._run_pipeline(outputs)
             except Exception:
                 raise
             except BaseException as interruption:
-                stopped = interruption
-            with interrupts_deferred():  # a second Ctrl-C must not cost what the first one saves
+                interrupted = interruption
+            with interrupts_deferred():  # a second Ctrl-C must not lose what the first one saved
                 outputs.close()
-        if stopped is not None:
-            raise stopped
-        if not self._source.met and not self._closed_by_hand:
+        if interrupted is not None:
+            raise interrupted
+        if not self._source.met and not self._window_closed:
             raise give_up(self._source)
         server = self._sinks.server
         if server is not None and not server.counts.connections:
-            raise OutputError(f"{server.address.label}: {server.reason}; not one picture was published.")
-        return self.reading()
+            raise OutputError(f"{server.address.label}: {server.reason}; no frame was published.")
+        return self.snapshot()
 
     def _run_pipeline(self, outputs: contextlib.ExitStack) -> None:
-        """Source, detect, route, enhance, outlets; the newest frame first, the oldest dropped."""
+        """Source, detect, route, enhance, sinks; when the buffer is full the oldest frame is dropped."""
         job, preset = self.job, self.job.preset
-        fit = Fit(job.canvas, job.canvas, source=(0, 0))  # of no frame's size: every frame is fitted by its own
+        fit = Fit(job.canvas, job.canvas, source=(0, 0))  # no frame has this size, so each is fitted by its own
         until_s = time.monotonic() + job.seconds if job.seconds is not None else None
-        told_s = 0.0
-        coming = self.tally.counted(self._source)
-        with Handover(coming, size=preset.source_buffer_frames, when_full=self._source.when_full) as arriving:
+        watched_s = 0.0
+        counted = self.summary.count_arrivals(self._source)
+        with Handover(counted, size=preset.source_buffer_frames, when_full=self._source.when_full) as arriving:
             self._arriving = arriving
-            scored = detect(arriving, self._detector, self.tally)
-            routed = route(scored, preset.routing, resize=False, enlarge=True, summary=self.tally)
-            done = stood_in(enhance(routed, self._ladder, fit, self.tally))
-            with Handover(done, size=preset.sink_buffer_frames) as leaving, contextlib.closing(self._source):
+            scored = detect(arriving, self._detector, self.summary)
+            routed = route(scored, preset.routing, resize=False, enlarge=True, summary=self.summary)
+            enhanced = enhance(routed, self._ladder, fit, self.summary)
+            output = fill_placeholders(enhanced)
+            with Handover(output, size=preset.sink_buffer_frames) as leaving, contextlib.closing(self._source):
                 self._leaving = leaving
                 for item in leaving:
                     self._deliver(item, outputs)
-                    if (now := time.monotonic()) - told_s >= _TELL_EVERY_S:
-                        told_s = now
-                        self._watch(self.reading())
-                    if (until_s is not None and now >= until_s) or self._closed_by_hand:
+                    if (now := time.monotonic()) - watched_s >= _WATCH_INTERVAL_S:
+                        watched_s = now
+                        self._watch(self.snapshot())
+                    if (until_s is not None and now >= until_s) or self._window_closed:
                         return
 
     @property
-    def _closed_by_hand(self) -> bool:
+    def _window_closed(self) -> bool:
         return self._sinks.window is not None and self._sinks.window.closed
 
-    def _deliver(self, item: Done, outputs: contextlib.ExitStack) -> None:
-        """Give one frame to everything that wants it, and see how old it was."""
+    def _deliver(self, item: Enhanced, outputs: contextlib.ExitStack) -> None:
+        """Write one frame to every sink, and record its age."""
         frame = item.frame
-        if not self._sinks.write(frame, item.routed.frame, outputs, told=self._told):
+        if not self._sinks.write(frame, item.routed.frame, outputs, status=self._status_text):
             return
-        self.tally.frames_out += 1
+        self.summary.frames_out += 1
         if self.job.server is None:
-            self.stats.left.tick()
+            self.stats.departures.tick()
         if frame.placeholder is not None or frame.arrived_s is None:
             return
         age_s = time.monotonic() - frame.arrived_s
         if self.job.server is None:
-            self.stats.leaves(age_s)
+            self.stats.record_latency(age_s)
         if self._governor is not None and self._arriving is not None:
-            self._governor.saw(age_s, dropped=self._arriving.dropped, repaired=item.routed.lane is Lane.ENHANCE)
+            self._governor.observe(age_s, dropped=self._arriving.dropped, repaired=item.routed.lane is Lane.ENHANCE)
 
-    def _told(self) -> str:
+    def _status_text(self) -> str:
         tier = self._ladder.name if self._ladder else "no repair"
-        return f"{self.stats.left.per_s:.0f} fps  {self.stats.latency_ms(0.5):.0f} ms  {tier}"
+        return f"{self.stats.departures.per_s:.0f} fps  {self.stats.latency_ms(0.5):.0f} ms  {tier}"
 
-    def reading(self) -> Reading:
-        """How it is doing now."""
-        source, server, tally, stats = self._source, self._sinks.server, self.tally, self.stats
-        waiting = State.CONNECTING if self.job.server else State.CONNECTED
-        return Reading(
+    def snapshot(self) -> StatsSnapshot:
+        """The stream's stats at this moment."""
+        source, server, summary, stats = self._source, self._sinks.server, self.summary, self.stats
+        initial_state = State.CONNECTING if self.job.server else State.CONNECTED
+        return StatsSnapshot(
             self.job.name,
             source=source.address.label,
             sink=self.job.server.label if self.job.server else "",
             source_state=source.state.value,
-            sink_state=(server.state if server else waiting).value,
+            sink_state=(server.state if server else initial_state).value,
             reason=source.reason or (server.reason if server else ""),
             tier=self._ladder.name if self._ladder else "none",
-            fps_in=stats.came.per_s,
-            fps_out=stats.left.per_s,
+            fps_in=stats.arrivals.per_s,
+            fps_out=stats.departures.per_s,
             latency_p50_ms=stats.latency_ms(0.5),
             latency_p99_ms=stats.latency_ms(0.99),
-            lanes={"pass": tally.passed, "resize": tally.resized, "enhance": tally.repaired},
+            lanes={"pass": summary.passed, "resize": summary.resized, "enhance": summary.repaired},
             drops={
                 "late": self._arriving.dropped if self._arriving else 0,
                 "server": server.counts.dropped if server else 0,
@@ -175,8 +177,8 @@ class Live:
     def _counts(self) -> dict[str, int]:
         source, server, governor = self._source.counts, self._sinks.server, self._governor
         return {
-            "frames_in": self.tally.frames_in,
-            "frames_out": self.tally.frames_out,
+            "frames_in": self.summary.frames_in,
+            "frames_out": self.summary.frames_out,
             "source_reconnects": source.reconnects,
             "source_failures": source.failures,
             "sink_reconnects": server.counts.reconnects if server else 0,
@@ -189,14 +191,14 @@ class Live:
             "source_changes": source.changes,
             "held": source.held,
             "slates": source.slates,
-            "not_repaired": self.tally.fallback,
-            "lane_switches": self.tally.lane_switches,
+            "not_repaired": self.summary.fallback,
+            "lane_switches": self.summary.lane_switches,
             "tier_steps_down": governor.steps_down if governor else 0,
             "tier_steps_up": governor.steps_up if governor else 0,
         }
 
 
 def load_ladder(tier: str, *, device: str) -> Ladder:
-    """`tier` and what it may step down to, loaded on `device`."""
+    """Load `tier` and the tiers it may step down to on `device`."""
     first = load_enhancer(tier, device=device)
-    return Ladder([first, *(load_enhancer(name, device=device) for name in rungs(first.name)[1:])])
+    return Ladder([first, *(load_enhancer(name, device=device) for name in fallback_tiers(first.name)[1:])])

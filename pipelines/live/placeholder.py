@@ -1,24 +1,24 @@
-"""What the viewers see when nothing comes."""
+"""Placeholder frames: repeats the last enhanced frame while the source delivers nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from deepclarity.pipelines.enhance import Done
+from deepclarity.pipelines.enhance import Enhanced
 from deepclarity.stream.frame import Placeholder
 
 
-def stood_in(done: Iterable[Done]) -> Iterator[Done]:
-    """Pass frames on; one that is only held becomes the last real one as it left: repaired, if that was."""
-    last: Done | None = None
-    for item in done:
+def fill_placeholders(enhanced: Iterable[Enhanced]) -> Iterator[Enhanced]:
+    """Replace each held frame with the last real frame in its enhanced form; pass all others on unchanged."""
+    last: Enhanced | None = None
+    for item in enhanced:
         frame = item.frame
         if frame.placeholder is Placeholder.HELD and last is not None:
-            shown = replace(
+            repeated = replace(
                 last.frame, pts=frame.pts, index=frame.index, placeholder=frame.placeholder, arrived_s=frame.arrived_s
             )
-            yield replace(item, frame=shown)
+            yield replace(item, frame=repeated)
             continue
         if frame.placeholder is None:
             last = item

@@ -1,6 +1,7 @@
 """The process that runs one relay for the supervisor: `python -m deepclarity.pipelines.live.relay_process`.
 
-Its order comes through standard input; it answers with readings and log messages, and ends when its input does.
+It reads one request from standard input, writes stats snapshots and log messages to standard output, and exits when
+standard input is closed.
 """
 
 from __future__ import annotations
@@ -13,57 +14,57 @@ from dataclasses import asdict
 
 from deepclarity.errors import DeepClarityError, hide_secrets
 from deepclarity.stream.rtsp import ipc
-from deepclarity.stream.rtsp.subprocess import left_alone
+from deepclarity.stream.rtsp.subprocess import ignore_signals
 
 from .pipeline import Live
-from .stats import Reading
-from .supervisor import Relay
+from .stats import StatsSnapshot
+from .supervisor import RelayConfig
 
 
-class _Dismissed(BaseException):
-    """The supervisor has closed our input, or wants us to end."""
+class _Stopped(BaseException):
+    """The supervisor closed standard input or sent SIGTERM."""
 
 
-class _Parent(logging.Handler):
-    """The supervisor's end of our standard output, for one thread at a time."""
+class _SupervisorHandler(logging.Handler):
+    """Sends log records and stats to the supervisor through standard output; safe to use from several threads."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell of an event."""
+        """Send a log record, without passwords."""
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
-        self.tell(ipc.Message("log", {"level": record.levelno, "text": hide_secrets(text)}))
+        self.send(ipc.Message("log", {"level": record.levelno, "text": hide_secrets(text)}))
 
-    def tell(self, message: ipc.Message) -> None:
-        """Say something whole."""
+    def send(self, message: ipc.Message) -> None:
+        """Write one complete message."""
         self.acquire()
         try:
             ipc.send(sys.stdout.fileno(), message)
         finally:
             self.release()
 
-    def watch(self, reading: Reading) -> None:
-        """Tell how the stream is doing; _Dismissed where nobody wants to know any more."""
-        self.tell(ipc.Message("reading", asdict(reading)))
-        if select.select([sys.stdin.fileno()], [], [], 0)[0]:  # nothing more is ever said: it was closed
-            raise _Dismissed
+    def watch(self, snapshot: StatsSnapshot) -> None:
+        """Send the stream's stats; raises _Stopped once the supervisor has closed standard input."""
+        self.send(ipc.Message("snapshot", asdict(snapshot)))
+        if select.select([sys.stdin.fileno()], [], [], 0)[0]:  # no second request ever follows: readable means closed
+            raise _Stopped
 
 
 def main() -> None:
-    """Run the relay until dismissed."""
-    left_alone()
-    signal.signal(signal.SIGTERM, _dismissed)
-    order = ipc.Inbox(sys.stdin.fileno()).take()
-    if order is None:
+    """Run the relay until the supervisor stops it or its file ends; exit code 1 on failure."""
+    ignore_signals()
+    signal.signal(signal.SIGTERM, _stop)
+    request = ipc.Inbox(sys.stdin.fileno()).take()
+    if request is None:
         return
-    parent = _Parent()
+    supervisor = _SupervisorHandler()
     log = logging.getLogger("deepclarity")
     log.setLevel(logging.INFO)
     log.propagate = False
-    log.handlers[:] = [parent]
+    log.handlers[:] = [supervisor]
     try:
-        _run(Relay(order.body["name"], order.body["values"]), parent)
-    except (_Dismissed, BrokenPipeError):
+        _run(RelayConfig(request.body["name"], request.body["values"]), supervisor)
+    except (_Stopped, BrokenPipeError):
         return
     except DeepClarityError as error:
         log.error("%s", error)
@@ -73,14 +74,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _run(relay: Relay, parent: _Parent) -> None:
-    with Live(relay.job(), watch=parent.watch) as live:
+def _run(relay: RelayConfig, supervisor: _SupervisorHandler) -> None:
+    with Live(relay.job(), watch=supervisor.watch) as live:
         live.run()
-    parent.tell(ipc.Message("ended"))
+    supervisor.send(ipc.Message("ended"))
 
 
-def _dismissed(number: int, frame: object) -> None:
-    raise _Dismissed
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where live frames go: a server, a file, a window, another program's camera; any of them, all at once."""
+"""Live sinks: an RTSP server, a file, a window and a virtual camera, in any combination."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from deepclarity.errors import UsageError
 from deepclarity.models.detectors import check_detector
 from deepclarity.models.load import check_enhancer
-from deepclarity.pipelines.fit import SizeWish
+from deepclarity.pipelines.fit import SizeRequest
 from deepclarity.pipelines.preset import Preset
 from deepclarity.stream.errors import check_readable
 from deepclarity.stream.files.encode import EncodeSettings
@@ -35,74 +35,75 @@ from .stats import LiveStats
 
 log = logging.getLogger(__name__)
 
-_NEVER = 1 << 40
-"""Frames after which a recording's encoder is begun again: nobody resumes one, and each time costs memory."""
+_NO_RESTART = 1 << 40
+"""Encoder restart interval in frames: recordings are never resumed, and each restart costs memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveJob:
-    """One live stream: where from, where to, how."""
+    """One live stream: source, sinks and settings."""
 
     source: Address
     server: Address | None = None
     """An RTSP server to publish to."""
     file: Path | None = None
-    """A file to record into."""
+    """A file to record to."""
     view: bool = False
-    """Whether a window shows it."""
+    """Whether to show before and after in a window."""
     virtual_camera: str | None = None
+    """A loopback device to write to, or `auto`."""
     preset: Preset = field(default_factory=Preset)
     name: str = "live"
-    """What it is called in the status line and the metrics."""
+    """Label in the status line and the metrics."""
     sound: bool = True
     loop: bool = False
-    """Begin a file again at its end."""
+    """Restart a file at its end."""
     overwrite: bool = False
     seconds: float | None = None
-    """End after so long."""
+    """Stop after this time; None: never."""
     waiting: Waiting = field(default_factory=Waiting)
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """(width, height) of the frames that leave: always the same, whatever the source sends."""
-        width, height = SizeWish.parse(self.preset.size).box
+        """(width, height) of the output: constant, whatever the source sends."""
+        width, height = SizeRequest.parse(self.preset.size).box
         if width % 2 or height % 2:
-            raise UsageError(f"--size {self.preset.size}: live video wants an even width and height.")
+            raise UsageError(f"--size {self.preset.size}: live video needs an even width and height.")
         return width, height
 
     @property
     def encoding(self) -> LiveEncoding:
-        """How it is coded for a server."""
+        """Encoder settings for the RTSP server."""
         preset = self.preset
         if self.server is None:
             return LiveEncoding()
         return LiveEncoding("h264" if preset.codec == "auto" else preset.codec, preset.crf, preset.speed)
 
     def check(self) -> None:
-        """UsageError or SourceError for what can be known to fail before anything is begun."""
+        """Raise UsageError or SourceError for everything that can be found invalid before anything is opened."""
         if not re.fullmatch(r"[\w.-]+", self.name):
-            raise UsageError("--name: letters, digits, '.', '-' and '_' only: it is a label in metrics and logs.")
+            raise UsageError("--name: use letters, digits, '.', '-' and '_' only: it labels metrics and logs.")
         if self.server is not None and self.source.is_same(self.server):
             raise UsageError(f"{self.server.label}: the target is the source. Publish to another path.")
         if self.source.ends:
             check_readable(Path(self.source.url))
         check_enhancer(self.preset.model)
         check_detector(self.preset.method)
-        _ = self.canvas, self.encoding  # refuse what they cannot be
+        _ = self.canvas, self.encoding  # raise UsageError when invalid
 
 
 class LiveSinks:
-    """Opened in part at once (the window), in part when it is known what the source sends."""
+    """Writes frames to all sinks of a job; all but the window are opened when the source's first frame arrives."""
 
     def __init__(self, job: LiveJob, source: LiveSource, stats: LiveStats) -> None:
-        """Raises UsageError for what cannot be, before anything is opened."""
+        """Raises UsageError for invalid options, before anything is opened."""
         job.check()
         self.server: RtspSink | None = None
         self.window: Window | None = None
         self._job, self._source, self._stats = job, source, stats
         if job.file is not None:
             check_writable(job.file, source=None, overwrite=job.overwrite)
-            container_of(job.file, self._recording(job.file).codec)
+            container_of(job.file, self._file_settings(job.file).codec)
         if job.virtual_camera is not None and importlib.util.find_spec("pyvirtualcam") is None:
             raise UsageError("--virtual-camera needs pyvirtualcam: pip install 'deepclarity[virtual-camera]'")
         self._encoding = job.encoding
@@ -110,25 +111,28 @@ class LiveSinks:
         self._opened = False
 
     def open_window(self, stack: contextlib.ExitStack) -> None:
-        """Before the camera, which may take its time."""
+        """Open the window if one is wanted; before the camera, which may be slow to open."""
         if self._job.view:
             self.window = stack.enter_context(Window())
 
-    def write(self, frame: Frame, before: Frame, stack: contextlib.ExitStack, *, told: Callable[[], str]) -> bool:
-        """Give `frame` to all; `before` is what it was made of. Whether it counts: before the source's first frame,
-        only the window shows anything. What is opened is closed with `stack`."""
-        began = time.perf_counter()
-        begins = self._opened or (self._source.met and frame.placeholder is None)
-        if begins and not self._opened:
+    def write(self, frame: Frame, before: Frame, stack: contextlib.ExitStack, *, status: Callable[[], str]) -> bool:
+        """Write `frame` to every sink; `before` is the source frame it was made from, `status` the window's text.
+
+        Returns whether the frame counts: until the source's first frame, only the window is written to. Sinks are
+        closed with `stack`.
+        """
+        started = time.perf_counter()
+        has_started = self._opened or (self._source.met and frame.placeholder is None)
+        if has_started and not self._opened:
             self._open(stack)
         for write in self._writers:
             write(frame)
         if self._writers:
-            self._stats.stages["encode"].add(time.perf_counter() - began)
+            self._stats.stages["encode"].add(time.perf_counter() - started)
         if self.window is not None:
-            shown = frame if before.placeholder else before
-            self.window.show(frame, shown, colour=self._source.colour, told=told())
-        return begins
+            left = frame if before.placeholder else before
+            self.window.show(frame, left, colour=self._source.colour, reported=status())
+        return has_started
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         job, source, self._opened = self._job, self._source, True
@@ -139,14 +143,14 @@ class LiveSinks:
                     size=job.canvas,
                     rate=source.rate,
                     encoding=self._encoding.tagged(source.colour),
-                    source_sample=self._heard(),
+                    source_sample=self._audio_sample(),
                     timeout_s=job.waiting.open_s,
-                    written=self._written,
+                    written=self._on_written,
                 )
             )
             self._writers.append(self._publish)
         if job.file is not None:
-            self._writers.append(stack.enter_context(self._recorder(job.file)).write)
+            self._writers.append(stack.enter_context(self._file_sink(job.file)).write)
         if job.virtual_camera is not None:
             camera = VirtualCamera(job.virtual_camera, size=job.canvas, rate=float(source.rate))
             self._writers.append(stack.enter_context(camera).write)
@@ -157,26 +161,26 @@ class LiveSinks:
             self.server.hear(self._source.sound.popleft())
         self.server.write(frame)
 
-    def _written(self, age_s: float | None) -> None:
-        self._stats.left.tick()
+    def _on_written(self, age_s: float | None) -> None:
+        self._stats.departures.tick()
         if age_s is not None:
-            self._stats.leaves(age_s)
+            self._stats.record_latency(age_s)
 
-    def _heard(self) -> bytes | None:
-        """The sample of the source's sound, where it can be sent along."""
+    def _audio_sample(self) -> bytes | None:
+        """A sample of the source's audio, or None if it has none or RTSP cannot carry it."""
         kind = self._source.sound_kind
         if kind is not None and kind.codec not in SOUND_CARRIED:
-            log.warning("%s: its %s sound cannot be sent over RTSP and is left out", self._job.name, kind.codec)
+            log.warning("%s: its %s audio cannot be sent over RTSP and is left out", self._job.name, kind.codec)
             return None
         return self._source.sample if kind is not None else None
 
-    def _recorder(self, path: Path) -> FileSink:
+    def _file_sink(self, path: Path) -> FileSink:
         source, canvas = self._source, self._job.canvas
         info = VideoInfo(source.address.label, *canvas, PLANAR, TIME_BASE, rate=source.rate, colour=source.colour)
-        return FileSink(path, info=info, size=canvas, planar=PLANAR, settings=self._recording(path))
+        return FileSink(path, info=info, size=canvas, planar=PLANAR, settings=self._file_settings(path))
 
-    def _recording(self, path: Path) -> EncodeSettings:
+    def _file_settings(self, path: Path) -> EncodeSettings:
         preset, codec = self._job.preset, self._job.preset.codec
         if codec == "auto":
             codec = "av1" if path.suffix.lower() == ".webm" else "h264"
-        return EncodeSettings(codec, preset.crf, preset.speed, restart_every=_NEVER)
+        return EncodeSettings(codec, preset.crf, preset.speed, restart_every=_NO_RESTART)

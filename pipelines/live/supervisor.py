@@ -1,4 +1,4 @@
-"""Several relays under one supervisor: each in a process of its own, each begun again when it fails."""
+"""Supervisor: runs each relay of a relay file in its own process and restarts those that fail."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from deepclarity.stream.rtsp.address import Address, sink_address, source_addres
 from deepclarity.stream.rtsp.subprocess import Subprocess, SubprocessLostError
 
 from .sinks import LiveJob
-from .stats import Reading
+from .stats import StatsSnapshot
 
 log = logging.getLogger(__name__)
 
-_OWN_KEYS = {"in": str, "out": str, "transport": str, "audio": bool, "loop": bool, "preset": str, "timeout_s": float}
+_RELAY_KEYS = {"in": str, "out": str, "transport": str, "audio": bool, "loop": bool, "preset": str, "timeout_s": float}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_TIMEOUT_S = (0.5, 600.0)
-_MOST_RESTARTS, _WITHIN_S = 5, 60.0
-_SILENT_S, _LOADING_S = 20.0, 180.0
-"""A relay that tells nothing for so long is stuck; it may take longer to load its networks."""
-_LEAVE_S = 4.0
-_LOOK_EVERY_S = 0.25
+_TIMEOUT_RANGE_S = (0.5, 600.0)
+_MAX_RESTARTS, _RESTART_WINDOW_S = 5, 60.0
+_SILENCE_TIMEOUT_S, _START_TIMEOUT_S = 20.0, 180.0
+"""A relay that sends nothing for this long is stuck; loading its networks may take longer."""
+_SHUTDOWN_TIMEOUT_S = 4.0
+_POLL_INTERVAL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class RelayConfig:
     """One entry of a relay file."""
 
     name: str
@@ -45,31 +45,32 @@ class Relay:
     """Its keys: `in`, `out`, `transport`, `audio`, `loop`, `preset`, `timeout_s`, and any of a preset's."""
 
     def job(self) -> LiveJob:
-        """What it asks for; UsageError where that cannot be."""
+        """The live job it describes; raises UsageError for invalid values."""
         values = dict(self.values)
-        own = {key: values.pop(key) for key in _OWN_KEYS if key in values}
-        timeout_s = float(own.get("timeout_s", 5.0))
-        if not _TIMEOUT_S[0] <= timeout_s <= _TIMEOUT_S[1]:
+        options = {key: values.pop(key) for key in _RELAY_KEYS if key in values}
+        timeout_s = float(options.get("timeout_s", 5.0))
+        if not _TIMEOUT_RANGE_S[0] <= timeout_s <= _TIMEOUT_RANGE_S[1]:
             raise UsageError(
-                f"relay {self.name}: timeout_s {timeout_s:g}: between {_TIMEOUT_S[0]} and {_TIMEOUT_S[1]:g}."
+                f"relay {self.name}: timeout_s {timeout_s:g}: "
+                f"must be between {_TIMEOUT_RANGE_S[0]} and {_TIMEOUT_RANGE_S[1]:g}."
             )
-        base = load_preset(own.get("preset", "live"))
-        preset = preset_from({**_plain(base), **values}, where=f"of relay {self.name}")
+        base = load_preset(options.get("preset", "live"))
+        preset = preset_from({**_as_dict(base), **values}, where=f"of relay {self.name}")
         return LiveJob(
-            source_address(own["in"], transport=own.get("transport", "tcp"), timeout_s=timeout_s),
-            server=sink_address(own["out"], timeout_s=timeout_s),
+            source_address(options["in"], transport=options.get("transport", "tcp"), timeout_s=timeout_s),
+            server=sink_address(options["out"], timeout_s=timeout_s),
             preset=preset,
             name=self.name,
-            sound=own.get("audio", True),
-            loop=own.get("loop", False),
+            sound=options.get("audio", True),
+            loop=options.get("loop", False),
             waiting=Waiting(timeout_s, timeout_s),
         )
 
 
-def read_relays(path: Path) -> list[Relay]:
-    """The relays of a TOML file, a table `[relay.NAME]` each; `${NAME}` stands for an environment variable.
+def read_relays(path: Path) -> list[RelayConfig]:
+    """Read the relays of a TOML file, one table `[relay.NAME]` each; `${NAME}` is replaced by an environment variable.
 
-    Raises UsageError for anything in it that cannot be used.
+    Raises UsageError for any invalid entry.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -77,14 +78,14 @@ def read_relays(path: Path) -> list[Relay]:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}.") from error
-    named = tables.pop("relay", {})
-    if not isinstance(named, dict) or not named:
-        raise UsageError(f"{path}: no relay in it. Begin one with [relay.NAME], then in = … and out = ….")
+    entries = tables.pop("relay", {})
+    if not isinstance(entries, dict) or not entries:
+        raise UsageError(f"{path}: no relay in it. Add one: a line [relay.NAME], then in = … and out = ….")
     relays = []
-    for name, table in named.items():
+    for name, table in entries.items():
         if not isinstance(table, dict):
             raise UsageError(f"{path}: relay.{name} is not a table. Write [relay.{name}] above its keys.")
-        relay = Relay(name, _checked({**tables, **table}, where=f"{path}: relay {name}"))
+        relay = RelayConfig(name, _validated({**tables, **table}, where=f"{path}: relay {name}"))
         try:
             relay.job().check()
         except DeepClarityError as error:
@@ -94,127 +95,131 @@ def read_relays(path: Path) -> list[Relay]:
     return relays
 
 
-def _check_targets(path: Path, relays: Sequence[Relay]) -> None:
-    """No two relays may publish to one place: they would push each other off for ever."""
-    taken: list[tuple[str, Address]] = []
+def _check_targets(path: Path, relays: Sequence[RelayConfig]) -> None:
+    """Two relays must not publish to the same address: they would disconnect each other for ever."""
+    servers: list[tuple[str, Address]] = []
     for relay in relays:
         server = relay.job().server
         assert server is not None
-        for name, other in taken:
+        for name, other in servers:
             if server.is_same(other):
                 raise UsageError(f"{path}: relays {name} and {relay.name} publish to the same place.")
-        taken.append((relay.name, server))
+        servers.append((relay.name, server))
 
 
-def _checked(table: dict[str, Any], *, where: str) -> dict[str, Any]:
-    known = [*_OWN_KEYS, *(item.name for item in fields(Preset))]
+def _validated(table: dict[str, Any], *, where: str) -> dict[str, Any]:
+    known = [*_RELAY_KEYS, *(item.name for item in fields(Preset))]
     for key, value in table.items():
         if key not in known:
             raise UsageError(f"{where}: unknown key '{key}'; {did_you_mean(key, known)}")
-        wanted = _OWN_KEYS.get(key)
-        fits = isinstance(value, (int, float) if wanted is float else wanted or object)
-        if wanted is not None and (not fits or (wanted is float and isinstance(value, bool))):
-            raise UsageError(f"{where}: {key} wants {wanted.__name__}, not {type(value).__name__}.")
+        expected = _RELAY_KEYS.get(key)
+        valid = isinstance(value, (int, float) if expected is float else expected or object)
+        if expected is not None and (not valid or (expected is float and isinstance(value, bool))):
+            raise UsageError(f"{where}: {key} must be of type {expected.__name__}, not {type(value).__name__}.")
     for key in ("in", "out"):
         if key not in table:
-            raise UsageError(f"{where}: no '{key}'. Say where it comes from (in) and goes to (out).")
-    return {key: _filled(value, where) if isinstance(value, str) else value for key, value in table.items()}
+            raise UsageError(f"{where}: no '{key}'. Set both the source (in) and the target (out).")
+    return {key: _expand_variables(value, where) if isinstance(value, str) else value for key, value in table.items()}
 
 
-def _filled(text: str, where: str) -> str:
+def _expand_variables(text: str, where: str) -> str:
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
-            raise UsageError(f"{where}: the environment has no {match[1]}. Set it, or write the value itself.")
+            raise UsageError(f"{where}: environment variable {match[1]} is not set. Set it, or write the value itself.")
         return os.environ[match[1]]
 
     return _VARIABLE.sub(value, text)
 
 
-def _plain(preset: Preset) -> dict[str, Any]:
+def _as_dict(preset: Preset) -> dict[str, Any]:
     values = {item.name: getattr(preset, item.name) for item in fields(Preset)}
     return {key: value for key, value in values.items() if value is not None}
 
 
 class _SupervisedProcess:
-    """One relay and the process that runs it."""
+    """One relay and the subprocess that runs it."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: RelayConfig) -> None:
         self.relay = relay
         job = relay.job()
-        self.reading = Reading(relay.name, source=job.source.label, sink=job.server.label if job.server else "")
+        self.snapshot = StatsSnapshot(relay.name, source=job.source.label, sink=job.server.label if job.server else "")
         self.restarts = 0
-        self._began: deque[float] = deque(maxlen=_MOST_RESTARTS)
-        self._heard_s = 0.0
-        self._limit_s = _LOADING_S
+        self._start_times: deque[float] = deque(maxlen=_MAX_RESTARTS)
+        self._last_message_s = 0.0
+        self._timeout_s = _START_TIMEOUT_S
         self.subprocess: Subprocess | None = None
         self.ended = False
-        """Whether its source was a file, which has come to its end."""
+        """Whether its source was a file that has ended."""
 
-    def look(self) -> None:
-        """Hear what it has to say; begin it, or begin it again, where it is time to."""
+    def poll(self) -> None:
+        """Handle its messages; start or restart it when due."""
         now = time.monotonic()
         if self.ended:
             return
         if self.subprocess is None:
-            if len(self._began) < _MOST_RESTARTS or now - self._began[0] >= _WITHIN_S:
-                self._begin(now)
+            if not self._restart_limit_hit():
+                self._start(now)
             return
         while (message := self.subprocess.inbox.take(0)) is not None:
-            self._heard_s = now
+            self._last_message_s = now
             if message.kind == "ended":
-                self._end()
+                self._on_ended()
                 return
-            self._hear(message)
+            self._handle(message)
         if self.subprocess.inbox.ended:
-            self._failed("its process died")
-        elif now - self._heard_s > self._limit_s:
-            self._failed(f"nothing was heard of it for {self._limit_s:g} s")
+            self._on_failed("its process died")
+        elif now - self._last_message_s > self._timeout_s:
+            self._on_failed(f"no message from its process for {self._timeout_s:g} s")
 
     def close(self) -> None:
-        """End it now."""
+        """Kill its process."""
         if self.subprocess is not None:
             self.subprocess.close()
             self.subprocess = None
 
-    def _begin(self, now: float) -> None:
-        self._began.append(now)
-        self._heard_s, self._limit_s = now, _LOADING_S
+    def _restart_limit_hit(self) -> bool:
+        if len(self._start_times) < _MAX_RESTARTS:
+            return False
+        return time.monotonic() - self._start_times[0] < _RESTART_WINDOW_S
+
+    def _start(self, now: float) -> None:
+        self._start_times.append(now)
+        self._last_message_s, self._timeout_s = now, _START_TIMEOUT_S
         try:
             self.subprocess = Subprocess("deepclarity.pipelines.live.relay_process")
             self.subprocess.send(ipc.Message("run", {"name": self.relay.name, "values": self.relay.values}))
         except SubprocessLostError as error:
-            self._failed(str(error))
+            self._on_failed(str(error))
 
-    def _hear(self, message: ipc.Message) -> None:
-        if message.kind == "reading":
-            self._limit_s = _SILENT_S
-            self.reading = Reading(**message.body)
-            self.reading.counts["restarts"] = self.restarts
+    def _handle(self, message: ipc.Message) -> None:
+        if message.kind == "snapshot":
+            self._timeout_s = _SILENCE_TIMEOUT_S
+            self.snapshot = StatsSnapshot(**message.body)
+            self.snapshot.counts["restarts"] = self.restarts
         elif message.kind == "log":
             log.log(message.body["level"], "%s: %s", self.relay.name, hide_secrets(message.body["text"]))
 
-    def _end(self) -> None:
-        """Its file has come to its end, which is no failure."""
+    def _on_ended(self) -> None:
+        """Its source was a file that has ended, which is not a failure."""
         self.close()
         self.ended = True
-        self.reading.source_state = self.reading.sink_state = State.ENDED.value
-        log.info("%s: its file has ended", self.relay.name)
+        self.snapshot.source_state = self.snapshot.sink_state = State.ENDED.value
+        log.info("%s: end of file", self.relay.name)
 
-    def _failed(self, reason: str) -> None:
+    def _on_failed(self, reason: str) -> None:
         self.close()
         self.restarts += 1
-        self.reading.source_state = self.reading.sink_state = "reconnecting"
-        self.reading.reason = reason
-        self.reading.counts["restarts"] = self.restarts
-        often = len(self._began) == _MOST_RESTARTS and time.monotonic() - self._began[0] < _WITHIN_S
-        pause = f"; {_MOST_RESTARTS} times within a minute, so it rests" if often else ""
-        log.error("%s: %s; beginning it again%s", self.relay.name, reason, pause)
+        self.snapshot.source_state = self.snapshot.sink_state = "reconnecting"
+        self.snapshot.reason = reason
+        self.snapshot.counts["restarts"] = self.restarts
+        pause = f" after a pause: it failed {_MAX_RESTARTS} times within a minute" if self._restart_limit_hit() else ""
+        log.error("%s: %s; restarting it%s", self.relay.name, reason, pause)
 
 
 class Supervisor:
-    """`with Supervisor(relays) as supervisor: supervisor.run()`. Leaving the block ends every relay in good order."""
+    """`with Supervisor(relays) as supervisor: supervisor.run()`. Leaving the block stops every relay cleanly."""
 
-    def __init__(self, relays: Sequence[Relay]) -> None:
+    def __init__(self, relays: Sequence[RelayConfig]) -> None:
         self._processes = [_SupervisedProcess(relay) for relay in relays]
 
     def __enter__(self) -> Supervisor:
@@ -223,35 +228,36 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        running = [ward for ward in self._processes if ward.subprocess is not None]
-        for ward in running:
-            assert ward.subprocess is not None
-            ward.subprocess.dismiss()
-        deadline = time.monotonic() + _LEAVE_S
-        for ward in running:
-            assert ward.subprocess is not None
-            ward.subprocess.finish(patience_s=max(0.0, deadline - time.monotonic()))
+        running = self._subprocesses()
+        for subprocess in running:
+            subprocess.dismiss()
+        deadline = time.monotonic() + _SHUTDOWN_TIMEOUT_S
+        for subprocess in running:
+            subprocess.finish(patience_s=max(0.0, deadline - time.monotonic()))
 
-    def readings(self) -> list[Reading]:
-        """How each is doing, in the file's order."""
-        return [ward.reading for ward in self._processes]
+    def snapshots(self) -> list[StatsSnapshot]:
+        """The latest stats of each relay, in the order of the file."""
+        return [process.snapshot for process in self._processes]
 
     def run(
         self,
         *,
         seconds: float | None = None,
-        watch: Callable[[list[Reading]], object] = lambda readings: None,
+        watch: Callable[[list[StatsSnapshot]], object] = lambda snapshots: None,
     ) -> None:
-        """Until `seconds` are over, or every relay's file has ended."""
-        until = None if seconds is None else time.monotonic() + seconds
-        while (until is None or time.monotonic() < until) and not all(ward.ended for ward in self._processes):
-            for ward in self._processes:
-                ward.look()
-            watch(self.readings())
-            ipc.ready([ward.subprocess.inbox for ward in self._processes if ward.subprocess is not None], _LOOK_EVERY_S)
+        """Run until `seconds` have passed or every relay's file has ended; `watch` is called with every poll."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while (deadline is None or time.monotonic() < deadline) and not all(each.ended for each in self._processes):
+            for process in self._processes:
+                process.poll()
+            watch(self.snapshots())
+            ipc.ready([subprocess.inbox for subprocess in self._subprocesses()], _POLL_INTERVAL_S)
+
+    def _subprocesses(self) -> list[Subprocess]:
+        return [process.subprocess for process in self._processes if process.subprocess is not None]
 
 
-def check_alive(readings: Sequence[Reading]) -> None:
-    """DeviceError where not one relay has ever worked."""
-    if readings and not any(each.counts.get("frames_in") for each in readings):
-        raise DeviceError("not one relay got a picture. Check the addresses, and the messages above.")
+def raise_if_no_frames(snapshots: Sequence[StatsSnapshot]) -> None:
+    """Raise DeviceError if no relay has ever received a frame."""
+    if snapshots and not any(each.counts.get("frames_in") for each in snapshots):
+        raise DeviceError("no relay received a frame. Check the addresses, and the messages above.")

@@ -1,4 +1,4 @@
-"""The tier gives way before frames are dropped, and comes back with patience."""
+"""Governor: steps down a tier before frames are dropped, and steps up again only after a stable period."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from deepclarity.errors import DeviceError
 from deepclarity.models.verdict import Plane
-from deepclarity.pipelines.live.governor import Governor, Ladder, Rule, rungs
+from deepclarity.pipelines.live.governor import Governor, GovernorSettings, Ladder, fallback_tiers
 
 
 class Tier:
@@ -22,18 +22,18 @@ class Tier:
         return np.repeat(np.repeat(luma, scale, axis=0), scale, axis=1)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 class Failing(Tier):
-    """One whose device is gone."""
+    """A tier whose device always fails."""
 
     def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
-        raise DeviceError("the card is gone")
+        raise DeviceError("device lost")
 
 
 class Clock:
-    """Time that passes when told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -43,72 +43,72 @@ class Clock:
 
 
 class Stream:
-    """Frames that leave every 33 ms."""
+    """A stream that outputs a frame every 33 ms."""
 
-    def __init__(self, *tiers: str, rule: Rule | None = None) -> None:
+    def __init__(self, *tiers: str, settings: GovernorSettings | None = None) -> None:
         self.clock = Clock()
         self.ladder = Ladder([Tier(name) for name in tiers or ("srgan", "srgan-lite", "turbo", "lanczos")])
-        self.governor = Governor(self.ladder, rule or Rule(), clock=self.clock)
+        self.governor = Governor(self.ladder, settings or GovernorSettings(), clock=self.clock)
         self.dropped = 0
-        self.run(1, age_s=0.03)  # it is warm
+        self.run(1, age_s=0.03)  # past the warm-up
 
     def run(self, seconds: float, *, age_s: float, dropping: bool = False) -> str:
-        """Let `seconds` pass at that age; the tier after it."""
+        """Run for `seconds` with frames of this age; returns the tier in use afterwards."""
         for _ in range(round(seconds * 30)):
             self.clock.now += 1 / 30
             self.dropped += dropping
-            self.governor.saw(age_s, dropped=self.dropped)
+            self.governor.observe(age_s, dropped=self.dropped)
         return self.ladder.name
 
 
-def test_young_frames_change_nothing() -> None:
+def test_low_latency_keeps_the_tier() -> None:
     assert Stream().run(60, age_s=0.03) == "srgan"
 
 
-def test_old_frames_step_down_within_two_seconds_one_tier_at_a_time() -> None:
+def test_high_latency_steps_down_one_tier_at_a_time_within_two_seconds() -> None:
     stream = Stream()
-    seen = [stream.run(0.1, age_s=0.15) for _ in range(20)]
-    assert list(dict.fromkeys(["srgan", *seen])) == ["srgan", "srgan-lite", "turbo", "lanczos"]
+    tiers = [stream.run(0.1, age_s=0.15) for _ in range(20)]
+    assert list(dict.fromkeys(["srgan", *tiers])) == ["srgan", "srgan-lite", "turbo", "lanczos"]
     assert stream.governor.steps_down == 3
 
 
-def test_the_first_second_may_be_slow() -> None:
+def test_latency_during_warm_up_is_ignored() -> None:
     ladder = Ladder([Tier("turbo"), Tier("lanczos")])
     clock = Clock()
-    governor = Governor(ladder, Rule(), clock=clock)
+    governor = Governor(ladder, GovernorSettings(), clock=clock)
     for _ in range(29):
         clock.now += 1 / 30
-        governor.saw(0.5, dropped=0)
+        governor.observe(0.5, dropped=0)
     assert ladder.name == "turbo"
 
 
-def test_where_nothing_is_repaired_another_tier_would_not_help() -> None:
+def test_no_step_down_when_nothing_is_repaired() -> None:
     stream = Stream()
     for number in range(90):
         stream.clock.now += 1 / 30
-        stream.governor.saw(0.3 if number > 8 else 0.03, dropped=0, repaired=False)
+        stream.governor.observe(0.3 if number > 8 else 0.03, dropped=0, repaired=False)
     assert stream.ladder.name == "srgan"
 
 
-def test_one_late_frame_is_no_reason() -> None:
+def test_single_late_frame_keeps_the_tier() -> None:
     stream = Stream()
     stream.run(1, age_s=0.03)
     stream.run(1 / 30, age_s=0.4)
     assert stream.run(1, age_s=0.03) == "srgan"
 
 
-def test_the_last_tier_is_the_last() -> None:
+def test_no_step_below_the_last_tier() -> None:
     assert Stream("turbo", "lanczos").run(60, age_s=0.5, dropping=True) == "lanczos"
 
 
-def test_it_steps_up_again_after_ten_calm_seconds() -> None:
+def test_steps_up_after_ten_stable_seconds() -> None:
     stream = Stream("turbo", "lanczos")
     assert stream.run(1, age_s=0.15) == "lanczos"
     assert stream.run(9, age_s=0.03) == "lanczos"
     assert stream.run(2, age_s=0.03) == "turbo"
 
 
-def test_a_step_up_that_was_no_good_is_tried_half_as_often() -> None:
+def test_failed_step_up_doubles_the_stable_period() -> None:
     stream = Stream("turbo", "lanczos")
     stream.run(1, age_s=0.15)
     stream.run(11, age_s=0.03)
@@ -117,37 +117,37 @@ def test_a_step_up_that_was_no_good_is_tried_half_as_often() -> None:
     assert stream.run(6, age_s=0.03) == "turbo"
 
 
-def test_a_load_that_has_passed_leaves_no_trace() -> None:
+def test_recovers_fully_after_temporary_load() -> None:
     stream = Stream("turbo", "lanczos")
     assert stream.run(3, age_s=0.3, dropping=True) == "lanczos"
     assert stream.run(12, age_s=0.03) == "turbo"
     assert stream.run(60, age_s=0.03) == "turbo"
 
 
-def test_a_tier_whose_device_fails_is_left_for_good() -> None:
+def test_tier_whose_device_fails_is_disabled() -> None:
     ladder = Ladder([Failing("srgan"), Tier("turbo")])
     assert ladder(np.zeros((4, 6), np.uint8), scale=4).shape == (16, 24)
     assert ladder.name == "turbo"
-    assert not ladder.can_rise
-    with pytest.raises(DeviceError, match="gone"):
+    assert not ladder.can_step_up
+    with pytest.raises(DeviceError, match="device lost"):
         Ladder([Failing("srgan")])(np.zeros((4, 6), np.uint8), scale=4)
 
 
-def test_between_well_and_late_it_stays_where_it_is() -> None:
+def test_latency_between_headroom_and_target_keeps_the_tier() -> None:
     stream = Stream("turbo", "lanczos")
     stream.run(1, age_s=0.15)
     assert stream.run(60, age_s=0.08) == "lanczos"
 
 
-def test_the_ladder_works_with_whoever_stands_on_it() -> None:
+def test_ladder_delegates_to_the_selected_tier() -> None:
     ladder = Ladder([Tier("turbo"), Tier("lanczos")])
     assert ladder(np.zeros((4, 6), np.uint8), scale=4).shape == (16, 24)
-    ladder.stand_on(1)
+    ladder.select(1)
     assert ladder.name == "lanczos"
-    assert ladder.can_rise
+    assert ladder.can_step_up
 
 
-def test_where_a_tier_may_step_down_to() -> None:
-    assert rungs("srgan-lite") == ("srgan-lite", "turbo", "lanczos")
-    assert rungs("lanczos") == ("lanczos",)
-    assert rungs("srgan-fidelity") == ("srgan-fidelity", "turbo", "lanczos")
+def test_fallback_tiers() -> None:
+    assert fallback_tiers("srgan-lite") == ("srgan-lite", "turbo", "lanczos")
+    assert fallback_tiers("lanczos") == ("lanczos",)
+    assert fallback_tiers("srgan-fidelity") == ("srgan-fidelity", "turbo", "lanczos")

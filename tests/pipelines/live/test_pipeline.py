@@ -1,4 +1,4 @@
-"""The live corridor under load, and what it gives to files, windows and cameras."""
+"""The live pipeline under load, and its output to files and virtual cameras."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
 from deepclarity.pipelines.live.governor import Ladder
 from deepclarity.pipelines.live.pipeline import Live
 from deepclarity.pipelines.live.sinks import LiveJob
-from deepclarity.pipelines.live.stats import Reading
+from deepclarity.pipelines.live.stats import StatsSnapshot
 from deepclarity.pipelines.preset import Preset, load_preset
-from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.live.virtual_camera import VirtualCamera
 from deepclarity.stream.rtsp.address import camera_address
@@ -31,7 +31,7 @@ SMALL = replace(load_preset("live"), size="640x360")
 
 
 class Slow(Lanczos):
-    """A tier that takes its time."""
+    """A tier that sleeps before every frame."""
 
     def __init__(self, name: str, seconds: float) -> None:
         self.name = name  # type: ignore[misc]
@@ -51,54 +51,59 @@ class AlwaysPixelated:
         return Verdict(1.0, Kind.PIXELATED, Blocks(4, 4))
 
 
-def test_a_tier_that_is_too_slow_gives_way_within_two_seconds_and_nothing_grows_old(tmp_path: Path) -> None:
-    seen: list[tuple[float, Reading]] = []
+def test_slow_tier_steps_down_within_two_seconds_and_latency_stays_bounded(tmp_path: Path) -> None:
+    history: list[tuple[float, StatsSnapshot]] = []
     ladder = Ladder([Slow("srgan", 0.1), Slow("turbo", 0.0)])
     job = LiveJob(CAMERA, file=tmp_path / "out.mkv", preset=SMALL, seconds=4)
-    began = time.monotonic()
+    started = time.monotonic()
     with Live(
         job,
         detector=AlwaysPixelated(),
         ladder=ladder,
-        watch=lambda reading: seen.append((time.monotonic() - began, reading)),
+        watch=lambda snapshot: history.append((time.monotonic() - started, snapshot)),
     ) as live:
         last = live.run()
-    stepped = next(at for at, reading in seen if reading.tier == "turbo")
-    assert stepped < 2.5  # half a second of it is the start
-    assert max(reading.latency_p99_ms for _, reading in seen) <= 500
+    stepped_s = next(at for at, snapshot in history if snapshot.tier == "turbo")
+    assert stepped_s < 2.5  # includes half a second of start-up
+    assert max(snapshot.latency_p99_ms for _, snapshot in history) <= 500
     assert last.drops["late"] > 0
     assert last.counts["tier_steps_down"] == 1
     assert last.lanes["enhance"] > 60
 
 
-def test_too_slow_for_every_tier_it_drops_the_oldest_counts_them_and_does_not_grow(tmp_path: Path) -> None:
+def test_overload_drops_and_counts_oldest_frames_with_constant_memory(tmp_path: Path) -> None:
     ladder = Ladder([Slow("turbo", 0.1)])
-    sizes: list[float] = []
+    memory_mb: list[float] = []
     job = LiveJob(CAMERA, file=tmp_path / "out.mkv", preset=SMALL, seconds=5)
     with Live(
-        job, detector=AlwaysPixelated(), ladder=ladder, watch=lambda reading: sizes.append(resources(os.getpid())[2])
+        job,
+        detector=AlwaysPixelated(),
+        ladder=ladder,
+        watch=lambda snapshot: memory_mb.append(resources(os.getpid())[2]),
     ) as live:
         last = live.run()
     assert last.latency_p99_ms <= 500
     assert last.drops["late"] > 50
-    on_way = last.counts["frames_in"] - last.counts["frames_out"] - last.drops["late"]
-    assert 0 <= on_way <= 5
-    later = sizes[len(sizes) // 2 :]
-    assert max(later) - min(later) < 20
+    in_flight = last.counts["frames_in"] - last.counts["frames_out"] - last.drops["late"]
+    assert 0 <= in_flight <= 5
+    second_half = memory_mb[len(memory_mb) // 2 :]
+    assert max(second_half) - min(second_half) < 20
 
 
-def test_as_a_file_the_same_load_loses_nothing(
+def test_same_load_from_a_file_drops_no_frames(
     make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deepclarity.pipelines.upscale.load_enhancer", lambda name, device: Slow("turbo", 0.1))
     clip = make_clip(count=25, size=(160, 90))
-    summary = upscale(Job(clip, tmp_path / "out.mp4", Preset(which=Which.ALL, size="320x180", speed="ultrafast")))
+    summary = upscale(
+        Job(clip, tmp_path / "out.mp4", Preset(which=FrameSelection.ALL, size="320x180", speed="ultrafast"))
+    )
     assert (summary.frames_in, summary.frames_out, summary.repaired, summary.dropped) == (25, 25, 25, 0)
 
 
-def test_what_is_recorded_is_whole_and_keeps_its_times(tmp_path: Path) -> None:
+def test_recording_is_complete_and_keeps_timestamps(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    with Live(LiveJob(CAMERA, file=path, preset=replace(SMALL, which=Which.NONE), seconds=2)) as live:
+    with Live(LiveJob(CAMERA, file=path, preset=replace(SMALL, which=FrameSelection.NONE), seconds=2)) as live:
         last = live.run()
     with av.open(str(path)) as container:
         pictures = list(container.decode(video=0))
@@ -109,14 +114,14 @@ def test_what_is_recorded_is_whole_and_keeps_its_times(tmp_path: Path) -> None:
     assert abs(np.median(gaps) - 1 / 30) < 0.005
 
 
-def test_an_interruption_ends_the_recording_in_good_order(tmp_path: Path) -> None:
+def test_interruption_finishes_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
 
-    def interrupt(reading: Reading) -> None:
-        if reading.counts["frames_out"] > 20:
+    def interrupt(snapshot: StatsSnapshot) -> None:
+        if snapshot.counts["frames_out"] > 20:
             raise KeyboardInterrupt
 
-    job = LiveJob(CAMERA, file=path, preset=replace(SMALL, which=Which.NONE))
+    job = LiveJob(CAMERA, file=path, preset=replace(SMALL, which=FrameSelection.NONE))
     with pytest.raises(KeyboardInterrupt), Live(job, watch=interrupt) as live:
         live.run()
     with av.open(str(path)) as container:
@@ -124,8 +129,10 @@ def test_an_interruption_ends_the_recording_in_good_order(tmp_path: Path) -> Non
     assert [each.name for each in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_a_camera_that_never_gave_a_picture_is_a_device_error() -> None:
-    job = LiveJob(camera_address("/dev/video-that-is-not-there"), preset=replace(SMALL, which=Which.NONE), seconds=1)
+def test_missing_camera_raises_device_error() -> None:
+    job = LiveJob(
+        camera_address("/dev/video-that-is-not-there"), preset=replace(SMALL, which=FrameSelection.NONE), seconds=1
+    )
     with (
         pytest.raises(DeviceError, match="camera /dev/video-that-is-not-there: there is no such device"),
         Live(job) as live,
@@ -133,17 +140,17 @@ def test_a_camera_that_never_gave_a_picture_is_a_device_error() -> None:
         live.run()
 
 
-def test_a_drawn_camera_comes_at_its_own_speed_and_a_wrong_graph_is_refused(tmp_path: Path) -> None:
+def test_lavfi_source_is_paced_and_invalid_graph_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
-    drawn = camera_address("lavfi:testsrc2=size=320x180:rate=30")  # not held back by `realtime`
-    with Live(LiveJob(drawn, file=path, preset=replace(SMALL, which=Which.NONE), seconds=2)) as live:
+    generated = camera_address("lavfi:testsrc2=size=320x180:rate=30")  # without `realtime`, so not throttled
+    with Live(LiveJob(generated, file=path, preset=replace(SMALL, which=FrameSelection.NONE), seconds=2)) as live:
         assert live.run().counts["frames_in"] < 90
-    wrong = LiveJob(camera_address("lavfi:nosuchfilter"), preset=replace(SMALL, which=Which.NONE))
-    with pytest.raises(SourceError, match="lavfi:nosuchfilter"), Live(wrong) as live:
+    invalid = LiveJob(camera_address("lavfi:nosuchfilter"), preset=replace(SMALL, which=FrameSelection.NONE))
+    with pytest.raises(SourceError, match="lavfi:nosuchfilter"), Live(invalid) as live:
         live.run()
 
 
-def test_what_cannot_be_written_is_refused_before_the_camera_is_opened(tmp_path: Path) -> None:
+def test_invalid_output_is_rejected_before_the_camera_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "there.mp4"
     path.write_bytes(b"something")
     with pytest.raises(UsageError, match="exists already"):
@@ -153,7 +160,7 @@ def test_what_cannot_be_written_is_refused_before_the_camera_is_opened(tmp_path:
 
 
 class Loopback:
-    """What pyvirtualcam's camera is like."""
+    """Fake of pyvirtualcam's camera."""
 
     device = "/dev/loopback"
 
@@ -168,7 +175,7 @@ class Loopback:
         self.closed = True
 
 
-def test_another_program_s_camera_gets_planes_behind_one_another(tmp_path: Path) -> None:
+def test_virtual_camera_receives_consecutive_planes(tmp_path: Path) -> None:
     from deepclarity.stream.live.source import LiveSource
 
     loopback = Loopback()
@@ -184,7 +191,7 @@ def test_another_program_s_camera_gets_planes_behind_one_another(tmp_path: Path)
     assert loopback.closed
 
 
-def test_without_pyvirtualcam_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pyvirtualcam_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyvirtualcam", None)
     with pytest.raises(UsageError, match=r"pip install 'deepclarity\[virtual-camera\]'"):
         VirtualCamera("auto", size=(640, 360), rate=30)
