@@ -17,7 +17,7 @@ from deepclarity.models.verdict import Detector
 from deepclarity.stream.frame import Planes
 
 FILTERS = {"FFmpeg blockdetect": "blockdetect", "FFmpeg null": "null"}
-"""Of FFmpeg; `null` does nothing, which takes what pushing and pulling take."""
+"""Of FFmpeg; `null` does nothing, which takes what pushing and reading take."""
 BLOCKDETECT = next(iter(FILTERS))
 ALONE = ", network alone"
 
@@ -64,7 +64,7 @@ def ways(names: list[str], frames: list[Shown]) -> Iterator[tuple[str, Way]]:
 
 
 def filtered(name: str) -> Way:
-    """One of FFmpeg's filters, pushed and pulled; what it found is in the metadata."""
+    """One of FFmpeg's filters, pushed and read; what it found is in the metadata."""
     graph = av.filter.Graph()
     graph.threads = 1
     source = graph.add_buffer(width=1920, height=1080, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 25))
@@ -72,7 +72,7 @@ def filtered(name: str) -> Way:
 
     def run(shown: Shown) -> float | None:
         graph.push(shown.picture)
-        found = graph.pull().metadata.get("lavfi.block")
+        found = graph.take_out().metadata.get("lavfi.block")
         return None if found is None else float(found)
 
     return run
@@ -81,14 +81,14 @@ def filtered(name: str) -> Way:
 def network_alone(detector: Detector, frames: list[Shown]) -> Way | None:
     """A forward pass, one frame at a time, on what the method made of it before; None where there is no network."""
     request = getattr(getattr(getattr(detector, "_network", None), "compiled", None), "request", None)
-    prepare = {"lattice-net": _looks, "canny-mobilenet": _edges, "mobilenet": _colours}.get(detector.name)
+    prepare = {"lattice-net": _examines, "canny-mobilenet": _edges, "mobilenet": _colours}.get(detector.name)
     if request is None or prepare is None:
         return None
     inputs = [prepare(shown) for shown in frames]
     return lambda shown: request.infer(inputs[shown.index], share_inputs=True, share_outputs=True)[0]
 
 
-def _looks(shown: Shown) -> list[NDArray[Any]]:
+def _examines(shown: Shown) -> list[NDArray[Any]]:
     from deepclarity.models.detectors.lattice_net import preprocess
     from deepclarity.models.detectors.lattice_net_openvino import input_channels
 

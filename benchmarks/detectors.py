@@ -1,6 +1,6 @@
 """Claim: from a decoded Full HD frame to the verdict, everything counted, `lattice-net` is faster than `blockdetect`.
 
-Every detector, turn about with FFmpeg's own `blockdetect` filter and, for what pushing and pulling alone cost, its
+Every detector, turn about with FFmpeg's own `blockdetect` filter and, for what pushing and reading alone cost, its
 `null` filter; each on one core, then at once in two processes on a core each. Networks by themselves, on input that
 is ready, stand beside them: that is what was published (3505 frames/s on an RTX 3060 Mobile).
 

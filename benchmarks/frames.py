@@ -34,14 +34,14 @@ def full_hd_frames(data: Path | None) -> Shots:
 
 def photographed(data: Path) -> Iterator[tuple[Photo, Photo]]:
     """What the published protocol makes of photos that no detector was trained on."""
-    sightings = DetectorDataset(find_source_images(data, Split.TEST), protocol=Protocol.PUBLISHED)
+    samples = DetectorDataset(find_source_images(data, Split.TEST), protocol=Protocol.PUBLISHED)
     for factor in FACTORS:
         index = 2 * PUBLISHED_FACTORS.index(factor)
-        yield sightings.at(index + 1).planes, sightings.at(index).planes
+        yield samples.at(index + 1).planes, samples.at(index).planes
 
 
 def drawn() -> Iterator[tuple[Photo, Photo]]:
-    """Views of two harbours, cartoons, a desktop and a house front; none is shown twice."""
+    """Views of two harbours, cartoons, a desktop and a project front; none is shown twice."""
     rng = np.random.default_rng(0)
     harbours = [view[..., ::-1] for seed in (7, 8) for view in pan(paint(seed=seed), count=2)]
     clean = *harbours[::2], cartoon(rng, *FULL_HD), screen(rng, *FULL_HD)

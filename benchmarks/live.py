@@ -52,25 +52,25 @@ def steady(minutes: float, *options: str) -> dict[str, Any]:
         stage.viewer.wait_for_frames(60, timeout_s=60)
         rest(3)
         began, first = time.monotonic(), len(stage.viewer.frames)
-        before, looks = stage.running.metrics(), []
+        before, appearance = stage.running.metrics(), []
         while time.monotonic() - began < minutes * 60:
             rest(_LOOK_EVERY_S)
             now = stage.running.metrics()
-            looks.append({**stage.sample(), "p50_ms": 1000 * now['deepclarity_latency_seconds{quantile="0.5"}'],
+            appearance.append({**stage.sample(), "p50_ms": 1000 * now['deepclarity_latency_seconds{quantile="0.5"}'],
                           "p99_ms": 1000 * now['deepclarity_latency_seconds{quantile="0.99"}']})  # fmt: skip
         after, took_s = stage.running.metrics(), time.monotonic() - began
         seen = stage.viewer.frames[first:]
         end_to_end = _end_to_end_ms(stage, first)
-    p50, memory = [look["p50_ms"] for look in looks], [look["megabytes"] for look in looks]
-    at_s = [look["at_s"] for look in looks]
+    p50, memory = [look["p50_ms"] for look in appearance], [look["megabytes"] for look in appearance]
+    at_s = [look["at_s"] for look in appearance]
     lane = 'deepclarity_frames_total{lane="enhance"}'
     late = 'deepclarity_dropped_frames_total{reason="late"}'
     return {
         "minutes": minutes, "fps_out": len(seen) / took_s,
         "repaired": (after[lane] - before[lane]) / max(1, len(seen)),
         "dropped_late": after[late] - before[late], "steps_down": after["deepclarity_tier_steps_down_total"],
-        "added_p50_ms": percentile(p50, 0.5), "added_p99_ms": percentile([look["p99_ms"] for look in looks], 0.5),
-        "added_p99_ms_worst_of_10_s": max(look["p99_ms"] for look in looks),
+        "added_p50_ms": percentile(p50, 0.5), "added_p99_ms": percentile([look["p99_ms"] for look in appearance], 0.5),
+        "added_p99_ms_worst_of_10_s": max(look["p99_ms"] for look in appearance),
         "added_share_within_ms": _shares(before, after), "slope_ms_per_minute": slope_per_minute(at_s, p50),
         "end_to_end_p50_ms": percentile(end_to_end, 0.5), "end_to_end_p99_ms": percentile(end_to_end, 0.99),
         "memory_mb": [min(memory), max(memory)], "memory_slope_mb_per_minute": slope_per_minute(at_s, memory),
@@ -129,21 +129,21 @@ def slow(folder: Path, seconds: float = 60.0) -> dict[str, Any]:
 
 def _live(clip: Path, preset: Preset, ladder: Ladder, out: Path, seconds: float) -> dict[str, Any]:
     began = time.monotonic()
-    looks: list[tuple[float, float, StatsSnapshot]] = []
+    appearance: list[tuple[float, float, StatsSnapshot]] = []
 
     def watch(snapshot: StatsSnapshot) -> None:
-        looks.append((time.monotonic() - began, resources(os.getpid())[2], snapshot))
+        appearance.append((time.monotonic() - began, resources(os.getpid())[2], snapshot))
 
     job = LiveJob(source_address(str(clip)), file=out, loop=True, preset=preset, seconds=seconds)
     with Live(job, ladder=ladder, watch=watch) as live:
         last = live.run()
         tier = ladder.name
-    settled = [(at, memory) for at, memory, _ in looks if at > min(10.0, seconds / 4)]
+    settled = [(at, memory) for at, memory, _ in appearance if at > min(10.0, seconds / 4)]
     memory = [megabytes for _, megabytes in settled]
     return {
-        "latency_p99_ms_worst": max(snapshot.latency_p99_ms for _, _, snapshot in looks),
+        "latency_p99_ms_worst": max(snapshot.latency_p99_ms for _, _, snapshot in appearance),
         "latency_p50_ms": last.latency_p50_ms, "tier": tier,
-        "first_step_s": next((at for at, _, each in looks if each.counts["tier_steps_down"]), None),
+        "first_step_s": next((at for at, _, each in appearance if each.counts["tier_steps_down"]), None),
         "dropped": last.drops["late"], "frames_in": last.counts["frames_in"], "memory_mb": [min(memory), max(memory)],
         "memory_slope_mb_per_minute": slope_per_minute([at for at, _ in settled], memory),
     }  # fmt: skip
@@ -176,9 +176,9 @@ def main() -> None:
         results["plain"] = steady(min(1.0, asked.minutes), "--none")
     if asked.only in (None, "steady"):
         results["steady"] = steady(asked.minutes)
-    told = json.dumps({**results, "machine": describe(), "rate": RATE}, indent=1)
-    print(told)
-    asked.out.write_text(told + "\n")
+    reported = json.dumps({**results, "machine": describe(), "rate": RATE}, indent=1)
+    print(reported)
+    asked.out.write_text(reported + "\n")
 
 
 if __name__ == "__main__":

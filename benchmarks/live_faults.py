@@ -59,12 +59,12 @@ def source_reset() -> Result:
         stage.server.accept()
         back_s = _first_picture_s(stage, time.monotonic())
         reconnects = stage.running.metrics()["deepclarity_source_reconnects_total"]
-        sessions, rising = stage.target.sessions("out"), rises(stage.viewer.frames)
-    ok = 0.8 < slate_s < 1.5 and back_s <= 5 and reconnects == 1 and sessions == 1 and rising
+        sessions, increasing = stage.target.sessions("out"), rises(stage.viewer.frames)
+    ok = 0.8 < slate_s < 1.5 and back_s <= 5 and reconnects == 1 and sessions == 1 and increasing
     return {
         "expected": "same session; slate at 1.0 s; picture within 5 s of the return; reconnects +1",
         "slate_s": slate_s, "back_s": back_s, "reconnects": reconnects, "sessions": sessions,
-        "rising": rising, "ok": ok,
+        "increasing": increasing, "ok": ok,
     }  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def camera_reboot() -> Result:
     error_s = (first.pts_s - lost.pts_s) - (first.at - lost.at)
     return {
         "expected": "times rise strictly; the gap is the outage ± 1 frame, by the viewer's clock (± its own jitter)",
-        "rising": rises(seen), "gap_error_ms": 1000 * error_s, "back_s": back_s, "sessions": sessions,
+        "increasing": rises(seen), "gap_error_ms": 1000 * error_s, "back_s": back_s, "sessions": sessions,
         "ok": rises(seen) and abs(error_s) <= 2 / RATE and sessions == 1,
     }  # fmt: skip
 
@@ -243,7 +243,7 @@ def server_gone() -> Result:
 
 def signals() -> Result:
     """SIGTERM and SIGINT."""
-    told: Result = {"expected": "TEARDOWN sent, exit 143 / 130 within 5 s, no child left"}
+    reported: Result = {"expected": "TEARDOWN sent, exit 143 / 130 within 5 s, no child left"}
     well = True
     for number, wanted in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         with relay(*_PLAIN) as stage:
@@ -251,19 +251,19 @@ def signals() -> Result:
             family = stage.running.family()
             code, took_s = stage.running.end(number)
             left, teardowns = alive(family), stage.target.teardowns("out")
-        told[signal.Signals(number).name] = {"exit": code, "took_s": took_s, "left": left, "teardowns": teardowns}
+        reported[signal.Signals(number).name] = {"exit": code, "took_s": took_s, "left": left, "teardowns": teardowns}
         well = well and code == wanted and took_s <= 5 and not left and teardowns == 1
-    return {**told, "ok": well}
+    return {**reported, "ok": well}
 
 
 def camera_missing() -> Result:
     """A camera that is not there, asked for again every two seconds."""
     with Running("live", "--camera", "/dev/video99", "--no-view", "-o", "rtsp://127.0.0.1:9/x") as running:
         running.wait_until_said("/dev/video99", timeout_s=10)
-        told_s = time.monotonic() - running.began_s
+        reported_s = time.monotonic() - running.began_s
         line = running.said.strip().splitlines()[-1]
-    return {"expected": "one line naming the device within 2 s (start-up counted)", "told_s": told_s, "line": line,
-            "ok": told_s <= 2}  # fmt: skip
+    return {"expected": "one line naming the device within 2 s (start-up counted)", "reported_s": reported_s, "line": line,
+            "ok": reported_s <= 2}  # fmt: skip
 
 
 FAULTS: dict[str, Callable[[], Result]] = {

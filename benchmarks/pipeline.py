@@ -3,7 +3,7 @@
 Each lane is timed against what PyAV alone does with the same file, the same encoder and the same settings:
 decode, Lanczos to Full HD by swscale where the size differs, encode. Both in this run, turn about; medians.
 
-    python benchmarks/pipeline.py [--rounds 5] [--out benchmarks/results/corridor.json]
+    python benchmarks/pipeline.py [--rounds 5] [--out benchmarks/results/pipeline.json]
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def plain(source: Path, target: Path) -> int:
 
 
 def lane(which: FrameSelection) -> Callable[[Path, Path], int]:
-    """The corridor over one file, with the same encoder and settings."""
+    """The pipeline over one file, with the same encoder and settings."""
     preset = replace(Preset(), which=which, crf=CRF, speed=SPEED, codec="h264", encoder="software", device="cpu")
 
     def run(source: Path, target: Path) -> int:
@@ -95,8 +95,8 @@ def compare(folder: Path, rounds: int) -> list[dict[str, object]]:
         ours, theirs = [], []
         for turn in range(rounds + 1):  # the first round warms caches up and does not count
             theirs.append(timed(plain, source, folder / "plain.out.mp4"))
-            ours.append(timed(lane(which), source, folder / "corridor.out.mp4"))
-            print(f"{name}  round {turn}: corridor {ours[-1]:.1f}, plain {theirs[-1]:.1f} frames/s", flush=True)
+            ours.append(timed(lane(which), source, folder / "pipeline.out.mp4"))
+            print(f"{name}  round {turn}: pipeline {ours[-1]:.1f}, plain {theirs[-1]:.1f} frames/s", flush=True)
         mine, other = statistics.median(ours[1:]), statistics.median(theirs[1:])
         ratio = statistics.median(a / b for a, b in zip(ours[1:], theirs[1:], strict=True))
         rows.append(

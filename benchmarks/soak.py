@@ -35,7 +35,11 @@ def main() -> None:
             rest(max(0.0, began + (number + 1) * every_s - time.monotonic()))
             sample = stage.sample()
             print(number + 1, {key: round(value, 1) for key, value in sample.items()}, flush=True)
-        metrics, sessions, rising = stage.running.metrics(), stage.target.sessions("out"), rises(stage.viewer.frames)
+        metrics, sessions, increasing = (
+            stage.running.metrics(),
+            stage.target.sessions("out"),
+            rises(stage.viewer.frames),
+        )
     samples = stage.samples[_SETTLED:]
     at_s = [sample["at_s"] for sample in samples]
     result = {
@@ -43,7 +47,7 @@ def main() -> None:
         "minutes": asked.minutes,
         "reconnects": metrics["deepclarity_source_reconnects_total"],
         "output_sessions": sessions,
-        "times_rise": rising,
+        "times_rise": increasing,
         "memory_mb": [samples[0]["main_megabytes"], samples[-1]["main_megabytes"]],
         "memory_slope_mb_per_10_min": 10 * slope_per_minute(at_s, [sample["main_megabytes"] for sample in samples]),
         "all_processes_slope_mb_per_10_min": 10 * slope_per_minute(at_s, [sample["megabytes"] for sample in samples]),

@@ -1,7 +1,7 @@
 """Claim: the web app answers as fast as one waits for it, and what must not come in costs next to nothing.
 
 Everything is measured from outside: `deepclarity web` in a process of its own, Chromium as a person's browser, plain
-sockets as a stranger. Writes the JSON and the table in docs/web.md.
+sockets as a peer. Writes the JSON and the table in docs/web.md.
 
     python benchmarks/web.py [--rounds 7] [--out benchmarks/results/web.json]
 """
@@ -69,7 +69,7 @@ def forget_peak(pid: int) -> float:
 
 
 def median(rounds: int, work: Callable[[], float]) -> dict[str, float]:
-    """Of seconds; the first round builds what later ones use and is told apart."""
+    """Of seconds; the first round builds what later ones use and is distinguished."""
     first, *later = (work() for _ in range(rounds + 1))
     return {"median_s": round(statistics.median(later), 3), "worst_s": round(max(later), 3), "first_s": round(first, 3)}
 
@@ -124,7 +124,7 @@ def correct(page: Page) -> float:
 
 
 def live(page: Page) -> dict[str, float]:
-    """Frames a second and delay, as the page tells."""
+    """Frames a second and delay, as the page says."""
     page.get_by_role("button", name="Start camera").click()
     page.get_by_text("pixelated, 4 px").wait_for(timeout=30_000)
     time.sleep(2)
@@ -156,10 +156,14 @@ async def fifty(address: str, picture: bytes) -> dict[str, Any]:
             answer = await web.get(f"/gradio_api/call/correct/{joined.json()['event_id']}")
             return "answered" if "event: complete" in answer.text else "failed", time.perf_counter() - began
 
-        told = await asyncio.gather(*(ask() for _ in range(50)))
-    counts = {word: sum(one == word for one, _ in told) for word in ("answered", "refused", "failed")}
-    refusals = [took for word, took in told if word == "refused"]
-    return {**counts, "last_s": round(max(took for _, took in told), 2), "refused_within_s": round(max(refusals), 3)}
+        reported = await asyncio.gather(*(ask() for _ in range(50)))
+    counts = {word: sum(one == word for one, _ in reported) for word in ("answered", "refused", "failed")}
+    refusals = [took for word, took in reported if word == "refused"]
+    return {
+        **counts,
+        "last_s": round(max(took for _, took in reported), 2),
+        "refused_within_s": round(max(refusals), 3),
+    }
 
 
 def bomb(address: str) -> dict[str, Any]:
@@ -181,7 +185,7 @@ def bomb(address: str) -> dict[str, Any]:
 
 
 def flood(address: str, *, declared: bool) -> dict[str, Any]:
-    """1 GB, its size told beforehand or not: how long after the limit is passed the refusal comes."""
+    """1 GB, its size reported beforehand or not: how long after the limit is passed the refusal comes."""
     host, port = address.removeprefix("http://").split(":")
     size = f"Content-Length: {1 << 30}" if declared else "Transfer-Encoding: chunked"
     head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
@@ -222,13 +226,13 @@ def slow(address: str) -> dict[str, Any]:
 
 
 def with_memory(pid: int, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `work` tells, and how much the server's memory grew at most meanwhile."""
+    """What `work` says, and how much the server's memory grew at most meanwhile."""
     before = forget_peak(pid)
-    told = work()
-    return {**told, "grown_mb": round(memory_mb(pid, "VmHWM") - before, 1)}
+    reported = work()
+    return {**reported, "grown_mb": round(memory_mb(pid, "VmHWM") - before, 1)}
 
 
-def materials(folder: Path) -> tuple[Path, Path, Path]:
+def datasets(folder: Path) -> tuple[Path, Path, Path]:
     """A 12-megapixel photo, Full HD that was 480x270 once, and a camera."""
     canvas = paint()
     photo, broken, camera = folder / "photo.jpg", folder / "broken.png", folder / "camera.y4m"
@@ -249,13 +253,13 @@ def measure(rounds: int) -> dict[str, Any]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        photo, broken, camera = materials(folder)
+        photo, broken, camera = datasets(folder)
         flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
         flags.append(f"--use-file-for-fake-video-capture={camera}")
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         load_before = os.getloadavg()[0]
         starts = [start(folder, browser) for _ in range(3)]
-        told: dict[str, Any] = {
+        reported: dict[str, Any] = {
             "start": {
                 "first_page_s": statistics.median(one["first_page_s"] for one in starts),
                 "first_page_worst_s": max(one["first_page_s"] for one in starts),
@@ -267,7 +271,7 @@ def measure(rounds: int) -> dict[str, Any]:
             page.goto(address)
             page.locator("#detect-go").wait_for()
             time.sleep(5)
-            told["detect_12_mp"] = {
+            reported["detect_12_mp"] = {
                 "browser": median(rounds, lambda: detect(page, photo)),
                 "program": median(rounds, lambda: detect_by_program(address, photo.read_bytes())),
                 "bytes": photo.stat().st_size,
@@ -276,19 +280,19 @@ def measure(rounds: int) -> dict[str, Any]:
             page.locator("#correct-picture input[type=file]").set_input_files(broken)
             page.locator("#correct-picture img").first.wait_for()
             time.sleep(1)
-            told["correct_fhd_srgan"] = median(rounds, lambda: correct(page))
+            reported["correct_fhd_srgan"] = median(rounds, lambda: correct(page))
             page.get_by_role("tab", name="Live").click()
-            told["live_640x360_turbo"] = live(page)
+            reported["live_640x360_turbo"] = live(page)
             page.close()
             picture = broken.read_bytes()
-            told["fifty_at_once"] = with_memory(pid, lambda: _elsewhere(lambda: fifty(address, picture)))
-            told["bomb"] = with_memory(pid, lambda: bomb(address))
-            told["flood_declared"] = with_memory(pid, lambda: flood(address, declared=True))
-            told["flood_chunked"] = with_memory(pid, lambda: flood(address, declared=False))
-            told["slow_upload"] = with_memory(pid, lambda: slow(address))
+            reported["fifty_at_once"] = with_memory(pid, lambda: _elsewhere(lambda: fifty(address, picture)))
+            reported["bomb"] = with_memory(pid, lambda: bomb(address))
+            reported["flood_declared"] = with_memory(pid, lambda: flood(address, declared=True))
+            reported["flood_chunked"] = with_memory(pid, lambda: flood(address, declared=False))
+            reported["slow_upload"] = with_memory(pid, lambda: slow(address))
         browser.close()
         load = {"load_average_before": round(load_before, 2), "load_average_after": round(os.getloadavg()[0], 2)}
-    return {"machine": describe(), "settings": {"rounds": rounds, "live_s": LIVE_S}, **load, **told}
+    return {"machine": describe(), "settings": {"rounds": rounds, "live_s": LIVE_S}, **load, **reported}
 
 
 def _elsewhere(work: Callable[[], Any]) -> dict[str, Any]:
@@ -300,21 +304,24 @@ def _elsewhere(work: Callable[[], Any]) -> dict[str, Any]:
     return result
 
 
-def table(told: dict[str, Any]) -> str:
+def table(reported: dict[str, Any]) -> str:
     """The rows of docs/web.md."""
-    start, detected, live_told, many = (
-        told[key] for key in ("start", "detect_12_mp", "live_640x360_turbo", "fifty_at_once")
+    start, detected, live_results, many = (
+        reported[key] for key in ("start", "detect_12_mp", "live_640x360_turbo", "fifty_at_once")
     )
-    machine, floods = told["machine"], [told[key] for key in ("bomb", "flood_declared", "flood_chunked", "slow_upload")]
+    machine, floods = (
+        reported["machine"],
+        [reported[key] for key in ("bomb", "flood_declared", "flood_chunked", "slow_upload")],
+    )
     worst = max(one["refused_within_s"] for one in floods)
     rows = [
         ("start to a page that can be used; idle memory", f"{start['first_page_s']} s; {start['idle_mb']} MB"),
         ("detect, 12 megapixels, from file to verdict",
          f"{detected['browser']['median_s']} s in the browser, {detected['program']['median_s']} s by a program"),
         ("correct, Full HD in 4-pixel blocks, `srgan`, to both pictures shown",
-         f"{told['correct_fhd_srgan']['median_s']} s"),
+         f"{reported['correct_fhd_srgan']['median_s']} s"),
         ("live, 640x360 in 4-pixel blocks, `turbo`",
-         f"{live_told['median_frames_per_s']} frames/s shown, {live_told['median_lag_ms']:.0f} ms behind the camera"),
+         f"{live_results['median_frames_per_s']} frames/s shown, {live_results['median_lag_ms']:.0f} ms behind the camera"),
         ("50 repairs at once",
          f"{many['answered']} answered within {many['last_s']} s, {many['refused']} refused within "
          f"{many['refused_within_s']} s; +{many['grown_mb']} MB"),
@@ -324,8 +331,8 @@ def table(told: dict[str, Any]) -> str:
     lines = ["| what | measured |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in rows), ""]
     lines.append(
         f"{machine['cores']} cores of {machine['cpu']}, Chromium on the same cores; medians of "
-        f"{told['settings']['rounds']} rounds; load average {told['load_average_before']} before and "
-        f"{told['load_average_after']} after. `python benchmarks/web.py` measures it again."
+        f"{reported['settings']['rounds']} rounds; load average {reported['load_average_before']} before and "
+        f"{reported['load_average_after']} after. `python benchmarks/web.py` measures it again."
     )
     return "\n".join(lines)
 
@@ -336,12 +343,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "web.json")
     given = parser.parse_args()
-    told = measure(given.rounds)
-    given.out.write_text(json.dumps(told, indent=1) + "\n")
+    reported = measure(given.rounds)
+    given.out.write_text(json.dumps(reported, indent=1) + "\n")
     text = PAGE.read_text()
     pattern = re.compile(r"(<!-- web -->).*?(<!-- /web -->)", re.DOTALL)
-    PAGE.write_text(pattern.sub(lambda found: f"{found[1]}\n{table(told)}\n{found[2]}", text))
-    print(json.dumps(told, indent=1))
+    PAGE.write_text(pattern.sub(lambda found: f"{found[1]}\n{table(reported)}\n{found[2]}", text))
+    print(json.dumps(reported, indent=1))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def open_failed(error: Exception, name: str) -> SourceError:
     if "moov" in text or _index_missing(name):
         return SourceError(f"{name}: the index is missing (the recording was cut off). Repair or record it again.")
     if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
-        return SourceError(f"{name}: not a video that FFmpeg can read. Check that the file is whole.")
+        return SourceError(f"{name}: not a video that FFmpeg can read. Check that the file is complete.")
     reason = getattr(error, "strerror", None) or str(error)
     return SourceError(f"{name}: cannot be opened: {reason}.")
 

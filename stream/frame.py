@@ -1,4 +1,4 @@
-"""A picture on its way through the corridor, in the video's own planes."""
+"""A picture on its way through the pipeline, in the video's own planes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Placeholder(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture on its way through the corridor."""
+    """One picture on its way through the pipeline."""
 
     planes: Planes
     """Views of the decoder's memory: reading is free, writing is forbidden."""
@@ -44,12 +44,12 @@ class Frame:
     subsampling: tuple[int, int] = (2, 2)
     """Luma samples a chroma sample, across and down: (2, 2) is 4:2:0, (1, 1) is 4:4:4."""
     full_range: bool = False
-    """Whether samples use all values (0..255) or leave room at both ends (16..235)."""
+    """Whether samples use all values (0..255) or leave space at both ends (16..235)."""
     picture: object | None = None
     """The decoder's own picture while nobody has changed it: handed to the encoder as it is."""
     arrived_s: float | None = None
     """When it came, by the monotonic clock: live sources only."""
-    whole: bool = True
+    intact: bool = True
     """False where parts of it were lost on the way and the decoder made them up."""
     placeholder: Placeholder | None = None
     """What it is when nothing came from the source."""

@@ -60,7 +60,7 @@ class Handover(Generic[T]):
             self._items.clear()
             self._changed.notify_all()
         self._thread.join()
-        if error is None and self._error is not None:  # nobody has been told of it yet
+        if error is None and self._error is not None:  # nobody has been reported it yet
             failure, self._error = self._error, None
             raise failure
 
@@ -153,7 +153,7 @@ class BackgroundWorker(Generic[T]):
             raise error
 
     def put(self, item: T) -> list[T]:
-        """Leave an item; what was thrown away for want of room: nothing, or all that waited and the item itself."""
+        """Leave an item; what was thrown away for want of space: nothing, or all that waited and the item itself."""
         with self._changed:
             lost: list[T] = []
             if len(self._items) >= self._size:

@@ -1,4 +1,4 @@
-"""Signals that wait until a frame is whole."""
+"""Signals that wait until a frame is complete."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _SWS_MATRIX = {
 
 
 def planar_format(source: str, *, encoder: str | None = None) -> str:
-    """The planar Y'CbCr format that the corridor works in for pictures of `source` format.
+    """The planar Y'CbCr format that the pipeline works in for pictures of `source` format.
 
     The source's own where it is planar 8- or 10-bit 4:2:0, 4:2:2 or 4:4:4, else the nearest that holds at least
     as much; less chroma only where FFmpeg's `encoder` takes no more.

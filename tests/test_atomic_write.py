@@ -25,7 +25,7 @@ def test_a_link_is_followed(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is always full")
 def test_a_device_is_refused_and_left_alone():
-    with pytest.raises(OutputError, match="not a plain file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         atomic_write(Path("/dev/full"), b"x")
     assert Path("/dev/full").is_char_device()
 

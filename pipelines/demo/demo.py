@@ -1,4 +1,4 @@
-"""The demo's material: a painted clip whose middle is pixelated, and the picture that shows the repair."""
+"""The demo's source images: a painted clip whose middle is pixelated, and the picture that shows the repair."""
 
 from __future__ import annotations
 

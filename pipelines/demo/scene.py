@@ -38,7 +38,7 @@ def paint(width: int = WIDTH, height: int = HEIGHT, *, seed: int = 7) -> Picture
     sky = _ridges(_sky(noise), noise)
     canvas = np.clip(_sea(sky, noise), 0, 255).astype(np.uint8)
     draw_birds(canvas, rng)
-    for waterline, draw in _standing_in_water(rng):
+    for waterline, draw in _in_the_water(rng):
         empty = canvas.copy()
         draw(canvas)
         _mirror(canvas, empty, noise, waterline=waterline)
@@ -55,7 +55,7 @@ def pan(canvas: Picture, *, count: int, width: int = 1920, height: int = 1080) -
     """
     canvas_h, canvas_w = canvas.shape[:2]
     scale = max(width / canvas_w, height / canvas_h)
-    if scale < 1:  # shrunk once and properly here: the warp below looks at four pixels only
+    if scale < 1:  # shrunk once and properly here: the warp below examines four pixels only
         size = (max(width, round(canvas_w * scale)), max(height, round(canvas_h * scale)))
         canvas = np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), np.uint8)
         canvas_h, canvas_w = canvas.shape[:2]
@@ -65,17 +65,17 @@ def pan(canvas: Picture, *, count: int, width: int = 1920, height: int = 1080) -
         at = number / max(1, count - 1)
         ease = at * at * (3 - 2 * at)
         zoom = scale * (1.0 + 0.06 * ease)
-        room_x, room_y = canvas_w - width / zoom, canvas_h - height / zoom
-        travel = min(room_x, MAX_PX_PER_FRAME * count)
-        left = (room_x - travel) / 2 + travel * ease
-        matrix = np.array([[1 / zoom, 0, left], [0, 1 / zoom, 0.6 * room_y]])
+        cell_x, cell_y = canvas_w - width / zoom, canvas_h - height / zoom
+        travel = min(cell_x, MAX_PX_PER_FRAME * count)
+        left = (cell_x - travel) / 2 + travel * ease
+        matrix = np.array([[1 / zoom, 0, left], [0, 1 / zoom, 0.6 * cell_y]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         frame = cv2.warpAffine(padded, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def pixelate(picture: Picture, *, block_px: float, phase: tuple[float, float] = (0.0, 0.0)) -> Picture:
-    """Average `picture` over blocks and draw each block flat, as a nearest-neighbour enlargement looks.
+    """Average `picture` over blocks and draw each block flat, as a nearest-neighbour enlargement seems.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def pixelate(picture: Picture, *, block_px: float, phase: tuple[float, float] = 
     block_px
         Block width and height in pixels, from 1; a fraction gives blocks of two sizes.
     phase
-        Where the first whole block begins, (x, y) in pixels.
+        Where the first complete block begins, (x, y) in pixels.
     """
     if block_px < 1:
         raise ValueError(f"blocks of {block_px} px: a block is at least one pixel")
@@ -193,7 +193,7 @@ def _sea(sky: Field, noise: Field) -> Field:
     return np.concatenate((sky, _mix(water, HAZE, np.exp(-depth / 26) * 0.6)))
 
 
-def _standing_in_water(rng: np.random.Generator) -> Iterator[tuple[int, Callable[[Picture], None]]]:
+def _in_the_water(rng: np.random.Generator) -> Iterator[tuple[int, Callable[[Picture], None]]]:
     """What the water mirrors, far to near: the row where each thing meets it, and how to draw it."""
     yield 640, partial(draw_lighthouse, rng=rng, x=330, y=640)
     yield QUAY, partial(draw_town, rng=rng)

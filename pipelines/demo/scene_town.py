@@ -34,7 +34,7 @@ def draw_town(canvas: Picture, rng: np.random.Generator) -> None:
             y = int(STREET - 6 + (_hill_top(x) - STREET) * share)
             width, height = int(rng.uniform(84, 150) * size), int(rng.uniform(92, 160) * size)
             if rng.random() < 0.8:
-                _house(canvas, rng, tiles, (int(x), y, width, height), size)
+                _state(canvas, rng, tiles, (int(x), y, width, height), size)
             draw_tree(
                 canvas,
                 rng,
@@ -89,7 +89,7 @@ def _tiles(rng: np.random.Generator) -> Picture:
     return np.asarray(np.clip(warm * (tone * curve)[..., None], 0, 255), np.uint8)
 
 
-def _house(
+def _state(
     canvas: Picture, rng: np.random.Generator, tiles: Picture, box: tuple[int, int, int, int], size: float
 ) -> None:
     """Walls, roof, chimney and windows; the light comes from the left."""
@@ -173,7 +173,7 @@ def _window(canvas: Picture, rng: np.random.Generator, box: tuple[float, float, 
 
 
 def _church(canvas: Picture, rng: np.random.Generator, tiles: Picture, x: int, y: int) -> None:
-    _house(canvas, rng, tiles, (x + 30, y, 92, 58), 0.62)
+    _state(canvas, rng, tiles, (x + 30, y, 92, 58), 0.62)
     _wall(canvas, rng, (x, y - 128, 34, 130), (240, 222, 188))
     fill(canvas, ((x + 34, y), (x + 44, y - 2), (x + 44, y - 124), (x + 34, y - 128)), (128, 112, 96))
     for row in (-112, -84):
@@ -208,7 +208,7 @@ def _waterfront(canvas: Picture, rng: np.random.Generator, tiles: Picture) -> No
         if 1640 < x < 1960 or 1640 < x + width < 1700:
             x = max(x, 1960)
             continue
-        _house(canvas, rng, tiles, (x, STREET - 4, width, height), 1.0)
+        _state(canvas, rng, tiles, (x, STREET - 4, width, height), 1.0)
         x += int(width * rng.uniform(1.2, 1.34))
     _shop(canvas, rng, tiles, (1684, STREET - 4, 226, 206))
     for lamp in (1350, 1498, 1652, *range(1962, canvas.shape[1], 148)):
@@ -227,7 +227,7 @@ def _waterfront(canvas: Picture, rng: np.random.Generator, tiles: Picture) -> No
 def _shop(canvas: Picture, rng: np.random.Generator, tiles: Picture, box: tuple[int, int, int, int]) -> None:
     """The house that everybody reads first: a sign, a striped awning, a lit window."""
     x, y, w, _ = box
-    _house(canvas, rng, tiles, box, 1.0)
+    _state(canvas, rng, tiles, box, 1.0)
     cv2.rectangle(canvas, (x + 1, y - 109), (x + w - 1, y), (226, 190, 146), -1)
     cv2.rectangle(canvas, (x + 10, y - 106), (x + w - 10, y - 58), (20, 66, 70), -1)
     cv2.rectangle(canvas, (x + 13, y - 103), (x + w - 13, y - 61), (226, 190, 110), 1, cv2.LINE_AA)

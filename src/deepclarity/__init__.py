@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from deepclarity.version import __version__
+
 if TYPE_CHECKING:
     from deepclarity import errors as errors
     from deepclarity.api.frames import repair as repair
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from deepclarity.pipelines.preset import load_preset as load_preset
     from deepclarity.pipelines.records import FrameRecord as FrameRecord
     from deepclarity.pipelines.records import Summary as Summary
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "Blocks": "models.verdict",

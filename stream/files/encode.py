@@ -32,7 +32,7 @@ _SVT_PRESET = dict(zip(SPEEDS, (12, 11, 10, 9, 8, 7, 5, 4, 3), strict=True))
 _NVENC_PRESET = dict(zip(SPEEDS, ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p7"), strict=True))
 _GOP = 250
 _MOST_REORDERED = 4
-_FASTEST = Fraction(240)  # SVT-AV1 takes no more; only rate control looks at it, time is pts
+_FASTEST = Fraction(240)  # SVT-AV1 takes no more; only rate control examines it, time is pts
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +184,10 @@ class Encoder:
         return dts if packet.pts is None else min(dts, packet.pts)
 
     def _reorder_depth(self) -> int:
-        """How many pictures a packet may be ahead of its turn; x264 tells, others are given what they need at most."""
+        """How many pictures a packet may be ahead of its turn; x264 says, others are given what they need at most."""
         assert self.context is not None
-        told = int(self.context.reorder_depth)
-        return told if self.settings.encoder in ("libx264", "libsvtav1") else max(told, _MOST_REORDERED)
+        reported = int(self.context.reorder_depth)
+        return reported if self.settings.encoder in ("libx264", "libsvtav1") else max(reported, _MOST_REORDERED)
 
 
 def _options(settings: EncodeSettings, info: VideoInfo) -> dict[str, str]:

@@ -12,12 +12,12 @@ from deepclarity.stream.info import VideoInfo
 from .passthrough import Passthrough, copy_tags, is_chapter_track
 
 
-def fast_start(partial: Path, whole: Path, *, muxer: str, tags: Passthrough | None, info: VideoInfo) -> None:
+def fast_start(partial: Path, intact: Path, *, muxer: str, tags: Passthrough | None, info: VideoInfo) -> None:
     """Copy the fragments into one file with its index in front. Times and packets stay as they are."""
     options = {"movflags": "+faststart", "use_editlist": "1", "avoid_negative_ts": "disabled"}
     with (
         av.open(str(partial.absolute())) as read,
-        av.open(str(whole.absolute()), "w", format=muxer, container_options=options) as write,
+        av.open(str(intact.absolute()), "w", format=muxer, container_options=options) as write,
     ):
         copies = {}
         chapters = tags is not None and tags.has_chapters

@@ -13,7 +13,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 
 
 def partial_path(path: Path) -> Path:
-    """Where an output stands while it is not whole: `film.mp4` → `film.partial.mp4`."""
+    """Where an output stands while it is not complete: `film.mp4` → `film.partial.mp4`."""
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
@@ -48,7 +48,7 @@ def _check_names(path: Path, *, source: Path | None, overwrite: bool) -> None:
         raise UsageError(f"{path}: a directory. Name a file with -o.")
     for ours in (path, partial, *resume.files_beside(partial)):
         if source is not None and ours.exists() and source.exists() and ours.samefile(source):
-            what = "the output is the input" if ours == path else "its unfinished form would overwrite the input"
+            what = "the output is the input" if ours == path else "its incomplete form would overwrite the input"
             raise UsageError(f"{path}: {what}. Choose another name with -o.")
     if path.exists() and not overwrite:
         raise UsageError(f"{path}: exists already. Add -y to replace it, or choose another name with -o.")

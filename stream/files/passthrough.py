@@ -26,7 +26,7 @@ _ABOUT_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder
 class Passthrough:
     """All tracks of a file but one, read a second time so that sound never waits for pictures.
 
-    Pulled along by the sink: memory stays flat however badly the file is interleaved.
+    Read along by the sink: memory stays flat however badly the file is interleaved.
     """
 
     def __init__(self, path: Path, *, but: int, demuxer: str | None = None) -> None:
@@ -81,7 +81,7 @@ class Passthrough:
         self._next = self._read()
 
     def describe(self, output: OutputContainer) -> None:
-        """Copy what is said of the file as a whole: its metadata and chapters."""
+        """Copy what is said of the file as a complete: its metadata and chapters."""
         about = {k: v for k, v in self._container.metadata.items() if k.lower() not in _ABOUT_THE_FILE}
         output.metadata.update(about)
         chapters = self._container.chapters()
@@ -185,7 +185,7 @@ def _time_of(packet: AnyPacket) -> Fraction:
 
 
 def _is_adts(stream: Stream) -> bool:
-    """AAC with a header in every packet, as broadcasts have it: ISO files want one for the whole track."""
+    """AAC with a header in every packet, as broadcasts have it: ISO files want one for the complete track."""
     context = stream.codec_context
     return context is not None and context.name == "aac" and not context.extradata
 

@@ -87,7 +87,7 @@ def _priority_kept() -> Iterator[None]:
 
 
 def _options(codec: str, crf: int, speed: str, width: int) -> dict[str, str]:
-    """What the encoder of `codec` is told, one thread and silence included."""
+    """What the encoder of `codec` is reported, one thread and silence included."""
     if codec.startswith("mpeg"):
         quantiser = str(min(crf, _LARGEST_QUANTISER))
         return {"qmin": quantiser, "qmax": quantiser, "b": "100000000"}

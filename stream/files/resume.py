@@ -22,7 +22,7 @@ from deepclarity.stream.packets import AnyPacket
 _AS_ENCODED = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
 """Containers prefix each unit with its length; muxers want start codes, as encoders write them."""
 
-Ticket = Mapping[str, str]
+ResumeToken = Mapping[str, str]
 """What must be equal for two runs to write the same packets: the input and every setting."""
 
 
@@ -43,34 +43,34 @@ class PartialOutput:
                 yield from undo.filter(packet) if undo else [packet]
 
 
-def save_resume_token(partial: Path, resume_token: Ticket) -> None:
+def save_resume_token(partial: Path, resume_token: ResumeToken) -> None:
     """Leave beside `partial` what is needed to resume it."""
     _token_path(partial).write_text(json.dumps(dict(resume_token), indent=1), encoding="utf-8")
 
 
 def forget(partial: Path) -> None:
-    """The run is whole: remove what was only there to resume it."""
+    """The run is complete: remove what was only there to resume it."""
     for leftover in (_token_path(partial), _set_aside(partial)):
         leftover.unlink(missing_ok=True)
 
 
 def forget_unless_kept(partial: Path) -> None:
-    """Remove the ticket of a run that left nothing to resume."""
+    """Remove the resume token of a run that left nothing to resume."""
     if not partial.exists() and not _set_aside(partial).exists():
         _token_path(partial).unlink(missing_ok=True)
 
 
 def files_beside(partial: Path) -> tuple[Path, ...]:
-    """The names that an unfinished run uses beside `partial` itself."""
-    return _token_path(partial), _set_aside(partial), partial.with_name(f"{partial.stem}.whole{partial.suffix}")
+    """The names that an incomplete run uses beside `partial` itself."""
+    return _token_path(partial), _set_aside(partial), partial.with_name(f"{partial.stem}.complete{partial.suffix}")
 
 
 def is_ours(partial: Path) -> bool:
-    """Whether an interrupted run left `partial`: a ticket stands beside it."""
+    """Whether an interrupted run left `partial`: a resume token stands beside it."""
     return _token_path(partial).exists()
 
 
-def find_partial_output(partial: Path, resume_token: Ticket, *, restart_every: int) -> PartialOutput | None:
+def find_partial_output(partial: Path, resume_token: ResumeToken, *, restart_every: int) -> PartialOutput | None:
     """What an interrupted run left at `partial`, set aside for reading; None where there is nothing to go on from.
 
     Raises UsageError where it was made from another input or with other settings.
@@ -84,7 +84,7 @@ def find_partial_output(partial: Path, resume_token: Ticket, *, restart_every: i
                 f"{partial}: was made with another {', '.join(changed)}; it cannot be resumed. "
                 f"Use the same command, or leave --resume out to begin again."
             )
-        frames = {path: _whole_chunks(path, restart_every) for path in (partial, aside)}
+        frames = {path: _complete_chunks(path, restart_every) for path in (partial, aside)}
         best = max(frames, key=lambda path: frames[path])
         if frames[best]:
             if best == partial:
@@ -108,7 +108,7 @@ def put_back(partial: Path) -> None:
         _set_aside(partial).replace(partial)
 
 
-def _whole_chunks(path: Path, restart_every: int) -> int:
+def _complete_chunks(path: Path, restart_every: int) -> int:
     """Frames up to the last cut between encoders that `path` holds."""
     if not path.exists():
         return 0

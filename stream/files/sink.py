@@ -1,4 +1,4 @@
-"""Frames into a file: written under a temporary name, readable at any moment, renamed when whole."""
+"""Frames into a file: written under a temporary name, readable at any moment, renamed when complete."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CLUSTERS = {"cluster_time_limit": "1000", "flush_packets": "1"}
 
 
 class Sink(Protocol):
-    """Where frames leave the corridor."""
+    """Where frames leave the pipeline."""
 
     busy_s: float
     """Seconds spent encoding and writing."""
@@ -68,7 +68,7 @@ class FileSink:
         settings: EncodeSettings,
         passthrough: Passthrough | None = None,
         partial_output: PartialOutput | None = None,
-        resume_token: resume.Ticket | None = None,
+        resume_token: resume.ResumeToken | None = None,
     ) -> None:
         """Open `path`'s temporary file. `info` describes the output: the source's, with what a resize changed.
 
@@ -83,7 +83,7 @@ class FileSink:
         self.frames = 0
         self.warnings: list[str] = []
         self._writing = False
-        self._whole = False
+        self._intact = False
         self._info = info
         self._planar = planar
         self._passthrough = passthrough
@@ -149,7 +149,7 @@ class FileSink:
         try:
             self._finish()
         except _FAILURES as failure:
-            if not self._whole:
+            if not self._intact:
                 self._salvage(flush=False)
             raise errors.write_failed(failure, self.path) from failure
 
@@ -206,14 +206,14 @@ class FileSink:
             for packet in self._passthrough.until(None):
                 self._container.mux_one(packet)
         self._container.close()
-        self._whole = True
+        self._intact = True
         if self._fragmented:
-            whole = self.partial.with_name(f"{self.partial.stem}.whole{self.path.suffix}")
+            intact = self.partial.with_name(f"{self.partial.stem}.complete{self.path.suffix}")
             try:
-                fast_start(self.partial, whole, muxer=self._muxer, tags=self._passthrough, info=self._info)
-                whole.replace(self.path)
+                fast_start(self.partial, intact, muxer=self._muxer, tags=self._passthrough, info=self._info)
+                intact.replace(self.path)
             except BaseException:
-                whole.unlink(missing_ok=True)
+                intact.unlink(missing_ok=True)
                 raise
             self.partial.unlink()
         else:

@@ -137,7 +137,7 @@ class FileSource:
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
             return picture
-        raise SourceError(f"{self.path}: not one picture of it can be decoded. Check that the file is whole.")
+        raise SourceError(f"{self.path}: not one picture of it can be decoded. Check that the file is complete.")
 
     def _missing(self) -> int:
         """Packets that an ISO file's index promises but that the file was cut before."""

@@ -1,4 +1,4 @@
-"""Still pictures: read upright whatever the camera did, written whole or not at all."""
+"""Still pictures: read upright whatever the camera did, written atomically."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def read_picture(path: Path) -> Picture:
     data = np.fromfile(path, np.uint8)
     try:
         pixels, kinds, chunks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # turns by EXIF
-        whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if pixels is not None else None
+        intact = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if pixels is not None else None
     except cv2.error as error:
         raise SourceError(f"{path}: too large or damaged to be decoded.") from error
     if pixels is None:
@@ -71,8 +71,8 @@ def read_picture(path: Path) -> Picture:
     if pixels.dtype not in (np.uint8, np.uint16):
         pixels = _to_8_bits(pixels)
     alpha = None
-    if whole is not None and whole.ndim == 3 and whole.shape[2] == 4 and whole.shape[:2] == pixels.shape[:2]:
-        alpha = whole[:, :, 3].astype(pixels.dtype)
+    if intact is not None and intact.ndim == 3 and intact.shape[2] == 4 and intact.shape[:2] == pixels.shape[:2]:
+        alpha = intact[:, :, 3].astype(pixels.dtype)
     if cv2.imcount(str(path)) > 1:
         log.warning("%s: holds several pictures; only the first is used", path)
     profiles = [chunk for kind, chunk in zip(kinds, chunks, strict=True) if kind == cv2.IMAGE_METADATA_ICCP]

@@ -37,7 +37,7 @@ SOUND_CARRIED = frozenset(
 """Sound that can be sent as it is (the RTP payloads that FFmpeg writes), by FFmpeg's names."""
 
 Written = Callable[[float | None], None]
-"""Called with the seconds from a picture's arrival to its leaving for the server; None for one that stood in."""
+"""Called with the seconds from a picture's arrival to its leaving for the server; None for one that shown as a placeholder."""
 
 
 class RtspSink:
@@ -71,7 +71,7 @@ class RtspSink:
         self._begun = 0
         """The session that the viewers have had a key frame of, the only one that other pictures may go to."""
         self._on_way = 0
-        self._told: str | None = None
+        self._reported: str | None = None
         self._last_words: str | None = None
         self._aside: BackgroundWorker[ipc.Message] = BackgroundWorker(self._serve, size=_QUEUE)
         self._stack = ExitStack()
@@ -210,7 +210,7 @@ class RtspSink:
         again = self.counts.connections > 0
         self.counts.connections += 1
         log.info("%s: publishing%s", self.address.label, " again" if again else "")
-        self.state, self.reason, self._told, self._last_words = State.CONNECTED, "", None, None
+        self.state, self.reason, self._reported, self._last_words = State.CONNECTED, "", None, None
         self._backoff.succeeded()
         self._session = self.counts.connections
 
@@ -219,9 +219,9 @@ class RtspSink:
         self.counts.failures += self.state is not State.CONNECTED
         self.state = State.RECONNECTING if self.counts.connections else State.CONNECTING
         self.reason, self._last_words = reason, None
-        if reason != self._told:
+        if reason != self._reported:
             log.warning("%s: %s; trying again", self.address.label, reason)
-            self._told = reason
+            self._reported = reason
 
 
 def _picture(coded: Coded, frame: Frame) -> ipc.Message:

@@ -33,7 +33,7 @@ class Arrival:
     """When its packet came, by the monotonic clock."""
     time_s: float | None
     """When the source says that it is to be shown."""
-    whole: bool
+    intact: bool
     """False behind a loss, up to the next key frame: the decoder made parts of it up."""
 
 
@@ -78,7 +78,7 @@ class Session:
         self._counts = counts
         self._on_way: dict[int, float] = {}
         self._came_s = 0.0
-        self._whole = True
+        self._intact = True
         self._still_hurt = 0
         self._hurt: deque[int | None] = deque(maxlen=_MOST_HURT)
 
@@ -96,17 +96,17 @@ class Session:
             decoded = self._video.decode(packet)
         except (av.error.FFmpegError, ValueError):
             self._counts.damaged_packets += 1
-            self._whole = False
+            self._intact = False
             return
         yield from map(self._arrival, decoded)
 
     def _note_losses(self, message: ipc.Message) -> None:
         """Which pictures have lost something: what is being put together when the loss is noticed, and the next."""
-        lost, hurt = message.body["lost"], not message.body["whole"]
+        lost, hurt = message.body["lost"], not message.body["intact"]
         self._counts.lost_packets += lost
         self._still_hurt = 2 if lost else max(self._still_hurt - 1, 0)
         if self._still_hurt or hurt:
-            self._whole = False
+            self._intact = False
             self._hurt.append(message.body["pts"])
 
     def _packet(self, message: ipc.Message) -> AnyPacket:
@@ -123,10 +123,10 @@ class Session:
 
     def _arrival(self, picture: VideoFrame) -> Arrival:
         if (picture.key_frame or self._independent) and picture.pts not in self._hurt:
-            self._whole = True
-        whole = self._whole and not picture.is_corrupt
-        self._counts.damaged_frames += not whole
+            self._intact = True
+        intact = self._intact and not picture.is_corrupt
+        self._counts.damaged_frames += not intact
         if picture.pts is None:
-            return Arrival(picture, self._came_s, None, whole)
+            return Arrival(picture, self._came_s, None, intact)
         arrived_s = self._on_way.pop(picture.pts, self._came_s)
-        return Arrival(picture, arrived_s, float(picture.pts * (picture.time_base or TIME_BASE)), whole)
+        return Arrival(picture, arrived_s, float(picture.pts * (picture.time_base or TIME_BASE)), intact)

@@ -25,8 +25,8 @@ def slate(size: tuple[int, int], *, title: str, reason: str, seconds: int) -> Vi
     luma[middle : middle + max(1, round(2 * unit)), left : width - left] = _LINE
     for number, line in enumerate(reversed(textwrap.wrap(title, 60))):
         _write(luma, line, (left, middle - round((40 + 60 * number) * unit)), scale=1.6 * unit, grey=_BRIGHT)
-    told = textwrap.wrap(f"{reason}; waiting for {_spoken(seconds)}", 70)
-    for number, line in enumerate(told):
+    reported = textwrap.wrap(f"{reason}; waiting for {_spoken(seconds)}", 70)
+    for number, line in enumerate(reported):
         _write(luma, line, (left, middle + round((75 + 55 * number) * unit)), scale=1.2 * unit, grey=_DIM)
     chroma = np.full((height // 2, width // 2), _NO_COLOUR, np.uint8)
     return picture_of((luma, chroma, chroma), "yuv420p")

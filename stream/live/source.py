@@ -45,8 +45,8 @@ _ALIVE_S = 10.0
 class LiveSource:
     """`with LiveSource(address) as source: for frame in source: …`, until the block is left or the file ends.
 
-    Every frame is 4:2:0, 8 bits, limited range; its size may change. Frames that stand in for missing ones say so.
-    Times rise strictly from the first picture on; what stands in for it before counts the wait.
+    Every frame is 4:2:0, 8 bits, limited range; its size may change. Frames that replace missing ones say so.
+    Times rise strictly from the first picture on; what replaces it before counts the wait.
     Raises SourceError for a file that cannot be read; a live source is asked for again, for ever.
     """
 
@@ -87,8 +87,8 @@ class LiveSource:
         self._last: Frame | None = None
         self._shape = (0, 0, "")
         self._seen_s = time.monotonic()
-        self._stood_in_s = 0.0
-        self._told: str | None = None
+        self._placeholder_since_s = 0.0
+        self._reported: str | None = None
         self._closing = False
 
     def __enter__(self) -> LiveSource:
@@ -208,7 +208,7 @@ class LiveSource:
             self.sample, self.sound_kind, self.rate = session.sample, session.sound, session.rate
             self.colour = live_colour(first.picture)
             self._timeline = Timeline()  # time begins with the first picture, not with the wait for it
-        self.state, self.reason, self._told = State.CONNECTED, "", None
+        self.state, self.reason, self._reported = State.CONNECTED, "", None
         self._backoff.succeeded()
 
     def _frame(self, session: Session, arrival: Arrival) -> Frame:
@@ -221,7 +221,7 @@ class LiveSource:
             log.info("%s: now %dx%d %s", self.address.label, *shape)
         self._shape = shape
         self._last = self._numbered(
-            as_live(arrival.picture, self.colour), placed, arrived_s=arrival.arrived_s, whole=arrival.whole
+            as_live(arrival.picture, self.colour), placed, arrived_s=arrival.arrived_s, intact=arrival.intact
         )
         return self._last
 
@@ -231,7 +231,7 @@ class LiveSource:
         time_s: float,
         *,
         arrived_s: float,
-        whole: bool = True,
+        intact: bool = True,
         placeholder: Placeholder | None = None,
     ) -> Frame:
         index, self._index = self._index, self._index + 1
@@ -242,7 +242,7 @@ class LiveSource:
             time_base=TIME_BASE,
             picture=picture,
             arrived_s=arrived_s,
-            whole=whole,
+            intact=intact,
             placeholder=placeholder,
         )
 
@@ -264,23 +264,23 @@ class LiveSource:
             yield from self._placeholder_frames()
 
     def _lost(self, reason: str) -> None:
-        """Tell of a source that is gone: once for each reason."""
+        """Report of a source that is gone: once for each reason."""
         self.reason = reason
         if self.address.ends:
             return
         self.counts.failures += self.state is not State.CONNECTED
         self.state = State.RECONNECTING if self.met else State.CONNECTING
-        if reason != self._told:
+        if reason != self._reported:
             log.warning("%s: %s; trying again", self.address.label, reason)
-            self._told = reason
+            self._reported = reason
 
     def _placeholder_frames(self) -> Iterator[Frame]:
         """What is shown for want of a new picture: nothing at first, then the last one, then a slate."""
         now = time.monotonic()
         silent_s, usual_s = now - self._seen_s, 3 * self._timeline.step_s
-        if now - self._stood_in_s < _TICK_S or (self.met and silent_s < max(_HOLD_AFTER_S, usual_s)):
+        if now - self._placeholder_since_s < _TICK_S or (self.met and silent_s < max(_HOLD_AFTER_S, usual_s)):
             return
-        self._stood_in_s = now
+        self._placeholder_since_s = now
         if self._last is None or silent_s >= max(_SLATE_AFTER_S, usual_s):
             self.counts.slates += self.met
             reason = self.reason or "nothing comes"

@@ -59,5 +59,5 @@ class VirtualCamera:
 def _packed(frame: Frame) -> NDArray[np.uint8]:
     """I420: the three planes behind one another, (height * 3 / 2, width)."""
     width, height = frame.size
-    whole = np.concatenate([plane.ravel() for plane in frame.planes])
-    return np.asarray(whole, np.uint8).reshape(height * 3 // 2, width)
+    intact = np.concatenate([plane.ravel() for plane in frame.planes])
+    return np.asarray(intact, np.uint8).reshape(height * 3 // 2, width)

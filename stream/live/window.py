@@ -29,7 +29,7 @@ _WHITE, _BLACK = (245, 245, 245), (20, 20, 20)
 
 
 class Window:
-    """`with Window() as window: window.show(frame, before, told="30 fps")`, from the main thread.
+    """`with Window() as window: window.show(frame, before, reported="30 fps")`, from the main thread.
 
     The split follows the mouse while its button is down, and the keys `a` and `d` (or `,` and `.`). `q` or Escape
     closes it. Raises UsageError where there is no display.
@@ -58,9 +58,9 @@ class Window:
         cv2.destroyWindow(_NAME)
         cv2.waitKey(1)  # lets the window system do it
 
-    def show(self, after: Frame, before: Frame, *, colour: Colour, told: str) -> None:
-        """Put `before` on the left of the split and `after` on its right, both in `colour`; `told` in a corner."""
-        self.picture = compare(before.planes, after.planes, colour=colour, split=self.split, told=told)
+    def show(self, after: Frame, before: Frame, *, colour: Colour, reported: str) -> None:
+        """Put `before` on the left of the split and `after` on its right, both in `colour`; `reported` in a corner."""
+        self.picture = compare(before.planes, after.planes, colour=colour, split=self.split, reported=reported)
         cv2.imshow(_NAME, self.picture)
         self._key(cv2.waitKey(1))
         if cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1:
@@ -97,7 +97,7 @@ def display_works() -> bool:
     return False
 
 
-def compare(before: Planes, after: Planes, *, colour: Colour, split: float, told: str) -> NDArray[np.uint8]:
+def compare(before: Planes, after: Planes, *, colour: Colour, split: float, reported: str) -> NDArray[np.uint8]:
     """(height, width, 3) BGR: `before` left of `split` (0..1), `after` right of it, at most 1280 wide.
 
     Both are limited-range 4:2:0 by the matrix of `colour`.
@@ -116,7 +116,7 @@ def compare(before: Planes, after: Planes, *, colour: Colour, split: float, told
         right[:, max(0, edge - 1) : edge + 1] = _WHITE
     for text, place in (("before", edge - 80), ("after", edge + 14)):
         _write(right, text, (place, size[1] - 16))
-    _write(right, told, (14, 30))
+    _write(right, reported, (14, 30))
     return right
 
 

@@ -31,7 +31,7 @@ class Address:
     scheme: str
     """`rtsp`, `udp`, …, `file` or `camera`."""
     muxer: str | None = None
-    """FFmpeg's format where it cannot be told from the address."""
+    """FFmpeg's format where it cannot be distinguished from the address."""
     options: dict[str, str] = field(default_factory=dict)
     """FFmpeg's options for opening it."""
     host: str | None = None

@@ -10,8 +10,8 @@ def without_head(packet: bytes) -> bytes:
     """The coded sound itself; a packet without such a head is returned as it is."""
     if len(packet) < 7 or packet[0] != 0xFF or packet[1] & 0xF6 != 0xF0:
         return packet
-    guarded = not packet[1] & 1  # a checksum follows the head
-    return packet[9 if guarded else 7 :]
+    has_crc = not packet[1] & 1  # a checksum follows the head
+    return packet[9 if has_crc else 7 :]
 
 
 def audio_specific_config(rate_hz: int, channels: int) -> bytes | None:

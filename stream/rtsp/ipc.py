@@ -51,7 +51,7 @@ class Inbox:
     def take(self, timeout_s: float | None = None) -> Message | None:
         """The next message; None when none came in time, or none will come any more (`ended`)."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while (message := self._whole()) is None:
+        while (message := self._intact()) is None:
             if self.ended or not self._readable(deadline):
                 return None
             chunk = os.read(self.descriptor, _CHUNK)
@@ -63,7 +63,7 @@ class Inbox:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         return bool(select.select([self.descriptor], [], [], left)[0])
 
-    def _whole(self) -> Message | None:
+    def _intact(self) -> Message | None:
         line = self._held.find(b"\n", 0, _LONGEST_LINE)
         if line < 0:
             return None

@@ -31,7 +31,7 @@ from deepclarity.stream.packets import AnyPacket
 from . import ipc
 from .adts import audio_specific_config, without_head
 from .pacing import READ_AHEAD_S, paced
-from .subprocess import dead_man, left_alone
+from .subprocess import arm_watchdog, ignore_signals
 
 _PICTURES = "wrapped_avframe"
 """The codec of devices that hand out pictures in memory."""
@@ -58,20 +58,20 @@ _REASONS = {
 
 def main() -> None:
     """Read until the source ends or nobody listens any more."""
-    left_alone()
+    ignore_signals()
     order = ipc.Inbox(sys.stdin.fileno()).take()
     if order is None:
         return
     losses = _Losses()
-    tell = sys.stdout.fileno()
+    notify = sys.stdout.fileno()
     try:
-        dead_man(float(order.body["alive_s"]))
-        _read(order.body, tell, losses)
-        ipc.send(tell, ipc.Message("ended"))
+        arm_watchdog(float(order.body["alive_s"]))
+        _read(order.body, notify, losses)
+        ipc.send(notify, ipc.Message("ended"))
     except BrokenPipeError:  # the parent has gone
         pass
     except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-        ipc.send(tell, ipc.Message("failed", {"reason": reason_of(error)}))
+        ipc.send(notify, ipc.Message("failed", {"reason": reason_of(error)}))
 
 
 def reason_of(error: Exception) -> str:
@@ -90,7 +90,7 @@ def reason_of(error: Exception) -> str:
     return "cannot be opened" if isinstance(error, ValueError) else "no video in it"
 
 
-def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
+def _read(order: dict[str, Any], notify: int, losses: _Losses) -> None:
     alive_s = float(order["alive_s"])
     with av.open(order["url"], "r", format=order["format"], options=order["options"]) as container:
         video = _video_of(container)
@@ -100,18 +100,20 @@ def _read(order: dict[str, Any], tell: int, losses: _Losses) -> None:
             if stream not in streams:
                 stream.discard = Discard.all
         headed = sound is not None and _lacks_config(sound)
-        told, packets = False, _packets(container, streams, losses)
+        reported, packets = False, _packets(container, streams, losses)
         if order["paced"] or container.format.name in _SEGMENTED:
             packets = paced(packets, ahead_s=0.0 if order["format"] == "lavfi" else READ_AHEAD_S, sleep=_asleep)
         for packet in packets:
-            dead_man(alive_s)
+            arm_watchdog(alive_s)
             lost = losses.counted()
-            if not told and packet.stream is video:
-                ipc.send(tell, _opened(packet, streams))
-                told = True
-            if told:
+            if not reported and packet.stream is video:
+                ipc.send(notify, _opened(packet, streams))
+                reported = True
+            if reported:
                 data = bytes(packet)
-                ipc.send(tell, _told(packet, without_head(data) if headed and packet.stream is sound else data, lost))
+                ipc.send(
+                    notify, _reported(packet, without_head(data) if headed and packet.stream is sound else data, lost)
+                )
 
 
 def _video_of(container: InputContainer) -> VideoStream:
@@ -121,7 +123,7 @@ def _video_of(container: InputContainer) -> VideoStream:
 
 
 def _asleep(seconds: float) -> None:
-    dead_man(0)
+    arm_watchdog(0)
     time.sleep(seconds)
 
 
@@ -164,14 +166,14 @@ def _as_bytes(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
     return raw
 
 
-def _told(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
+def _reported(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
     body = {
         "track": packet.stream.type,
         "pts": packet.pts,
         "dts": packet.dts,
         "base": [packet.time_base.numerator, packet.time_base.denominator],
         "key": packet.is_keyframe,
-        "whole": not packet.is_corrupt,
+        "intact": not packet.is_corrupt,
         "lost": lost,
         "at": time.monotonic(),
     }

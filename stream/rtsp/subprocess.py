@@ -29,7 +29,7 @@ class Subprocess:
     """
 
     def __init__(self, module: str) -> None:
-        """Start `python -m module`; ChildLostError where the system starts no more processes."""
+        """Start `python -m module`; SubprocessLostError where the system starts no more processes."""
         if sys.platform == "win32":
             raise UsageError("live streams are for Linux and macOS: Windows cannot wait for several pipes at once.")
         try:
@@ -55,7 +55,7 @@ class Subprocess:
         self.inbox = ipc.Inbox(self._stdout.fileno())
 
     def send(self, message: ipc.Message, *, timeout_s: float = _PATIENCE_S) -> None:
-        """Say something to it; ChildLostError when it has ended, or has not listened for `timeout_s`."""
+        """Say something to it; SubprocessLostError when it has ended, or has not listened for `timeout_s`."""
         try:
             ipc.send(self._stdin.fileno(), message, timeout_s=timeout_s)
         except TimeoutError as error:
@@ -94,14 +94,14 @@ class Subprocess:
                 pipe.close()
 
 
-def left_alone() -> None:
+def ignore_signals() -> None:
     """For the child itself: signals meant for all of us are the parent's affair, who ends us in good order."""
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-def dead_man(seconds: float) -> None:
+def arm_watchdog(seconds: float) -> None:
     """For the child itself: end at once unless this is called again within `seconds`; 0 calls it off.
 
     The kernel does it, even while a library call holds the interpreter. Windows has no such thing: there only the

@@ -22,7 +22,7 @@ from deepclarity.stream.packets import AnyPacket
 
 from . import ipc
 from .reader_process import reason_of
-from .subprocess import dead_man, left_alone
+from .subprocess import arm_watchdog, ignore_signals
 
 _OPEN_S, _WRITE_S, _LEAVE_S = 15.0, 10.0, 4.0
 _INTERLEAVE_US = "60000"  # FFmpeg would wait ten seconds for a track that has gone silent
@@ -30,20 +30,20 @@ _INTERLEAVE_US = "60000"  # FFmpeg would wait ten seconds for a track that has g
 
 def main() -> None:
     """Publish until the parent ends it."""
-    left_alone()
-    inbox, tell = ipc.Inbox(sys.stdin.fileno()), sys.stdout.fileno()
+    ignore_signals()
+    inbox, notify = ipc.Inbox(sys.stdin.fileno()), sys.stdout.fileno()
     order = inbox.take()
     if order is None:
         return
     try:
-        dead_man(_OPEN_S)
-        _publish(order, inbox, tell)
+        arm_watchdog(_OPEN_S)
+        _publish(order, inbox, notify)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         with contextlib.suppress(BrokenPipeError):
-            ipc.send(tell, ipc.Message("failed", {"reason": reason_of(error)}))
+            ipc.send(notify, ipc.Message("failed", {"reason": reason_of(error)}))
 
 
-def _publish(order: ipc.Message, inbox: ipc.Inbox, tell: int) -> None:
+def _publish(order: ipc.Message, inbox: ipc.Inbox, notify: int) -> None:
     sample = av.open(io.BytesIO(order.data), "r", format="nut")
     container = _opened(order.body)
     with contextlib.ExitStack() as leaving:
@@ -52,19 +52,19 @@ def _publish(order: ipc.Message, inbox: ipc.Inbox, tell: int) -> None:
         for track in tracks:
             track.time_base = TIME_BASE
         container.start_encoding()  # connects
-        dead_man(0)
-        ipc.send(tell, ipc.Message("connected"))
+        arm_watchdog(0)
+        ipc.send(notify, ipc.Message("connected"))
         while (message := inbox.take()) is not None and message.kind == "packet":
-            dead_man(_WRITE_S)
+            arm_watchdog(_WRITE_S)
             container.mux_one(_packet(message, tracks))
-            dead_man(0)
+            arm_watchdog(0)
             if message.body["track"] == "video":
-                ipc.send(tell, ipc.Message("written", {"at": time.monotonic(), "arrived": message.body["arrived"]}))
+                ipc.send(notify, ipc.Message("written", {"at": time.monotonic(), "arrived": message.body["arrived"]}))
 
 
 def _leave(container: OutputContainer) -> None:
-    """TEARDOWN, where the server still listens: why we leave is told already."""
-    dead_man(_LEAVE_S)
+    """TEARDOWN, where the server still listens: why we leave is reported already."""
+    arm_watchdog(_LEAVE_S)
     with contextlib.suppress(av.error.FFmpegError, OSError):
         container.close()
 

@@ -1,4 +1,4 @@
-"""The two other RTSP families, for tests against strangers: GStreamer's server, and the `ffmpeg` command."""
+"""The two other RTSP families, for tests against peers: GStreamer's server, and the `ffmpeg` command."""
 
 from __future__ import annotations
 

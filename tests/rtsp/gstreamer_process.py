@@ -8,7 +8,7 @@ from typing import Any
 
 import gi
 
-from tests.rtsp.helper_process import News, follow_orders, tell
+from tests.rtsp.helper_process import News, follow_orders, notify
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
@@ -39,7 +39,7 @@ def main() -> None:
     mounts.add_factory("/pattern", _factory(_PATTERN.format(width=width, height=height, rate=order["rate"])))
     mounts.add_factory("/record", _recorder())
     server.attach(None)
-    tell(port=server.get_bound_port())
+    notify(port=server.get_bound_port())
     GLib.MainLoop().run()
 
 
@@ -57,7 +57,7 @@ def _recorder() -> Any:
 
     def configure(_factory: Any, media: Any) -> None:
         counter = media.get_element().get_by_name("counter")
-        counter.connect("handoff", lambda *_: tell(recorded=next(count)))
+        counter.connect("handoff", lambda *_: notify(recorded=next(count)))
 
     factory.connect("media-configure", configure)
     return factory

@@ -20,7 +20,7 @@ News = dict[str, Any]
 
 
 class HelperProcess:
-    """`python -m MODULE`, told of by `hear`, which is called on a thread of its own with everything it says."""
+    """`python -m MODULE`, reported by `hear`, which is called on a thread of its own with everything it says."""
 
     def __init__(self, module: str, hear: Callable[[News], None], *, python: str = sys.executable) -> None:
         self._process = subprocess.Popen(
@@ -92,8 +92,8 @@ def follow_orders(obey: Callable[[News, bytes], None]) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def tell(**news: object) -> None:
-    """Tell the test; a test that has gone is the end."""
+def notify(**news: object) -> None:
+    """Report the test; a test that has gone is the end."""
     try:
         sys.stdout.write(json.dumps(news) + "\n")
         sys.stdout.flush()

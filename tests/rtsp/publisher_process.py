@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tests.rtsp.frame_numbers import write_number
-from tests.rtsp.helper_process import News, follow_orders, tell
+from tests.rtsp.helper_process import News, follow_orders, notify
 
 _CLOCK_HZ = 90_000
 _SOUND_HZ, _SOUND_STEP = 48_000, 1024
@@ -133,7 +133,7 @@ def main() -> None:
         try:
             script = _publish(script, scripts, numbers)
         except (av.error.FFmpegError, OSError) as error:
-            tell(error=f"{type(error).__name__}: {getattr(error, 'strerror', '')}")
+            notify(error=f"{type(error).__name__}: {getattr(error, 'strerror', '')}")
             time.sleep(_AGAIN_S)
             script = _latest(script, scripts)
     os._exit(0)  # FFmpeg may be waiting for a dead server
@@ -142,7 +142,7 @@ def main() -> None:
 def _publish(script: Script, scripts: Scripts, numbers: Iterator[int]) -> Script | None:
     """One session; returns what the next one is to show, None for no more."""
     session = Session(script)
-    tell(opened=script.order["size"])
+    notify(opened=script.order["size"])
     period = 1 / Fraction(script.order["rate"]).limit_denominator(1000)
     begun, count = time.monotonic(), 0
     try:
@@ -160,7 +160,7 @@ def _publish(script: Script, scripts: Scripts, numbers: Iterator[int]) -> Script
                 count += 1
             number = next(numbers)
             session.send(script.picture(number), count * period)
-            tell(sent=number, at=time.monotonic())
+            notify(sent=number, at=time.monotonic())
             count += 1
     finally:
         session.close()

@@ -61,10 +61,10 @@ def test_users_are_asked_for_their_password(scheme: Scheme):
     with RtspServer(users={"ann": PASSWORD}, scheme=scheme) as server:
         with small_publisher(server.url("cam", user="ann")), Viewer(server.url("cam", user="ann")) as viewer:
             viewer.wait_for_frames(3)
-        with Viewer(server.url("cam")) as stranger:
-            stranger.wait_for_end()
-    assert not stranger.frames
-    assert "Unauthorized" in stranger.errors[0]
+        with Viewer(server.url("cam")) as peer:
+            peer.wait_for_end()
+    assert not peer.frames
+    assert "Unauthorized" in peer.errors[0]
 
 
 def test_a_reset_ends_the_reader_and_the_publisher_comes_back(server: RtspServer):
@@ -220,10 +220,10 @@ def test_a_number_survives_bars_and_scaling(size: tuple[int, int], number: int):
 def test_gstreamer_serves_and_records():
     if sentence := gstreamer.missing():
         pytest.skip(sentence)
-    with gstreamer.GstreamerServer() as stranger:
-        assert gstreamer.ffmpeg_read(stranger.url("pattern"), seconds=0.5) > 8
-        with small_publisher(stranger.url("record")):
-            stranger.wait_for_recorded(10)
+    with gstreamer.GstreamerServer() as peer:
+        assert gstreamer.ffmpeg_read(peer.url("pattern"), seconds=0.5) > 8
+        with small_publisher(peer.url("record")):
+            peer.wait_for_recorded(10)
 
 
 def test_the_ffmpeg_command_publishes(server: RtspServer):

@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from tests.rtsp.frame_numbers import read_number
-from tests.rtsp.helper_process import News, follow_orders, tell
+from tests.rtsp.helper_process import News, follow_orders, notify
 
 _AGAIN_S = 0.1
 _SOON = {"fflags": "nobuffer", "probesize": "100000", "analyzeduration": "300000", "max_delay": "200000"}
@@ -27,8 +27,8 @@ def main() -> None:
         with _opened(order) as container:
             _watch(container)
     except (av.error.FFmpegError, OSError, IndexError) as error:
-        tell(error=_said(error))
-    tell(ended=True)
+        notify(error=_said(error))
+    notify(ended=True)
     os._exit(0)
 
 
@@ -43,7 +43,7 @@ def _opened(order: News) -> InputContainer:
         except (av.error.FFmpegError, OSError) as error:
             if time.monotonic() > deadline:
                 raise
-            tell(error=_said(error))
+            notify(error=_said(error))
             time.sleep(_AGAIN_S)
 
 
@@ -51,12 +51,12 @@ def _watch(container: InputContainer) -> None:
     video = container.streams.video[0]
     sound = next((stream.codec_context.name for stream in container.streams.audio), None)
     video.codec_context.thread_type, video.codec_context.thread_count = "SLICE", 1
-    tell(codec=video.codec_context.name, sound=sound)
+    notify(codec=video.codec_context.name, sound=sound)
     for packet in container.demux(video):
         try:
             pictures = packet.decode()
         except av.error.FFmpegError as error:
-            tell(error=_said(error))
+            notify(error=_said(error))
             continue
         for picture in pictures:
             assert isinstance(picture, VideoFrame)
@@ -66,7 +66,7 @@ def _watch(container: InputContainer) -> None:
 def _report(picture: VideoFrame) -> None:
     plane = picture.planes[0]
     luma = np.frombuffer(plane, np.uint8).reshape(picture.height, plane.line_size)[:, : picture.width]
-    tell(
+    notify(
         pts_s=None if picture.pts is None or picture.time_base is None else float(picture.pts * picture.time_base),
         at=time.monotonic(),
         width=picture.width,

@@ -101,7 +101,7 @@ class Unstartable:
         raise OSError("no such camera")
 
 
-def test_an_upstream_that_cannot_even_begin_is_told() -> None:
+def test_upstream_that_fails_to_start_raises_in_the_consumer() -> None:
     with pytest.raises(OSError, match="no such camera"), Handover(Unstartable(), size=2) as items:
         next(items)
 

@@ -114,7 +114,7 @@ def _repaired(
     fit = Fit(size or first.size, size or first.size, first.size)
     images: list[ColourImage] = []
     scored = detect(_kept(first, frames, images), detector, summary)
-    routed = route(scored, routing, resize=fit.size != fit.source, enlarge=fit.enlarges, summary=summary)
+    routed = route(scored, routing, resize=fit.resizes, enlarge=fit.enlarges, summary=summary)
     for done in enhance(routed, enhancer, fit, summary):
         if on_frame is not None:
             on_frame(frame_record(done.routed))

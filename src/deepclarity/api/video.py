@@ -55,14 +55,13 @@ def upscale(
         codec: `h264`, `hevc` or `av1`.
         crf: Constant rate factor of the encoder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        report: Write a report: a path that ends in `.html` or `.json`.
+        report: Path of a report to write, `.html` or `.json`.
         resume: Continue an interrupted run of the same job.
         overwrite: Replace an output that exists.
         progress: Called after every frame with (frames done, expected frames or None).
 
     Returns:
-        The `Summary` of the run. `Summary.damaged` counts packets of the input that could not be decoded; all frames
-        that could be are in the output.
+        The `Summary` of the run. `Summary.damaged` counts packets of the input that could not be decoded.
 
     Raises:
         SourceError: The source is missing or no video.
@@ -84,11 +83,15 @@ def upscale(
         resume=resume,
     )
 
+    return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
+
+
+def _as_pipeline_progress(progress: Progress | None) -> Callable[[Summary, VideoInfo], None]:
     def report_progress(summary: Summary, info: VideoInfo) -> None:
         if progress is not None:
             progress(summary.frames_out, info.expected_frames)
 
-    return pipeline.upscale(job, progress=report_progress)
+    return report_progress
 
 
 def detect_file(path: str | os.PathLike[str], *, detector: Detector | str = DEFAULT_DETECTOR) -> FileVerdict:

@@ -28,7 +28,7 @@ class Asked(NamedTuple):
 
 
 @dataclass
-class House:
+class RtspState:
     """What all clients share, and how they are treated just now."""
 
     gate: Gate
@@ -49,10 +49,10 @@ class House:
 class Connection(asyncio.Protocol):
     """From accept to close; runs on the server's thread only."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, state: RtspState) -> None:
         self.ways: dict[int, Way] = {}
         self.who, self.mount = "?", Mount()
-        self._house, self._inbox, self._id = house, bytearray(), secrets.token_hex(4)
+        self._state, self._inbox, self._id = state, bytearray(), secrets.token_hex(4)
         self._tracks: dict[int, tuple[int, bool]] = {}
         """By channel of a publisher: the track, and whether it is the one for RTCP."""
 
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._house.connections.add(self)
+        self._state.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._inbox += data
@@ -75,8 +75,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._house.connections.discard(self)
-        self.mount.leave(self, keep_readers=self._house.keep_readers)
+        self._state.connections.discard(self)
+        self.mount.leave(self, keep_readers=self._state.keep_readers)
         for way in self.ways.values():
             way.close()
         self.ways.clear()
@@ -120,8 +120,8 @@ class Connection(asyncio.Protocol):
     def _serve(self, request: Request) -> None:
         if request.method in ("ANNOUNCE", "DESCRIBE"):
             self.who = "publisher" if request.method == "ANNOUNCE" else "reader"
-        self._house.requests.append(Asked(request.method, request.path, self.who))
-        if self._house.silent:
+        self._state.requests.append(Asked(request.method, request.path, self.who))
+        if self._state.silent:
             return
         self._transport.write(self._answer(request).encode(request))
         if request.method == "PLAY" and self not in self.mount.readers:
@@ -133,8 +133,8 @@ class Connection(asyncio.Protocol):
     def _answer(self, request: Request) -> Answer:
         if request.method == "OPTIONS":
             return Answer("200 OK", {"Public": "ANNOUNCE, DESCRIBE, SETUP, RECORD, PLAY, TEARDOWN, GET_PARAMETER"})
-        if not self._house.gate.admits(request):
-            return Answer("401 Unauthorized", {"WWW-Authenticate": self._house.gate.challenge()})
+        if not self._state.gate.admits(request):
+            return Answer("401 Unauthorized", {"WWW-Authenticate": self._state.gate.challenge()})
         match request.method:
             case "ANNOUNCE":
                 return self._announce(request)
@@ -151,15 +151,15 @@ class Connection(asyncio.Protocol):
         return Answer("200 OK", self._session)
 
     def _announce(self, request: Request) -> Answer:
-        if self._house.reject_publish:
+        if self._state.reject_publish:
             return Answer("403 Forbidden", {})
-        self.mount = self._house.mount(request.path)
+        self.mount = self._state.mount(request.path)
         self.mount.announce(self, request.body)
         return Answer("200 OK", self._session)
 
     def _describe(self, request: Request) -> Answer:
-        mount = self._house.mount(request.path)
-        if self._house.not_found or not mount.recording:
+        mount = self._state.mount(request.path)
+        if self._state.not_found or not mount.recording:
             return Answer("404 Not Found", {})
         self.mount = mount
         headers = {"Content-Type": "application/sdp", "Content-Base": request.uri.rstrip("/") + "/"}
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         if "TCP" in wanted:
             way: Way = Interleaving(self._transport, channels)
         elif client_ports and self.who == "reader":
-            way = Datagrams(self._transport.get_extra_info("peername")[0], client_ports, self._house.weather)
+            way = Datagrams(self._transport.get_extra_info("peername")[0], client_ports, self._state.weather)
         else:
             return Answer("461 Unsupported Transport", {})
         self._tracks |= {channels[0]: (track, False), channels[1]: (track, True)}

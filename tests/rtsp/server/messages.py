@@ -48,7 +48,7 @@ def clean(path: str) -> str:
 
 
 def take(inbox: bytearray) -> Request | Interleaved | None:
-    """Remove the first whole item from `inbox`; None where it is not all there yet. ValueError if it is no RTSP."""
+    """Remove the first complete item from `inbox`; None where it is not all there yet. ValueError if it is no RTSP."""
     while inbox.startswith((b"\r", b"\n")):
         del inbox[0]
     return _take_packet(inbox) if inbox[:1] == b"$" else _take_request(inbox)

@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from urllib.parse import quote
 
 from tests.rtsp.server.auth import Gate, Scheme
-from tests.rtsp.server.connection import Asked, Connection, House
+from tests.rtsp.server.connection import Asked, Connection, RtspState
 from tests.rtsp.server.mount import Arrival
 from tests.rtsp.server.transports import Weather
 from tests.rtsp.wait import until
@@ -47,7 +47,7 @@ class RtspServer:
         self.users = dict(users or {})
         self.weather = Weather()
         self.weather.dice.seed(seed)
-        self._house = House(Gate(self.users, scheme), self.weather, keep_readers)
+        self._state = RtspState(Gate(self.users, scheme), self.weather, keep_readers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._listener: asyncio.Server | None = None
@@ -88,35 +88,35 @@ class RtspServer:
     @property
     def requests(self) -> list[Asked]:
         """Every request so far: (method, path, who)."""
-        return list(self._house.requests)
+        return list(self._state.requests)
 
     def sessions(self, path: str) -> int:
         """How many sessions have been announced there, over all."""
-        return len(self._house.mount(path).arrivals)
+        return len(self._state.mount(path).arrivals)
 
     def teardowns(self, path: str) -> int:
         """How many publishers have taken leave with TEARDOWN."""
-        return self._house.mount(path).teardowns
+        return self._state.mount(path).teardowns
 
     def received_bytes(self, path: str) -> int:
         """How much RTP has come from publishers."""
-        return self._house.mount(path).received_bytes
+        return self._state.mount(path).received_bytes
 
     def arrivals(self, path: str, session: int = -1) -> list[Arrival]:
         """The pictures that a publisher has sent: their RTP times, and when each came."""
-        sessions = self._house.mount(path).arrivals
+        sessions = self._state.mount(path).arrivals
         return list(sessions[session]) if sessions else []
 
     def publishing(self, path: str) -> bool:
         """Whether somebody publishes there now."""
-        return self._house.mount(path).recording
+        return self._state.mount(path).recording
 
     def readers(self, path: str) -> int:
         """How many read there now."""
-        return len(self._house.mount(path).readers)
+        return len(self._state.mount(path).readers)
 
     def wait_for(self, happened: Callable[[], object], *, timeout_s: float = 10.0) -> None:
-        """Wait until `happened()`, which looks at this server; AssertionError when it does not in time."""
+        """Wait until `happened()`, which examines this server; AssertionError when it does not in time."""
         until(happened, timeout_s=timeout_s, what=lambda: f"the server has seen {self.requests[-12:]}")
 
     # Faults ----------------------------------------------------------------------------------------------------------
@@ -124,29 +124,29 @@ class RtspServer:
     @property
     def silent(self) -> bool:
         """Accept connections and answer nothing."""
-        return self._house.silent
+        return self._state.silent
 
     @silent.setter
     def silent(self, on: bool) -> None:
-        self._house.silent = on
+        self._state.silent = on
 
     @property
     def not_found(self) -> bool:
         """Answer 404 to readers."""
-        return self._house.not_found
+        return self._state.not_found
 
     @not_found.setter
     def not_found(self, on: bool) -> None:
-        self._house.not_found = on
+        self._state.not_found = on
 
     @property
     def reject_publish(self) -> bool:
         """Answer 403 to publishers."""
-        return self._house.reject_publish
+        return self._state.reject_publish
 
     @reject_publish.setter
     def reject_publish(self, on: bool) -> None:
-        self._house.reject_publish = on
+        self._state.reject_publish = on
 
     @property
     def loss(self) -> float:
@@ -167,19 +167,19 @@ class RtspServer:
 
     def blind(self, path: str) -> None:
         """Swallow the pictures of a path from now on; sound goes on."""
-        self._house.mount(path).blind = True
+        self._state.mount(path).blind = True
 
     def reset(self, path: str) -> None:
         """Reset the connections (TCP RST) of a path's publisher and readers."""
-        self._reset(lambda each: each.mount is self._house.mount(path))
+        self._reset(lambda each: each.mount is self._state.mount(path))
 
     def reset_publisher(self, path: str) -> None:
         """Reset the connection of a path's publisher."""
-        self._reset(lambda each: each is self._house.mount(path).publisher)
+        self._reset(lambda each: each is self._state.mount(path).publisher)
 
     def reset_readers(self, path: str) -> None:
         """Reset the connections of a path's readers; the publisher stays."""
-        self._reset(lambda each: each in self._house.mount(path).readers)
+        self._reset(lambda each: each in self._state.mount(path).readers)
 
     def reset_all(self) -> None:
         """Reset every connection."""
@@ -203,14 +203,14 @@ class RtspServer:
 
     def shift_next(self, path: str, seconds: float, *, pictures: int | None = 1) -> None:
         """Move the RTP times of the next `pictures` (None: of all that follow), as readers get them."""
-        self._do(lambda: self._house.mount(path).clock.shift(seconds, pictures=pictures))
+        self._do(lambda: self._state.mount(path).clock.shift(seconds, pictures=pictures))
 
     def wrap_in(self, path: str, seconds: float) -> None:
         """Let the 32 bits of the RTP times run over `seconds` from the next picture on, as readers get them.
 
         Who reads already sees a jump at the next picture; who comes after it sees only the overflow.
         """
-        self._do(lambda: self._house.mount(path).clock.wrap_in(seconds))
+        self._do(lambda: self._state.mount(path).clock.wrap_in(seconds))
 
     # On the server's thread ------------------------------------------------------------------------------------------
 
@@ -224,17 +224,17 @@ class RtspServer:
         ready.set_result(None)
         await self._over.wait()
         self._close_listener()
-        for connection in list(self._house.connections):
+        for connection in list(self._state.connections):
             connection.abort()
-        while self._house.connections:
+        while self._state.connections:
             await asyncio.sleep(0)
 
     async def _listen(self) -> None:
-        door = socket.create_server((_HOST, self.port))
-        door.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-        self.port = door.getsockname()[1]
-        self._listener = await self._running.create_server(lambda: Connection(self._house), sock=door)
+        acceptor = socket.create_server((_HOST, self.port))
+        acceptor.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
+        acceptor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        self.port = acceptor.getsockname()[1]
+        self._listener = await self._running.create_server(lambda: Connection(self._state), sock=acceptor)
 
     def _close_listener(self) -> None:
         if self._listener is not None:
@@ -254,17 +254,17 @@ class RtspServer:
 
     def _reset(self, meant: Callable[[Connection], bool]) -> None:
         def act() -> None:
-            for connection in [each for each in self._house.connections if meant(each)]:
+            for connection in [each for each in self._state.connections if meant(each)]:
                 connection.reset()
 
         self._do(act)
 
     def _stalled(self, path: str | None, *, now: bool) -> None:
-        mounts = list(self._house.mounts.values()) if path is None else [self._house.mount(path)]
+        mounts = list(self._state.mounts.values()) if path is None else [self._state.mount(path)]
         for mount in mounts:
             mount.stalled = now
 
     def _publisher(self, path: str) -> Connection:
-        publisher = self._house.mount(path).publisher
+        publisher = self._state.mount(path).publisher
         assert isinstance(publisher, Connection), f"nobody publishes to {path}"
         return publisher

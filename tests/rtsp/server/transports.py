@@ -21,7 +21,7 @@ class Way(Protocol):
 
     @property
     def transport(self) -> str:
-        """The Transport header that tells the reader of it."""
+        """The Transport header that says the reader of it."""
 
     def send(self, packet: bytes, *, report: bool) -> None:
         """Send an RTP packet or, where it is a `report`, an RTCP packet; never waits."""

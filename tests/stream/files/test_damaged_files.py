@@ -41,7 +41,7 @@ def sound_packets(path: Path) -> int:
         return sum(packet.size > 0 for packet in container.demux(container.streams.audio[0]))
 
 
-def test_a_clip_trimmed_by_an_edit_list_is_whole(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_clip_with_edit_list_keeps_every_frame(make_clip: MakeClip, tmp_path: Path) -> None:
     trimmed = remuxed(make_clip(count=40, size=(160, 90)), tmp_path / "trimmed.mp4", shift_s=Fraction(-2, 5))
     with av.open(str(trimmed)) as container:
         shown = sum(1 for _ in container.decode(video=0))

@@ -89,7 +89,7 @@ def test_an_unknown_codec_is_refused_with_the_nearest() -> None:
         recode(moving(), codec="h263", crf=30)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how a thread is scheduled")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how a thread is scheduled")
 @pytest.mark.parametrize("codec", ENCODERS)
 def test_no_encoder_changes_how_the_thread_is_scheduled(codec: str) -> None:
     before = os.sched_getscheduler(0), os.sched_getparam(0)

@@ -75,7 +75,7 @@ def test_uneven_frame_times_are_kept_across_encoder_restarts(make_clip: MakeClip
     assert times(target) == times(uneven) == [Fraction(moment, 1000) for moment in moments]
 
 
-def test_the_index_stands_in_front(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_faststart_puts_the_index_first(make_clip: MakeClip, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     copy(make_clip(size=(160, 90)), target)
     data = target.read_bytes()

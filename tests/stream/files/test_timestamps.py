@@ -6,8 +6,8 @@ from deepclarity.stream.files.timestamps import MonotonicTimestamps
 
 
 def placed(times: list[int], step: int = 10) -> list[int]:
-    rising = MonotonicTimestamps(step=step)
-    return [rising.place(time) for time in times]
+    increasing = MonotonicTimestamps(step=step)
+    return [increasing.place(time) for time in times]
 
 
 def test_times_that_rise_stay_as_they_are_however_unevenly() -> None:

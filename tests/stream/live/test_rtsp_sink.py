@@ -112,7 +112,7 @@ def test_a_server_that_stops_reading_is_left_and_tried_again(server: RtspServer)
     assert server.sessions("out") == 2
 
 
-def test_a_server_that_refuses_is_told_of_once(server: RtspServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_connection_is_logged_once(server: RtspServer, caplog: pytest.LogCaptureFixture) -> None:
     server.reject_publish = True
     shown = frames()
     with sink(server) as target:

@@ -36,29 +36,29 @@ def messages(count: int) -> Iterator[Message]:
         nut.mux_one(packets[0])
     yield Message("opened", {"rate": "30", "raw": False}, held.getvalue())
     for data, pts, key in kept:
-        body = {"pts": pts, "dts": pts, "base": [1, 30], "key": key, "whole": True, "lost": 0, "at": 100.0 + pts / 30}
+        body = {"pts": pts, "dts": pts, "base": [1, 30], "key": key, "intact": True, "lost": 0, "at": 100.0 + pts / 30}
         yield Message("packet", body, data)
 
 
-def whole(hurt: int, *, lost: int = 3) -> list[bool]:
-    """Which of thirty pictures count as whole when packets are missing before number `hurt`."""
+def intact(hurt: int, *, lost: int = 3) -> list[bool]:
+    """Which of thirty pictures count as complete when packets are missing before number `hurt`."""
     opened, *packets = messages(30)
     counts = SourceCounts()
     session = Session(opened, counts)
     packets[hurt].body["lost"] = lost
-    told = [arrival.whole for packet in packets for arrival in session.pictures(packet)]
+    reported = [arrival.intact for packet in packets for arrival in session.pictures(packet)]
     assert counts.lost_packets == lost
-    assert counts.damaged_frames == told.count(False)
-    return told
+    assert counts.damaged_frames == reported.count(False)
+    return reported
 
 
-def test_behind_a_loss_nothing_is_whole_until_the_next_key_frame() -> None:
-    assert [number for number, good in enumerate(whole(13)) if not good] == list(range(13, 20))
+def test_frames_after_a_loss_are_damaged_until_the_next_key_frame() -> None:
+    assert [number for number, good in enumerate(intact(13)) if not good] == list(range(13, 20))
 
 
 @pytest.mark.parametrize("hurt", [9, 10])
-def test_a_key_frame_that_was_hurt_itself_makes_nothing_whole(hurt: int) -> None:
-    bad = [number for number, good in enumerate(whole(hurt)) if not good]
+def test_damaged_key_frame_does_not_end_the_damage(hurt: int) -> None:
+    bad = [number for number, good in enumerate(intact(hurt)) if not good]
     assert bad == list(range(hurt, 20))
 
 
@@ -67,7 +67,7 @@ def test_a_packet_that_cannot_be_decoded_is_counted_and_taken_for_a_loss() -> No
     counts = SourceCounts()
     session = Session(opened, counts)
     packets[12] = Message("packet", packets[12].body, bytes(40))
-    told = [arrival.whole for packet in packets for arrival in session.pictures(packet)]
+    reported = [arrival.intact for packet in packets for arrival in session.pictures(packet)]
     assert counts.damaged_packets >= 1
-    assert told[-10:] == [True] * 10
-    assert False in told
+    assert reported[-10:] == [True] * 10
+    assert False in reported

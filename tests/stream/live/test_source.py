@@ -67,7 +67,7 @@ def is_slate(frame: Frame) -> bool:
     return frame.placeholder is Placeholder.SLATE
 
 
-def rising(frames: list[Frame]) -> bool:
+def increasing(frames: list[Frame]) -> bool:
     """Whether times rise strictly from the first picture on."""
     shown = dropwhile(lambda frame: frame.placeholder is not None, frames)
     return all(one.pts < other.pts for one, other in pairwise(shown))
@@ -76,7 +76,7 @@ def rising(frames: list[Frame]) -> bool:
 def test_a_camera_gives_frames_that_rise_and_know_when_they_came() -> None:
     with watched(LiveSource(camera_address(CAMERA))) as frames:
         seen = until(frames, real(20))
-    assert rising(seen)
+    assert increasing(seen)
     assert {frame.size for frame in seen if frame.placeholder is None} == {(320, 180)}
     assert all(time.monotonic() - frame.arrived_s < 20 for frame in seen if frame.arrived_s)
 
@@ -103,7 +103,7 @@ def test_an_unplugged_camera_is_held_then_a_slate_then_it_is_back() -> None:
     kinds = [frame.placeholder for frame in before + after]
     first_held, first_slate = kinds.index(Placeholder.HELD), kinds.index(Placeholder.SLATE)
     assert first_held < first_slate
-    assert rising(before + after)
+    assert increasing(before + after)
     assert source.counts.reconnects == 1
     gap_s = before[-1].time_s - next(f for f in reversed(before) if f.placeholder is None).time_s
     assert 1.0 <= gap_s < 1.4
@@ -118,7 +118,7 @@ def test_a_reset_connection_is_one_reconnect_and_time_goes_on(server: RtspServer
         seen += until(frames, lambda frame: source.state is State.RECONNECTING)
         seen += until(frames, real(10))
         assert time.monotonic() - lost_s < 5
-    assert rising(seen)
+    assert increasing(seen)
     assert source.counts.reconnects == 1
 
 
@@ -146,7 +146,7 @@ def test_times_that_jump_are_put_beside_their_neighbours(server: RtspServer) -> 
         server.shift_next("cam", 37600)
         seen += until(frames, real(15))
     came = [frame for frame in seen if frame.placeholder is None]
-    assert rising(seen)
+    assert increasing(seen)
     assert max(other.time_s - one.time_s for one, other in pairwise(came[10:])) < 0.2
     assert source.counts.retimed == 2
     assert source.counts.reconnects == 0
@@ -161,10 +161,10 @@ def test_size_and_codec_may_change_in_mid_stream(server: RtspServer) -> None:
             seen += until(frames, lambda frame: frame.size == (320, 240))
         with Publisher(server.url("cam"), size=(320, 240), rate=30, codec="libx265"):
             seen += until(frames, lambda frame: source.counts.changes >= 2)
-    assert rising(seen)
+    assert increasing(seen)
 
 
-def test_what_is_lost_on_the_way_is_counted_and_not_called_whole(server: RtspServer) -> None:
+def test_lost_packets_are_counted_and_frames_marked_damaged(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam"), transport="udp"), waiting=PROMPT)
     with Publisher(server.url("cam"), rate=30, gop=15), watched(source) as frames:
         until(frames, real(20))
@@ -175,8 +175,8 @@ def test_what_is_lost_on_the_way_is_counted_and_not_called_whole(server: RtspSer
         clean = until(frames, real(20))
     assert source.counts.lost_packets > 0
     assert source.counts.damaged_frames > 0
-    assert any(not frame.whole for frame in lossy)
-    assert all(frame.whole for frame in clean)
+    assert any(not frame.intact for frame in lossy)
+    assert all(frame.intact for frame in clean)
 
 
 def test_a_frozen_publisher_is_noticed_and_leaves_nothing_behind(server: RtspServer) -> None:

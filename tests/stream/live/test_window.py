@@ -23,9 +23,9 @@ import sys
 from deepclarity.cli.app import run
 from deepclarity.stream import window
 shown = window.Window.show
-def show(self, after, before, *, colour, told):
-    shown(self, after, before, colour=colour, told=told)
-    print(round(self.split, 2), told, flush=True)
+def show(self, after, before, *, colour, reported):
+    shown(self, after, before, colour=colour, reported=reported)
+    print(round(self.split, 2), reported, flush=True)
 window.Window.show = show
 sys.exit(run(["live", "--camera", "lavfi:testsrc2=size=320x180:rate=30,realtime", "--none", "--seconds", "30"]))
 """
@@ -48,8 +48,8 @@ def screen() -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     os.close(writing)
-    with os.fdopen(reading) as told:
-        number = told.readline().strip()
+    with os.fdopen(reading) as reported:
+        number = reported.readline().strip()
     if not _opens_windows(f":{number}"):
         server.terminate()
         server.wait(5)
@@ -70,20 +70,20 @@ def test_keys_and_mouse_move_the_split_and_q_closes(screen: str, tmp_path: Path)
             lines = [line for line in said.read_text().splitlines() if " fps " in line]
             return float(lines[-1].split()[0]) if lines else -1.0
 
-        def tell(*words: str) -> str:
+        def notify(*words: str) -> str:
             done = subprocess.run(
                 ["xdotool", *words], env=environment, capture_output=True, text=True, timeout=10, check=False
             )
             return done.stdout.strip()
 
         until(lambda: split() == 0.5, timeout_s=20, what=said.read_text)
-        window = tell("search", "--name", "DeepClarity").splitlines()[-1]
-        tell("windowfocus", window, "key", "--window", window, "d")
+        window = notify("search", "--name", "DeepClarity").splitlines()[-1]
+        notify("windowfocus", window, "key", "--window", window, "d")
         until(lambda: split() == 0.55, timeout_s=5, what=said.read_text)
-        tell("mousemove", "--window", window, "320", "300", "mousedown", "1")
-        tell("mousemove", "--window", window, "322", "302", "mouseup", "1")
+        notify("mousemove", "--window", window, "320", "300", "mousedown", "1")
+        notify("mousemove", "--window", window, "322", "302", "mouseup", "1")
         until(lambda: 0.15 < split() < 0.35, timeout_s=5, what=said.read_text)
-        tell("windowfocus", window, "key", "--window", window, "q")
+        notify("windowfocus", window, "key", "--window", window, "q")
         assert process.wait(5) == 0
     finally:
         process.kill()
@@ -114,7 +114,7 @@ def test_before_is_left_of_the_split_and_after_right_of_it() -> None:
         chroma = np.full((height // 2, width // 2), 128, np.uint8)
         return luma, chroma, chroma
 
-    picture = compare(grey(16, 320, 180), grey(235, 1920, 1080), colour=Colour(1, 1, 1, 1), split=0.25, told="")
+    picture = compare(grey(16, 320, 180), grey(235, 1920, 1080), colour=Colour(1, 1, 1, 1), split=0.25, reported="")
     assert picture.shape == (720, 1280, 3)
     assert picture[360, 100].tolist() == [0, 0, 0]
     assert picture[360, 1000].tolist() == [255, 255, 255]
