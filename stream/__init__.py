@@ -1,1 +1,1 @@
-"""Frames in, frames out. The only folder that knows FFmpeg."""
+"""Frames in, frames out: sources, sinks, encoders. The only package that imports FFmpeg (PyAV)."""

@@ -1,4 +1,4 @@
-"""FFmpeg's errors, translated once, into ours: what, where, and what to do."""
+"""Translates FFmpeg's errors into DeepClarity's: what, where, and what to do."""
 
 from __future__ import annotations
 

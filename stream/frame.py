@@ -1,4 +1,4 @@
-"""A picture on its way through the pipeline, in the video's own planes."""
+"""The frame: one picture in the video's own planes, with its timestamp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hand items from one thread to the next through a buffer that never outgrows its size.
+"""Bounded hand-over queue between two threads, and background workers.
 
 The only file of the project that knows threads and locks.
 """

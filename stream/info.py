@@ -1,4 +1,4 @@
-"""What is known of a video before its frames arrive."""
+"""Value types that describe a video before its frames arrive: size, format, rate, colour tags."""
 
 from __future__ import annotations
 

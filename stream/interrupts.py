@@ -1,4 +1,4 @@
-"""Signals that wait until a frame is complete."""
+"""Defers SIGINT and SIGTERM until a frame is completely written."""
 
 from __future__ import annotations
 

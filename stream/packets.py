@@ -1,4 +1,4 @@
-"""PyAV's packets, whatever kind of track they belong to."""
+"""Type alias for PyAV's packets of any track."""
 
 from __future__ import annotations
 

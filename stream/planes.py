@@ -1,4 +1,4 @@
-"""Between FFmpeg's pictures and numpy planes, without a copy where there need be none."""
+"""Conversion between FFmpeg's pictures and NumPy planes, without a copy where possible."""
 
 from __future__ import annotations
 

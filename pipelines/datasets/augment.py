@@ -1,4 +1,4 @@
-"""What pictures go through on their way to us: light, grain, bars, writing, and a codec."""
+"""Augmentations: brightness, grain, letterboxes, overlays, and lossy coding."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from deepclarity.models.train.enhancer.patches import Bytes
-from deepclarity.models.verdict import Blocks, Kind
+from deepclarity.models.verdict import Blocks, Bytes, Kind
 from deepclarity.stream.files.recode import ENCODERS, recode
 
 from .degrade import Photo, jpeg
@@ -50,7 +49,7 @@ class Plan:
     """Index into `LEVELS`."""
     frames: int = 1
     """How many are coded; the last one counts."""
-    worn: bool = True
+    augmented: bool = True
     """Whether light, grain, bars and writing may be added."""
 
     @property
@@ -77,13 +76,13 @@ def plan(rng: np.random.Generator, size: tuple[int, int], codec: str) -> Plan:
     return Plan(size, codec, int(rng.integers(len(LEVELS))), frames)
 
 
-def worn(take: Augmented, wanted: Plan, rng: np.random.Generator) -> Augmented:
+def augmented(take: Augmented, wanted: Plan, rng: np.random.Generator) -> Augmented:
     """`take` after whatever befalls it before it is coded."""
-    if not wanted.worn:
+    if not wanted.augmented:
         return take
     for name, share in _SHARES.items():
         if rng.random() < share:
-            take = _WEAR[name](take, rng)
+            take = _AUGMENTATIONS[name](take, rng)
     return take
 
 
@@ -170,7 +169,7 @@ def _also(take: Augmented, frames: list[Photo], extra: str) -> Augmented:
     return replace(take, frames=frames, extras=(*take.extras, extra))
 
 
-_WEAR: dict[str, Callable[[Augmented, np.random.Generator], Augmented]] = {
+_AUGMENTATIONS: dict[str, Callable[[Augmented, np.random.Generator], Augmented]] = {
     "brightness": _relit,
     "grain": _grainy,
     "letterbox": _letterboxed,

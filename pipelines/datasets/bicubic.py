@@ -1,4 +1,4 @@
-"""Bicubic as MATLAB's `imresize` does it: what the literature's small pictures and baselines were made with.
+"""Bicubic resizing as in MATLAB's `imresize`, which the literature's test sets were made with.
 
 Keys 1981 with a = -0.5, stretched against aliasing where it reduces; edges repeated. OpenCV's INTER_CUBIC has
 a = -0.75 and no stretch, and comes out elsewhere.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.models.train.enhancer.patches import Bytes
+from deepclarity.models.verdict import Bytes
 
 
 def reduce_bicubic(plane: Bytes, scale: int) -> Bytes:
-    """Reduce (h, w), whole multiples of `scale`: rows first, rounded to bytes in between, as MATLAB does."""
+    """Reduce (h, w), complete multiples of `scale`: rows first, rounded to bytes in between, as MATLAB does."""
     return np.ascontiguousarray(_reduce_rows(_reduce_rows(plane, scale).T, scale).T)
 
 

@@ -1,4 +1,4 @@
-"""From good pictures to what reaches the enhancer: only small, or out of pixelated and coded video."""
+"""Degradation for enhancer training: pairs of small and large pictures, with blocks, noise and coding."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from deepclarity.errors import SourceError, StageError
-from deepclarity.models.train.enhancer.patches import Bytes, Pair, PairsByScale
+from deepclarity.models.train.enhancer.patches import Pair, PairsByScale
 from deepclarity.models.train.enhancer.recipe import Recipe
+from deepclarity.models.verdict import Bytes
 from deepclarity.pipelines.restore import Starts, undo_blocks
 from deepclarity.stream.files.recode import recode
 from deepclarity.stream.files.still import PICTURES, read_picture
@@ -47,7 +48,7 @@ def split_photos(folder: Path, validation: int) -> tuple[list[Path], list[Path]]
 
 
 def read_photo(path: Path) -> Photo:
-    """A picture file as 8-bit planes, its right and bottom cut to whole `_SIDES`."""
+    """A picture file as 8-bit planes, its right and bottom cut to complete `_SIDES`."""
     pixels = read_picture(path).pixels
     if pixels.dtype != np.uint8:
         pixels = (pixels >> 8).astype(np.uint8)
@@ -119,7 +120,7 @@ def pixelated_pair(photo: Photo, *, scale: int, recipe: Recipe, rng: np.random.G
 
 
 def _block_px(scale: int, recipe: Recipe, rng: np.random.Generator) -> float:
-    """Half of the time the scale itself, else anything, mostly whole or half pixels."""
+    """Half of the time the scale itself, else anything, mostly complete or half pixels."""
     if rng.random() < 0.5:
         return float(scale)
     size = rng.uniform(*recipe.block_px)

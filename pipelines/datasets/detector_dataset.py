@@ -1,4 +1,4 @@
-"""Labelled pictures for detectors, made from clean photos and clips: a data set that is a program.
+"""Dataset of labelled pictures for detectors, generated from clean photos and clips.
 
 The same seed, split and index give the same picture, wherever the same libraries are. Pictures come in turn,
 one that is pixelated and one that is not; factors, codecs and classes are gone through evenly, the rest is drawn.
@@ -14,7 +14,7 @@ import numpy as np
 
 from deepclarity.models.verdict import Blocks, Kind
 
-from .augment import CODECS, Augmented, Plan, Region, coded, plan, worn
+from .augment import CODECS, Augmented, Plan, Region, augmented, coded, plan
 from .degrade import Photo
 from .negatives import natural, negatives
 from .photos import SourceImages, Split
@@ -40,7 +40,7 @@ class Protocol(StrEnum):
     PUBLISHED = "published"
     """Full HD: photos enlarged by 1.5 to 4 from the corner on, and photos as they are, half and half."""
     VIDEO = "video"
-    """Any size, factor, phase, codec and wear, and every kind of picture that might be taken for blocks."""
+    """Any size, factor, phase, codec and degradation, and every kind of picture that might be taken for blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Sample:
     """Y' (height, width), Cb and Cr (half of it, rounded up), uint8, 4:2:0, studio range."""
     kind: Kind
     blocks: Blocks | None
-    """The true lattice, in pixels of the whole picture; also of pixel art and of a mosaic."""
+    """The true lattice, in pixels of the entire picture; also of pixel art and of a mosaic."""
     region: Region | None
     """(left, top, width, height) where only that part has the blocks; None: all of it."""
     cell: Mapping[str, str]
@@ -78,7 +78,7 @@ class DetectorDataset:
         """The picture of this index, the same one each time."""
         rng = np.random.default_rng([*self._start, index])
         wanted, take = (self._published if self._protocol is Protocol.PUBLISHED else self._video)(index, rng)
-        take = worn(take, wanted, rng)
+        take = augmented(take, wanted, rng)
         photo, words = coded(take, wanted, rng)
         height, width = photo[0].shape
         cell = {**take.cell, **words, "size": f"{width}x{height}", "extras": "+".join(take.extras) or "none"}
@@ -89,7 +89,7 @@ class DetectorDataset:
         return map(self.at, range(count))
 
     def _published(self, index: int, rng: np.random.Generator) -> tuple[Plan, Augmented]:
-        wanted, turn = Plan(FULL_HD, worn=False), index // 2
+        wanted, turn = Plan(FULL_HD, augmented=False), index // 2
         if index % 2:
             return wanted, natural(self._source_images, wanted, rng)
         factor = PUBLISHED_FACTORS[turn % len(PUBLISHED_FACTORS)]

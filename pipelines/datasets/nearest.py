@@ -1,4 +1,4 @@
-"""Which small sample each sample of a nearest-neighbour enlargement repeats."""
+"""Index mapping of nearest-neighbour enlargement."""
 
 from __future__ import annotations
 

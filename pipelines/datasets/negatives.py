@@ -1,4 +1,4 @@
-"""Pictures that are not pixelated, above all such as a detector might take for it."""
+"""Negative samples: pictures that are not pixelated, mostly ones that are easily mistaken for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from deepclarity.models.train.enhancer.patches import Bytes
-from deepclarity.models.verdict import Kind
+from deepclarity.models.verdict import Bytes, Kind
 from deepclarity.stream.files.recode import recode
 
 from .augment import Augmented, Plan
@@ -35,7 +34,7 @@ def natural(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -
 
 
 def clip(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """A whole frame of a clip, whatever was done to it before; a photo where there are no clips."""
+    """A complete frame of a clip, whatever was done to it before; a photo where there are no clips."""
     still = source_images.still(rng)
     return Augmented([still], Kind.CLEAN, cell={"class": "clip"}) if still else natural(source_images, plan, rng)
 
@@ -89,7 +88,7 @@ def _mpeg(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> 
 def _drawn(
     source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, draw: Callable[..., Bytes], name: str
 ) -> Augmented:
-    """A picture that is drawn, whole or over a part of a photo."""
+    """A picture that is drawn, complete or over a part of a photo."""
     width, height = plan.even
     picture = planes_of(draw(rng, width, height))
     if name == "grid" and rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Subtitles and logos over pictures."""
+"""Overlays: subtitles and logos drawn over pictures."""
 
 from __future__ import annotations
 

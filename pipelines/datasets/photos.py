@@ -1,4 +1,4 @@
-"""What labelled pictures are made of: clean photos and video frames, those of each split kept apart."""
+"""Source images of the datasets: clean photos and video frames, split into train, validation and test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from deepclarity.errors import SourceError
-from deepclarity.models.train.enhancer.patches import Bytes
+from deepclarity.models.verdict import Bytes
 from deepclarity.pipelines.detect_file import VIDEOS
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import PICTURES
@@ -83,7 +83,7 @@ class SourceImages:
         """
         return self._canvas(rng, width, height, clips=False)
 
-    def telling_canvas(self, rng: np.random.Generator, width: int, height: int) -> Photo:
+    def informative_canvas(self, rng: np.random.Generator, width: int, height: int) -> Photo:
         """The same, perhaps of a clip's frame, and one that shows something if that can be had: no mere sky."""
         for _ in range(_TRIES):
             found = self._canvas(rng, width, height, clips=True)
@@ -101,7 +101,7 @@ class SourceImages:
         return _window(chosen, width, height, rng)
 
     def still(self, rng: np.random.Generator) -> Photo | None:
-        """A whole frame of a clip as it was found, or None where no clip can be used."""
+        """A complete frame of a clip as it was found, or None where no clip can be used."""
         if not self.clips:
             return None
         stills = self._stills(self.clips[int(rng.integers(len(self.clips)))])

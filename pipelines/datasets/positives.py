@@ -1,4 +1,4 @@
-"""Pictures in nearest-neighbour blocks, whole or in part, their lattice known."""
+"""Positive samples: pictures in nearest-neighbour blocks, entirely or in part, with known lattice."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from math import ceil, floor
 import cv2
 import numpy as np
 
-from deepclarity.models.train.enhancer.patches import Bytes
-from deepclarity.models.verdict import Blocks, Kind
+from deepclarity.models.verdict import Blocks, Bytes, Kind
 from deepclarity.pipelines.demo.scene import paint, pixelate
 from deepclarity.pipelines.restore import Starts
 
@@ -38,17 +37,19 @@ def moving(canvas: Photo, width: int, height: int, count: int, rng: np.random.Ge
     return [part(canvas, DRIFT_PX + right * i, DRIFT_PX + down * i, width, height) for i in range(count)]
 
 
-def views(source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, telling: bool = False) -> list[Photo]:
+def views(
+    source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, informative: bool = False
+) -> list[Photo]:
     """The frames of `plan`, of a sharp picture in motion."""
     width, height = plan.even
-    canvas = (source_images.telling_canvas if telling else source_images.canvas)(
+    canvas = (source_images.informative_canvas if informative else source_images.canvas)(
         rng, width + 2 * DRIFT_PX, height + 2 * DRIFT_PX
     )
     return moving(canvas, width, height, plan.frames, rng)
 
 
 def pixelated(source_images: SourceImages, plan: Plan, factor: float, rng: np.random.Generator) -> Augmented:
-    """A small picture enlarged by `factor`, at any phase, over the whole frame."""
+    """A small picture enlarged by `factor`, at any phase, over the entire frame."""
     width, height = plan.even
     down = factor * _STRETCHES[int(rng.integers(2))] if rng.random() < _STRETCHED and factor > 2 else factor
     (phase_x, word), (phase_y, _) = _phase(factor, rng), _phase(down, rng)
@@ -79,7 +80,7 @@ def partly_pixelated(source_images: SourceImages, plan: Plan, factor: float, rng
     wide = float(rng.uniform(share, 1))
     region = _placed(rng, width, height, wide, share / wide, margin=0.0)
     (phase_x, word), (phase_y, _) = _phase(factor, rng), _phase(factor, rng)
-    frames = views(source_images, plan, rng, telling=True)
+    frames = views(source_images, plan, rng, informative=True)
     blocks = Blocks(factor, factor, phase_x, phase_y)
     cell = {"class": "pixelated", "factor": f"{factor:g}", "phase": word}
     return Augmented([blocked(f, blocks, region) for f in frames], Kind.PIXELATED, blocks, region, cell, ("partial",))
@@ -96,7 +97,7 @@ def mosaic(source_images: SourceImages, plan: Plan, rng: np.random.Generator) ->
     region = _placed(rng, width, height, wide, min(0.5, share / wide), margin=0.2)
     size = max(3, round(max(region[2], region[3]) / float(rng.uniform(5, 20))))
     blocks = Blocks(size, size, region[0] % size, region[1] % size)
-    frames = [blocked(frame, blocks, region) for frame in views(source_images, plan, rng, telling=True)]
+    frames = [blocked(frame, blocks, region) for frame in views(source_images, plan, rng, informative=True)]
     return Augmented(frames, Kind.MOSAIC, blocks, region, {"class": "mosaic", "block": f"{size}"})
 
 
@@ -108,9 +109,9 @@ def _thumbnails(source_images: SourceImages, plan: Plan, rng: np.random.Generato
     for _ in range(int(rng.integers(1, 5))):
         share = float(rng.uniform(0.1, 0.2))
         region = _placed(rng, width, height, share, share, margin=0.02)
-        small = part(source_images.telling_canvas(rng, region[2], region[3]), 0, 0, region[2], region[3])
-        whole = blocked(small, blocks, (0, 0, region[2], region[3]))
-        for plane, piece, ratio in zip(frame, whole, (1, 2, 2), strict=True):
+        small = part(source_images.informative_canvas(rng, region[2], region[3]), 0, 0, region[2], region[3])
+        complete = blocked(small, blocks, (0, 0, region[2], region[3]))
+        for plane, piece, ratio in zip(frame, complete, (1, 2, 2), strict=True):
             left, top, wide, high = (side // ratio for side in region)
             plane[top : top + high, left : left + wide] = piece[:high, :wide]
     cell = {"class": "mosaic", "drawn": "thumbnails", "block": f"{factor:g}"}
@@ -133,13 +134,13 @@ def blocked(photo: Photo, blocks: Blocks, region: Region) -> Photo:
 
 
 def _phase(factor: float, rng: np.random.Generator) -> tuple[float, str]:
-    """Where the first whole block begins, and the word for it."""
+    """Where the first complete block begins, and the word for it."""
     draw = rng.random()
     if draw < 0.35:
         return 0.0, "aligned"
-    if draw < 0.8 or factor == floor(factor):  # whole blocks begin at whole pixels
-        whole = float(rng.integers(0, ceil(factor)))
-        return whole, "whole" if whole else "aligned"
+    if draw < 0.8 or factor == floor(factor):  # complete blocks begin at complete pixels
+        complete = float(rng.integers(0, ceil(factor)))
+        return complete, "intact" if complete else "aligned"
     return float(rng.uniform(0, factor)), "fraction"
 
 
@@ -155,13 +156,13 @@ def _natives(
     if share < _DRAWN:
         canvas, extras = _drawn(own, wide, high), ("drawn",)
     elif share < _DRAWN + _SURROUNDED:
-        canvas, extras = _surrounded(source_images.telling_canvas(own, wide, high), own), ("dark surround",)
+        canvas, extras = _surrounded(source_images.informative_canvas(own, wide, high), own), ("dark surround",)
     elif rng.random() < _ALIASED:
-        twice = source_images.telling_canvas(rng, 2 * wide, 2 * high)
+        twice = source_images.informative_canvas(rng, 2 * wide, 2 * high)
         canvas = (twice[0][::2, ::2], twice[1][::2, ::2], twice[2][::2, ::2])
         extras = ("aliased",)
     else:
-        canvas = source_images.telling_canvas(rng, wide, high)
+        canvas = source_images.informative_canvas(rng, wide, high)
     frames = moving(canvas, width, height, count, rng)
     if min(width, height) >= 100 and rng.random() < _WRITTEN_BEFORE:
         frames, extras = draw_overlays(frames, rng), (*extras, "overlay before")
@@ -178,12 +179,12 @@ def _drawn(rng: np.random.Generator, width: int, height: int) -> Photo:
         return planes_of(cartoon(rng, width, height))
     if draw < 0.7:
         return planes_of(cv2.resize(screen(rng, 2 * width, 2 * height), (width, height), interpolation=cv2.INTER_AREA))  # type: ignore[arg-type]
-    whole = _harbour(int(rng.integers(4)))
-    size = float(rng.uniform(max(width / whole.shape[1], height / whole.shape[0]), 1.5))
-    wide, high = min(whole.shape[1], ceil(width / size)), min(whole.shape[0], ceil(height / size))
-    left, top = int(rng.integers(whole.shape[1] - wide + 1)), int(rng.integers(whole.shape[0] - high + 1))
+    complete = _harbour(int(rng.integers(4)))
+    size = float(rng.uniform(max(width / complete.shape[1], height / complete.shape[0]), 1.5))
+    wide, high = min(complete.shape[1], ceil(width / size)), min(complete.shape[0], ceil(height / size))
+    left, top = int(rng.integers(complete.shape[1] - wide + 1)), int(rng.integers(complete.shape[0] - high + 1))
     how = cv2.INTER_AREA if size < 1 else cv2.INTER_CUBIC
-    return planes_of(cv2.resize(whole[top : top + high, left : left + wide], (width, height), interpolation=how))  # type: ignore[arg-type]
+    return planes_of(cv2.resize(complete[top : top + high, left : left + wide], (width, height), interpolation=how))  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4)

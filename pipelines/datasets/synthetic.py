@@ -1,4 +1,4 @@
-"""Screens, grids and pixel art, drawn: regular things that nobody enlarged, and one that somebody did on purpose."""
+"""Synthetic pictures: screens, grids and pixel art with regular structure that nobody enlarged."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from deepclarity.models.train.enhancer.patches import Bytes
-from deepclarity.models.verdict import Blocks
+from deepclarity.models.verdict import Blocks, Bytes
 
 from .nearest import enlarged_index
 
@@ -95,8 +94,8 @@ def facade(rng: np.random.Generator, width: int, height: int) -> Bytes:
 
 
 def mesh(rng: np.random.Generator, width: int, height: int) -> Bytes:
-    """Thin wires or a perforated sheet before a shade, perhaps slanted."""
-    step, wire = int(rng.integers(4, 28)), int(rng.integers(1, 3))
+    """Thin lines or a perforated sheet before a shade, perhaps slanted."""
+    step, thickness = int(rng.integers(4, 28)), int(rng.integers(1, 3))
     canvas = np.full((height, width, 3), _colour(rng), np.uint8)
     if rng.random() < 0.35:
         for y in range(step // 2, height, step):
@@ -105,14 +104,14 @@ def mesh(rng: np.random.Generator, width: int, height: int) -> Bytes:
         return _textured(canvas, rng, 3)
     ink, slant = _colour(rng), int(step * rng.integers(0, 6)) if rng.random() < 0.5 else 0
     for x in range(-height, width + height, step):
-        cv2.line(canvas, (x, 0), (x + slant, height), ink, wire, cv2.LINE_AA)
+        cv2.line(canvas, (x, 0), (x + slant, height), ink, thickness, cv2.LINE_AA)
     for y in range(-width, height + width, step):
-        cv2.line(canvas, (0, y), (width, y + slant), ink, wire, cv2.LINE_AA)
+        cv2.line(canvas, (0, y), (width, y + slant), ink, thickness, cv2.LINE_AA)
     return _textured(canvas, rng, 3)
 
 
 def spreadsheet(rng: np.random.Generator, width: int, height: int) -> Bytes:
-    """Cells over the whole screen, few of them filled."""
+    """Cells over the complete screen, few of them filled."""
     canvas = np.full((height, width, 3), 255, np.uint8)
     size = max(0.33, min(height, width) / float(rng.uniform(900, 2200)))
     _table(canvas, rng, (0, round(50 * size), width, height), size, _grey(rng, 0, 60))
@@ -141,7 +140,7 @@ GRIDS: tuple[Draw, ...] = (bricks, facade, mesh, spreadsheet, code)
 
 
 def pixel_art(rng: np.random.Generator, width: int, height: int) -> tuple[Bytes, Blocks]:
-    """A game's scene of few colours, drawn small, enlarged by a whole factor; and its lattice."""
+    """A game's scene of few colours, drawn small, enlarged by a integer factor; and its lattice."""
     factor = int(rng.integers(2, 9))
     columns, rows = enlarged_index(width, factor, 0), enlarged_index(height, factor, 0)
     small = np.full((int(rows[-1]) + 1, int(columns[-1]) + 1, 3), _colour(rng), np.uint8)

@@ -1,4 +1,4 @@
-"""The demo's source images: a painted clip whose middle is pixelated, and the picture that shows the repair."""
+"""The demo: a painted clip whose middle is pixelated, and a before/after picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture to practise on: a harbour town at golden hour, drawn from nothing, full of fine detail."""
+"""The demo's picture: a harbour town at sunset, drawn procedurally with fine detail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate detector`: labelled pictures by the hundred, what each method says of them, and the figures."""
+"""`evaluate detector`: scores labelled pictures with each method and computes the figures."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .detector_scores import (
     roc,
     size_error,
 )
-from .scores import Tell
+from .scores import Notify
 
-_TOLD_EVERY = 100
+_REPORT_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,19 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """Everything, for `json.dumps`: figures by protocol and method, and every row."""
         job = self.job
-        told = {"seed": job.seed, "split": job.split, "count": job.count, "pixel_art_counts": job.pixel_art_counts}
+        reported = {"seed": job.seed, "split": job.split, "count": job.count, "pixel_art_counts": job.pixel_art_counts}
         found = {
             protocol: {method: _summary(rows) for method, rows in methods.items()}
             for protocol, methods in self.groups.items()
         }
-        return {**told, "protocols": found, "rows": [asdict(replace(row, cell=dict(row.cell))) for row in self.rows]}
+        return {
+            **reported,
+            "protocols": found,
+            "rows": [asdict(replace(row, cell=dict(row.cell))) for row in self.rows],
+        }
 
 
-def evaluate_detector(job: Job, *, tell: Tell) -> Evaluation:
+def evaluate_detector(job: Job, *, notify: Notify) -> Evaluation:
     """Show the pictures of every protocol to every method; UsageError or SourceError where that cannot be."""
     names = dict.fromkeys(job.methods or DETECTORS)
     detectors = [load_detector(name, pixel_art=job.pixel_art_counts) for name in names]
@@ -86,8 +90,8 @@ def evaluate_detector(job: Job, *, tell: Tell) -> Evaluation:
     for protocol in job.protocols:
         seen = DetectorDataset(source_images, protocol=protocol, seed=job.seed, pixel_art_counts=job.pixel_art_counts)
         for index, sample in enumerate(seen.first(job.count)):
-            if index % _TOLD_EVERY == 0:
-                tell(f"{protocol}: {index} of {job.count} pictures")
+            if index % _REPORT_EVERY == 0:
+                notify(f"{protocol}: {index} of {job.count} pictures")
             rows += [row_of(sample, detector, protocol=protocol, index=index) for detector in detectors]
     found = Evaluation(job, rows)
     if job.picture:
@@ -132,7 +136,7 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
     """One method's figures under one protocol, for `json.dumps`."""
     curve, tables = roc(rows), dict(cell_tables(rows))
     tables |= {f"factor, {across}": crossed(rows, across) for across in ("level", "quality")}
-    told: dict[str, Any] = {
+    reported: dict[str, Any] = {
         name: {
             value: {"recall": recall.as_json(), "false_positives": wrong.as_json()}
             for value, (recall, wrong) in table.items()
@@ -143,5 +147,5 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         **figures(rows).as_json(),
         "area_under_roc": area_under(curve) if curve else None,
         "confusion": confusion(rows),
-        "cells": told,
+        "cells": reported,
     }

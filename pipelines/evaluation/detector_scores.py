@@ -1,4 +1,4 @@
-"""Figures on detectors: shares with their intervals, how well lattices are found, ROC curves."""
+"""Detector metrics: rates with confidence intervals, lattice errors, ROC curves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from deepclarity.models.verdict import Blocks, Kind
 _Z = 1.96
 SIZE_WITHIN, PHASE_WITHIN_PX = 0.02, 0.5
 FACTORS_OF_A_CELL = ("class", "factor", "phase", "codec", "quality", "level", "size", "extras", "drawn")
-"""What pictures are told apart by in the tables, as far as they say it."""
+"""What pictures are distinguished by in the tables, as far as they say it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One picture, judged by one method."""
+    """One picture, scored by one method."""
 
     protocol: str
     index: int
@@ -142,7 +142,7 @@ def cells(rows: Iterable[Row], key: Callable[[Row], Iterable[str]]) -> Cells:
 
 
 def by_factor(name: str) -> Callable[[Row], Iterable[str]]:
-    """A key for `cells`: one factor of the cell; `extras` are told one by one."""
+    """A key for `cells`: one factor of the cell; `extras` are reported one by one."""
 
     def key(row: Row) -> Iterable[str]:
         value = row.cell.get(name)

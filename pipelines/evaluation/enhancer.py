@@ -1,4 +1,4 @@
-"""`evaluate enhancer`: find the test data below a folder, run the protocols on it, hand the rows back."""
+"""`evaluate enhancer`: finds the test data, runs the protocols, returns the rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deepclarity.pipelines.report.contact_sheet import contact_sheet
 from deepclarity.stream.files.still import PICTURES, write_picture
 
 from .pictures import PictureSet, pictures, standard
-from .scores import MEASURES, Row, Tell, means, missed
+from .scores import MEASURES, Notify, Row, means, missed
 from .video import video
 
 LPIPS_FILE = "lpips_alexnet_fp32.npz"
@@ -84,7 +84,7 @@ class Evaluation:
         return {"backends": self.backends, "means": found, "rows": [asdict(row) for row in self.rows]}
 
 
-def evaluate(job: Job, *, tell: Tell) -> Evaluation:
+def evaluate(job: Job, *, notify: Notify) -> Evaluation:
     """Run every protocol of `job`; UsageError or SourceError where its data or options cannot be used."""
     names = _tier_names(job.tiers)
     if not job.data.is_dir():
@@ -98,9 +98,11 @@ def evaluate(job: Job, *, tell: Tell) -> Evaluation:
         if job.sheet:
             _write_sheet(job.sheet, sets, [tier for tier in tiers if tier.name in job.tiers] or tiers)
         runs: dict[Protocol, Callable[[], Iterator[Row]]] = {
-            Protocol.STANDARD: lambda: standard(sets, tiers, lpips=lpips, tell=tell),
-            Protocol.PICTURES: lambda: pictures(sets, tiers, detector=load_detector("grid"), lpips=lpips, tell=tell),
-            Protocol.VIDEO: lambda: video(clips, tiers, frames=job.frames, lpips=lpips, tell=tell),
+            Protocol.STANDARD: lambda: standard(sets, tiers, lpips=lpips, notify=notify),
+            Protocol.PICTURES: lambda: pictures(
+                sets, tiers, detector=load_detector("grid"), lpips=lpips, notify=notify
+            ),
+            Protocol.VIDEO: lambda: video(clips, tiers, frames=job.frames, lpips=lpips, notify=notify),
         }
         rows = [row for protocol in job.protocols for row in runs[protocol]()]
         return Evaluation(rows, {tier.name: tier.backend for tier in tiers})

@@ -1,7 +1,7 @@
-"""Enhancers on the field's test sets: enlarged by four as in the literature, and repaired from blocks.
+"""Evaluates enhancers on picture test sets: x4 enlargement as in the literature, and repair of blocks.
 
 `standard`: each `lr_x4` picture, which MATLAB's bicubic reduced, is enlarged by 4. A tier gets BT.601 luma rounded
-to whole levels, as it gets a video's, and chroma is enlarged by bicubic; the row `bicubic` is MATLAB's, of the RGB
+to complete levels, as it gets a video's, and chroma is enlarged by bicubic; the row `bicubic` is MATLAB's, of the RGB
 picture, which comes to 28.43 dB on Set5 as published. `pictures`: the large picture is averaged over 4×4 blocks,
 drawn in blocks, coded as JPEG 60 with 4:2:0 chroma, and handed to `correct` as a file would be: what the detector
 misses counts as it is.
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from deepclarity.errors import SourceError
 from deepclarity.models.enhancer import Enhancer
-from deepclarity.models.metrics import Bytes, Levels, Lpips, luma_of, psnr, rgb_from, ssim, ycbcr_of
-from deepclarity.models.verdict import Detector
+from deepclarity.models.metrics import Levels, Lpips, luma_of, psnr, rgb_from, ssim, ycbcr_of
+from deepclarity.models.verdict import Bytes, Detector
 from deepclarity.pipelines.correct import correct
 from deepclarity.pipelines.datasets.bicubic import enlarge_bicubic
 from deepclarity.pipelines.datasets.degrade import jpeg_pixels
 from deepclarity.pipelines.demo.scene import pixelate
 from deepclarity.stream.files.still import Picture, read_picture
 
-from .scores import Row, Scores, Tell, perceived
+from .scores import Notify, Row, Scores, perceived
 
 SCALE = 4
 
@@ -50,12 +50,12 @@ class PictureSet:
 
 
 def standard(
-    sets: Sequence[PictureSet], tiers: Sequence[Enhancer], *, lpips: Lpips | None, tell: Tell
+    sets: Sequence[PictureSet], tiers: Sequence[Enhancer], *, lpips: Lpips | None, notify: Notify
 ) -> Iterator[Row]:
     """PSNR-Y, SSIM-Y and LPIPS of every picture of `sets` by bicubic and by each tier that enlarges by four."""
     methods = {tier.name: by_tier(tier) for tier in able(tiers)}
     for chosen in sets:
-        tell(f"standard: {chosen.name}, {len(chosen.pairs)} pictures")
+        notify(f"standard: {chosen.name}, {len(chosen.pairs)} pictures")
         for pair in chosen.pairs:
             large, small = read_pair(pair)
             outcomes = {"bicubic": bicubic_picture(small)}
@@ -66,11 +66,11 @@ def standard(
 
 
 def pictures(
-    sets: Sequence[PictureSet], tiers: Sequence[Enhancer], *, detector: Detector, lpips: Lpips | None, tell: Tell
+    sets: Sequence[PictureSet], tiers: Sequence[Enhancer], *, detector: Detector, lpips: Lpips | None, notify: Notify
 ) -> Iterator[Row]:
     """The same measures of pixelated pictures, as they are and as `correct` leaves them with each tier."""
     for chosen in sets:
-        tell(f"pictures: {chosen.name}, {len(chosen.pairs)} pictures")
+        notify(f"pictures: {chosen.name}, {len(chosen.pairs)} pictures")
         for large_file, _ in chosen.pairs:
             truth = _large_enough(read_rgb(large_file), large_file)
             truth = truth[: truth.shape[0] // _BLOCK_PX * _BLOCK_PX, : truth.shape[1] // _BLOCK_PX * _BLOCK_PX]
@@ -87,7 +87,7 @@ def pictures(
 
 
 def able(tiers: Sequence[Enhancer]) -> list[Enhancer]:
-    """The tiers that enlarge by four; the others are told."""
+    """The tiers that enlarge by four; the others are reported."""
     for tier in tiers:
         if SCALE not in tier.scales:
             _log.warning("%s does not enlarge by %d: left out of the standard protocol", tier.name, SCALE)

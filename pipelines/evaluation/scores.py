@@ -1,13 +1,14 @@
-"""What an evaluation writes down: one row a picture and method, and means over them."""
+"""Evaluation rows: one per picture and method, and their means."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
-from deepclarity.models.metrics import Bytes, Levels, Lpips, psnr
+from deepclarity.models.metrics import Levels, Lpips, psnr
+from deepclarity.models.verdict import Bytes
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 """Called with a few words whenever a new part of the work begins."""
 
 

@@ -1,4 +1,4 @@
-"""Enhancers on pixelated video: real clips drawn in blocks, coded by H.264, and repaired frame by frame.
+"""Evaluates enhancers on pixelated video: real clips in blocks, coded as H.264, repaired frame by frame.
 
 The true lattice is given to the repair: how well it is found is the detector's affair and measured elsewhere.
 The measures are taken against the frames before they were pixelated, PSNR and flicker on the clip's own luma.
@@ -16,8 +16,8 @@ import numpy as np
 
 from deepclarity.errors import SourceError
 from deepclarity.models.enhancer import Enhancer
-from deepclarity.models.metrics import Bytes, Lpips, flicker
-from deepclarity.models.verdict import Blocks
+from deepclarity.models.metrics import Lpips, flicker
+from deepclarity.models.verdict import Blocks, Bytes
 from deepclarity.pipelines.demo.scene import pixelate
 from deepclarity.pipelines.restore import restore
 from deepclarity.stream.files.recode import recode
@@ -26,7 +26,7 @@ from deepclarity.stream.frame import Plane, Planes
 from deepclarity.stream.info import Colour
 from deepclarity.stream.planes import rgb_of
 
-from .scores import Row, Scores, Tell, mean, mean_psnr, perceived
+from .scores import Notify, Row, Scores, mean, mean_psnr, perceived
 
 BLOCKS_PX = (2, 3, 4, 6, 8)
 CRFS = (None, 23, 28, 35)
@@ -53,11 +53,11 @@ class _Clip:
 
 
 def video(
-    clips: Sequence[Path], tiers: Sequence[Enhancer], *, frames: int, lpips: Lpips | None, tell: Tell
+    clips: Sequence[Path], tiers: Sequence[Enhancer], *, frames: int, lpips: Lpips | None, notify: Notify
 ) -> Iterator[Row]:
     """PSNR-Y, LPIPS and flicker of up to `frames` frames of each clip: pristine, as they are, and by each tier.
 
-    A clip that cannot be used is told and left out; SourceError where none can.
+    A clip that cannot be used is reported and left out; SourceError where none can.
     """
     usable = 0
     for path in clips:
@@ -67,7 +67,7 @@ def video(
             _log.warning("left out: %s", error)
             continue
         usable += 1
-        tell(f"video: {clip.name}, {len(clip.frames)} frames")
+        notify(f"video: {clip.name}, {len(clip.frames)} frames")
         for block_px in BLOCKS_PX:
             yield from _one_block_size(clip, tiers, block_px=block_px, lpips=lpips)
     if not usable:
@@ -123,7 +123,7 @@ def _pixelated(planes: Planes, block_px: int) -> Planes:
 
 
 def _pixelated_chroma(plane: Bytes, block_px: int) -> Bytes:
-    """At luma's size, where blocks of every size are whole, and back."""
+    """At luma's size, where blocks of every size are complete, and back."""
     large = pixelate(plane.repeat(2, axis=0).repeat(2, axis=1), block_px=block_px)
     cells = large.reshape(plane.shape[0], 2, plane.shape[1], 2)
     return np.asarray(cells.mean(axis=(1, 3)) + 0.5, np.uint8)

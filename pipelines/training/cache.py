@@ -1,4 +1,4 @@
-"""Labelled pictures as a learnt detector takes them, kept in a folder: made once, a shard at a time."""
+"""Cache of preprocessed training samples: generated once, in shards on disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from deepclarity.pipelines.datasets.photos import Split, find_source_images
 from .run import Say
 
 _SHARD = 64
-_TOLD_EVERY = 8
+_REPORT_EVERY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class _Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Labels:
     """A picture's truth as a shard holds it."""
 
     kind: Kind
@@ -76,7 +76,7 @@ def samples(
 
 
 def fingerprint(wanted: Sequence[Wanted]) -> str:
-    """What tells these pictures from those of other photos, seeds, counts or methods."""
+    """What says these pictures from those of other photos, seeds, counts or methods."""
     return " ".join(f"{each.split}-{each.protocol}-{_digest(each)}x{each.count}" for each in wanted)
 
 
@@ -93,16 +93,16 @@ def _seen(wanted: Wanted, folder: Path, learner: Learner, *, processes: int, say
     kept = {shard: _read(shard) for shard in shards}
     missing = [shard for shard, content in kept.items() if content is None]
     for number, _ in enumerate(_made(missing, processes)):
-        if number % _TOLD_EVERY == 0:
+        if number % _REPORT_EVERY == 0:
             done = wanted.count - sum(shard.count for shard in missing[number + 1 :])
             say(f"{wanted.split} pictures of protocol {wanted.protocol}: {done} of {wanted.count}")
     kept |= {shard: _read(shard) for shard in missing}
     if torn := next((shard for shard, content in kept.items() if content is None), None):
         raise OutputError(f"{torn.path}: cannot be read back. Check the disk, remove the file and go on.")
     found = [content for content in kept.values() if content is not None]
-    told = [truth for truths, _ in found for truth in truths]
+    reported = [truth for truths, _ in found for truth in truths]
     arrays = {name: np.concatenate([each[name] for _, each in found]) for name in found[0][1]}
-    return PreprocessedDataset(arrays, np.array([learner.label(truth) for truth in told], np.intp))
+    return PreprocessedDataset(arrays, np.array([learner.label(truth) for truth in reported], np.intp))
 
 
 def _made(shards: Sequence[_Shard], processes: int) -> Iterator[None]:
@@ -152,26 +152,26 @@ def _pictures(wanted: Wanted) -> DetectorDataset:
     return DetectorDataset(source_images, protocol=wanted.protocol, seed=wanted.seed)
 
 
-def _read(shard: _Shard) -> tuple[list[_Told], Arrays] | None:
+def _read(shard: _Shard) -> tuple[list[_Labels], Arrays] | None:
     """The truths and arrays of a shard; None where it is missing, damaged or too short."""
     count = shard.count
     try:
         with np.load(io.BytesIO(shard.path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name][:count] for name in file.files}
         lines = [json.loads(line) for line in arrays.pop("truth_").tolist()]
-        told = [_Told(Kind(line["kind"]), line["cell"]) for line in lines]
+        reported = [_Labels(Kind(line["kind"]), line["cell"]) for line in lines]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    whole = all(len(each) == count for each in (told, *arrays.values()))
-    return (told, arrays) if whole else None
+    complete = all(len(each) == count for each in (reported, *arrays.values()))
+    return (reported, arrays) if complete else None
 
 
 def _digest(wanted: Wanted) -> str:
-    """What tells pictures of one method, seed and folder from others."""
+    """What says pictures of one method, seed and folder from others."""
     source_images = find_source_images(wanted.data, wanted.split)
     if not source_images.photos:
         raise SourceError(f"{wanted.data}: no photos for {wanted.split} in it; give more")
     names = [[path.name, path.stat().st_size] for path in (*source_images.photos, *source_images.clips)]
     learner = load_learner(wanted.method)
-    told = [wanted.method, dict(learner.architecture), learner.preprocess_version, wanted.seed, names]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
+    reported = [wanted.method, dict(learner.architecture), learner.preprocess_version, wanted.seed, names]
+    return hashlib.sha256(json.dumps(reported).encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""Training a detector from a folder of photos: labelled pictures are made of them, seen, and learnt from."""
+"""Trains a detector from a folder of photos: generate samples, preprocess, train, choose the threshold."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def train_detector(order: Order, *, say: Say) -> Path:
     device, learner = training_device(order.device), load_learner(recipe.method)
     check_begun(order.out, resume=order.resume)
     wanted = {split: _wanted(recipe, order.data, split) for split in (Split.TRAIN, Split.VALIDATION)}
-    told = " ".join(fingerprint(each) for each in wanted.values())
-    run = DetectorRun(recipe, learner, device=device, pictures=told)
+    reported = " ".join(fingerprint(each) for each in wanted.values())
+    run = DetectorRun(recipe, learner, device=device, pictures=reported)
     if order.resume:
         run.load(order.out / CHECKPOINT)
     training_run = TrainingRun(order.out, say)

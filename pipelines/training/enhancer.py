@@ -1,4 +1,4 @@
-"""Training an enhancer from a folder of photos: degrade, step, validate, keep."""
+"""Trains an enhancer from a folder of photos: degrade, train, validate, checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts what a training run made into a folder of weights: the file, and its record in `manifest.toml`.
+"""Exports trained weights to a weights folder: the file and its record in `manifest.toml`.
 
     python -m deepclarity.pipelines.training.export runs/train-turbo --name turbo --data PHOTOS \\
         --trained-on "577 photos" --measured "Set5 x4 31.2 dB" --note "real time"

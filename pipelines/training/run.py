@@ -1,4 +1,4 @@
-"""What a training run leaves behind as it goes: checkpoints, weights, a log and its picture, in a folder of its own."""
+"""Training run: output folder, checkpoints, log, plot and lock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOCK = "running.lock"
 
 
 class Training(Protocol):
-    """A run as the journal sees it."""
+    """A run as the log sees it."""
 
     title: str
     steps: int
@@ -55,7 +55,7 @@ class Training(Protocol):
         ...
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, complete or not at all."""
         ...
 
 

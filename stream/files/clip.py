@@ -1,4 +1,4 @@
-"""Write a short clip from RGB pictures: for the demo, and for tests that need a video of their own."""
+"""Writes a short H.264 clip from RGB pictures, for the demo and for tests."""
 
 from __future__ import annotations
 

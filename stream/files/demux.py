@@ -1,4 +1,4 @@
-"""Packets out of a file, past whatever is damaged."""
+"""Demuxes a file into packets and skips damaged ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames in, packets out: the encoders, by the names that people use for them."""
+"""Video encoders (H.264, HEVC, AV1; software or NVENC): frames in, packets out."""
 
 from __future__ import annotations
 

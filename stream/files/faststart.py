@@ -1,4 +1,4 @@
-"""Turn a fragmented ISO file into one with its index in front, packets and times as they are."""
+"""Faststart: remuxes a fragmented ISO file with its index in front, packets and timestamps unchanged."""
 
 from __future__ import annotations
 

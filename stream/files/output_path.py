@@ -1,4 +1,4 @@
-"""Where an output goes, and whether it may."""
+"""Output paths: containers by file ending, the partial file's name, and checks before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tracks that are not repaired: copied packet by packet, beside the video."""
+"""Copies the tracks that are not repaired, packet by packet, beside the video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a video file says of itself, before any of its pictures is asked for."""
+"""Probes a video file's header: size, duration, frame count, rate, codec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Through a lossy video codec and back: what training and evaluation do to frames, without a file."""
+"""Encodes and decodes frames in memory with a lossy codec, for training and evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going on where an interrupted run stopped.
+"""Resume: finds the partial output of an interrupted run, checks its token, and reuses its packets.
 
 The encoder is closed and reopened every so many frames, so the packets up to the last such cut are exactly what an
 uninterrupted run would have written. They are copied; the frames behind them are not repaired or encoded again.

@@ -1,4 +1,4 @@
-"""Frames into a file: written under a temporary name, readable at any moment, renamed when complete."""
+"""File sink: writes to a partial file that is readable at any moment, renamed when complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames out of a file: decoded packet by packet, so that damage costs only what is damaged."""
+"""File source: decodes packet by packet, so that damage costs only the damaged frames."""
 
 from __future__ import annotations
 

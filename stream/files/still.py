@@ -1,4 +1,4 @@
-"""Still pictures: read upright whatever the camera did, written atomically."""
+"""Still pictures: reads upright by EXIF, writes atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times that only rise, whatever a damaged or joined file says."""
+"""Forces timestamps to increase strictly, whatever a damaged or joined file contains."""
 
 from __future__ import annotations
 

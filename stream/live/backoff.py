@@ -1,4 +1,4 @@
-"""When to try again, having failed."""
+"""Exponential backoff with jitter between reconnects, and probing of the peer meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coding for viewers who watch now: no picture waits for another, and any moment can be joined at."""
+"""Low-latency live encoder: no frame waits for another, and viewers can join at any key frame."""
 
 from __future__ import annotations
 

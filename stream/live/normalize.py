@@ -1,4 +1,4 @@
-"""What every live picture is turned into, whatever the source sends from one moment to the next."""
+"""Normalises live pictures to one pixel format, colour and time base, whatever the source sends."""
 
 from __future__ import annotations
 

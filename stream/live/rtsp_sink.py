@@ -1,4 +1,4 @@
-"""Frames to an RTSP server, for as long as there are any, whatever becomes of the server.
+"""RTSP sink: publishes frames in a child process and reconnects whenever the server is lost.
 
 Coding is done here, at once; the talking by a process of its own, which is ended and begun again when it no longer
 answers. Meanwhile coded pictures are thrown away: a viewer wants the newest.

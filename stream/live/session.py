@@ -1,4 +1,4 @@
-"""One opening of a live source: the packets that its reader hands on, decoded."""
+"""One session of a live source: decodes the packets of its reader process and tracks losses."""
 
 from __future__ import annotations
 

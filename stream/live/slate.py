@@ -1,4 +1,4 @@
-"""The picture that is shown when there is none."""
+"""The slate: a placeholder picture that states what is missing, why, and since when."""
 
 from __future__ import annotations
 

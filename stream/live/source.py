@@ -1,4 +1,4 @@
-"""Frames out of a camera or a network stream, for as long as they are wanted.
+"""Live source: frames of a camera or network stream, with reconnects and placeholders.
 
 The reading is done by a process of its own. When nothing comes the last picture is held, then a slate says why, and
 the source is asked for again: whoever iterates sees no end and no gap.

@@ -1,4 +1,4 @@
-"""How a live source or sink is doing."""
+"""Connection states, counters and options of live sources and sinks."""
 
 from __future__ import annotations
 

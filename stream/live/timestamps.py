@@ -1,4 +1,4 @@
-"""Times that viewers can rely on, whatever the source's clock does."""
+"""Maps a live source's timestamps onto one strictly increasing output timeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A camera that other programs can choose, showing what is repaired."""
+"""Virtual camera sink: other programs can select the repaired picture as their camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A window that shows the picture before and after, side by side, and how old it is."""
+"""Preview window: before and after side by side, with the age of the picture."""
 
 from __future__ import annotations
 

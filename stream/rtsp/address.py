@@ -1,4 +1,4 @@
-"""Where a live stream comes from or goes to: an address, a camera, a file; and the name of it that may be shown."""
+"""Parses addresses of live sources and sinks (URLs, cameras, files) and hides credentials in their labels."""
 
 from __future__ import annotations
 

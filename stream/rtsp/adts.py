@@ -1,4 +1,4 @@
-"""AAC out of a transport stream: each packet brings its own head (ADTS, ISO 13818-7), which RTP does not carry."""
+"""AAC from transport streams: strips ADTS headers (ISO 13818-7), which RTP does not carry."""
 
 from __future__ import annotations
 

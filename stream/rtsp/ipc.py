@@ -1,4 +1,4 @@
-"""Messages between us and the processes that talk to the network for us.
+"""Inter-process messages over pipes between the pipeline and its reader and writer processes.
 
 Whatever can block for ever (a demuxer whose camera died, a muxer whose server stopped reading) lives in a process
 of its own, which can be ended. What it is to do, passwords too, arrives through its standard input: nothing of it

@@ -1,4 +1,4 @@
-"""Packets at the speed that they are to be shown at, as a camera would send them."""
+"""Paces packets at the speed of their decoding times, as a camera would send them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that does for us what may block for ever, and that we can end."""
+"""Runs blocking I/O in a child process that can be terminated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame's number, written into its picture so that it can be read after any codec, scaling and letterbox.
+"""Frame numbers drawn into pictures, readable after any codec, scaling and letterbox.
 
 A row of twenty squares along the upper edge: white, sixteen bits from the highest, their parity, black, white.
 """

@@ -1,4 +1,4 @@
-"""The two other RTSP families, for tests against peers: GStreamer's server, and the `ffmpeg` command."""
+"""GStreamer's RTSP server and the `ffmpeg` command, for interoperability tests."""
 
 from __future__ import annotations
 

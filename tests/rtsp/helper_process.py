@@ -1,4 +1,4 @@
-"""A helper process that cannot outlive its test: orders go in, one JSON line comes out for all that happens in it."""
+"""Helper processes for tests that end with the test: orders on stdin, JSON lines on stdout."""
 
 from __future__ import annotations
 

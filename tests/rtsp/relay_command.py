@@ -1,4 +1,4 @@
-"""`deepclarity relay` and `live` as users run them: a process, its words, its metrics, its end."""
+"""Runs `deepclarity relay` and `live` as a user would: process, messages, metrics, exit."""
 
 from __future__ import annotations
 

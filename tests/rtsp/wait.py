@@ -1,4 +1,4 @@
-"""Waiting that always ends."""
+"""Waits for a condition with a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may use the server: Basic and Digest, as RFC 2617 has them."""
+"""HTTP Basic and Digest authentication (RFC 2617) of the test server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client of the server: understands its requests and does what they ask."""
+"""One client connection of the test server: parses requests and executes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A path of the server: who publishes to it, who reads it, and what has come in so far."""
+"""A mount point of the test server: its publisher, readers and counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading and rewriting the clock of an RTP stream."""
+"""Reads and rewrites RTP timestamps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How packets get to a reader: on its RTSP connection, or as datagrams through bad weather."""
+"""RTP transports of the test server: interleaved on the RTSP connection, or UDP with simulated loss."""
 
 from __future__ import annotations
 
