@@ -262,7 +262,8 @@ def camera_missing() -> Result:
         running.wait_until_said("/dev/video99", timeout_s=10)
         reported_s = time.monotonic() - running.began_s
         line = running.said.strip().splitlines()[-1]
-    return {"expected": "one line naming the device within 2 s (start-up counted)", "reported_s": reported_s, "line": line,
+    expected = "one line naming the device within 2 s (start-up counted)"
+    return {"expected": expected, "reported_s": reported_s, "line": line,
             "ok": reported_s <= 2}  # fmt: skip
 
 

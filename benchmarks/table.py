@@ -49,7 +49,8 @@ def enhancer() -> str:
     ceilings = ", ".join(f"{value} GMAC/s in {name}" for name, value in reported["ceiling_gmac_per_s"].items())
     lines += [
         "",
-        f"480x270 to 1920x1080, luma and chroma, one frame at a time, medians of {reported['settings']['rounds']} rounds "
+        f"480x270 to 1920x1080, luma and chroma, one frame at a time, medians of "
+        f"{reported['settings']['rounds']} rounds "
         f"turn about in one run on {machine['cores']} cores of {machine['cpu']}; the ceiling is what a 64-channel "
         f"convolution reached there: {ceilings}. `python benchmarks/enhancer.py` measures it again.",
     ]

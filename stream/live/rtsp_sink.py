@@ -37,7 +37,7 @@ SOUND_CARRIED = frozenset(
 """Sound that can be sent as it is (the RTP payloads that FFmpeg writes), by FFmpeg's names."""
 
 Written = Callable[[float | None], None]
-"""Called with the seconds from a picture's arrival to its leaving for the server; None for one that shown as a placeholder."""
+"""Called with the seconds from a picture's arrival to its leaving for the server; None for a placeholder."""
 
 
 class RtspSink:

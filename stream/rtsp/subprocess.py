@@ -23,9 +23,9 @@ class SubprocessLostError(RuntimeError):
 
 
 class Subprocess:
-    """One process of ours: `with Subprocess("deepclarity.stream.rtsp.reader_process") as subprocess:`. None outlives the block.
+    """A child process that runs a module and ends with the `with` block.
 
-    It is not in our terminal's group of processes: Ctrl-C is ours to handle, and we end it in good order.
+    It runs in a process group of its own: Ctrl-C reaches only the parent, which ends the child in good order.
     """
 
     def __init__(self, module: str) -> None:

@@ -1,4 +1,4 @@
-"""A server of its own on the loopback, and a browser to use it with; skipped, and said so, where they are missing."""
+"""Fixtures for web tests: a server on the loopback, a browser, and files to upload."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"
 MISSING = [name for name in ("gradio", "websockets") if importlib.util.find_spec(name) is None]
-if MISSING:  # test_extra.py says so
+if MISSING:  # test_extra.py reports it
     collect_ignore = [
         "security",
+        "storage",
         *(path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_extra.py"),
     ]
 
@@ -50,31 +51,31 @@ class Server:
         return self.address.removeprefix("http://")
 
     def memory_mb(self) -> float:
-        """Resident memory; skips the test where the system does not tell."""
+        """Resident memory; skips the test on systems without /proc."""
         status = Path(f"/proc/{self.pid}/status")
         found = re.search(r"VmRSS:\s+(\d+)", status.read_text()) if status.is_file() else None
         if found is None:
-            pytest.skip("NO /proc: nobody tells how much memory a process takes")
+            pytest.skip("NO /proc: the memory of the server cannot be measured")
         return int(found[1]) / 1024
 
     def files(self) -> list[Path]:
-        """What it keeps on the disk, examples left out."""
+        """The files on its disk, without the examples."""
         found = (path for path in self.folder.rglob("*") if path.is_file() and path.name != "stderr.txt")
         return [path for path in found if "examples" not in path.parts]
 
 
-WATCHED = """
+AUDITED_SERVER = """
 import socket, sys
 
-OURS = None, "127.0.0.1", "localhost", "0.0.0.0", "::1", socket.gethostname()
-LOOKED_UP = "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"
+LOCAL_HOSTS = None, "127.0.0.1", "localhost", "0.0.0.0", "::1", socket.gethostname()
+LOOKUP_EVENTS = "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"
 
-def watch(event, details):
-    name = details[0] if event in LOOKED_UP else details[1][0] if event == "socket.connect" else None
-    if name not in OURS:
-        print("CALLED OUT:", event, name, file=sys.stderr, flush=True)
+def audit(event, details):
+    name = details[0] if event in LOOKUP_EVENTS else details[1][0] if event == "socket.connect" else None
+    if name not in LOCAL_HOSTS:
+        print("EXTERNAL CONNECTION:", event, name, file=sys.stderr, flush=True)
 
-sys.addaudithook(watch)
+sys.addaudithook(audit)
 from deepclarity.cli.app import main
 main()
 """
@@ -82,8 +83,8 @@ main()
 
 @contextmanager
 def serving(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """`deepclarity web` in a process of its own, on a free port, files in `folder`; it may call nobody."""
-    command = [sys.executable, "-c", WATCHED, "web", "--port", "0", "--device", "cpu", *options]
+    """Run `deepclarity web` in a child process on a free port, files in `folder`; external connections fail."""
+    command = [sys.executable, "-c", AUDITED_SERVER, "web", "--port", "0", "--device", "cpu", *options]
     env = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", **environment}
     with (
         (folder / "stderr.txt").open("w") as stderr,
@@ -99,19 +100,19 @@ def serving(folder: Path, *options: str, **environment: str) -> Iterator[Server]
             process.terminate()
             process.wait(timeout=20)
     left = [path.name for path in folder.iterdir() if path.name.startswith("deepclarity-web-")]
-    assert left == [], "temporary files are left behind"
-    assert "CALLED OUT" not in (folder / "stderr.txt").read_text()
+    assert left == [], "temporary files were not deleted"
+    assert "EXTERNAL CONNECTION" not in (folder / "stderr.txt").read_text()
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests that only talk to it."""
+    """One server, shared by all tests that only send requests to it."""
     with serving(tmp_path_factory.mktemp("server"), "--max-upload", "24") as running:
         yield running
 
 
 @dataclass(frozen=True)
-class SourceImages:
+class SampleFiles:
     """Files to upload."""
 
     folder: Path
@@ -123,51 +124,53 @@ class SourceImages:
 
     @property
     def clean(self) -> Path:
-        """The same untouched, a JPEG."""
+        """The same picture, not pixelated, as a JPEG."""
         return self.folder / "clean.jpg"
 
     @property
     def clip(self) -> Path:
-        """Ten frames, the middle pixelated."""
+        """Ten frames, of which the middle four are pixelated."""
         return self.folder / "clip.mp4"
 
     @property
     def long_clip(self) -> Path:
-        """Enough frames to be cancelled among."""
+        """A clip that is long enough to be cancelled during its repair."""
         return self.folder / "long.mp4"
 
     @property
     def camera(self) -> Path:
-        """What Chromium shows as the camera: 640x360 in 4-pixel blocks."""
+        """The video of Chromium's fake camera: 640x360 in 4-pixel blocks."""
         return self.folder / "camera.y4m"
 
 
 @pytest.fixture(scope="session")
-def source_images(tmp_path_factory: pytest.TempPathFactory) -> SourceImages:
-    """Pictures and clips of the harbour."""
-    made = SourceImages(tmp_path_factory.mktemp("material"))
+def sample_files(tmp_path_factory: pytest.TempPathFactory) -> SampleFiles:
+    """Pictures and clips of the demo's harbour scene."""
+    images = SampleFiles(tmp_path_factory.mktemp("source_images"))
     canvas = paint(1280, 540)
     picture = np.ascontiguousarray(canvas[100:370, 500:980])
-    write_picture(made.pixelated, Picture(np.ascontiguousarray(pixelate(picture, block_px=4)[..., ::-1])))
-    write_picture(made.clean, Picture(np.ascontiguousarray(picture[..., ::-1])))
+    write_picture(images.pixelated, Picture(np.ascontiguousarray(pixelate(picture, block_px=4)[..., ::-1])))
+    write_picture(images.clean, Picture(np.ascontiguousarray(picture[..., ::-1])))
     frames = list(pan(canvas, count=10, width=320, height=180))
     mixed = [pixelate(frame, block_px=4) if 3 <= number < 7 else frame for number, frame in enumerate(frames)]
-    write_clip(made.clip, mixed, tone_hz=220)
-    write_clip(made.long_clip, (pixelate(frame, block_px=4) for _ in range(60) for frame in frames), speed="ultrafast")
-    with made.camera.open("wb") as file:
+    write_clip(images.clip, mixed, tone_hz=220)
+    write_clip(
+        images.long_clip, (pixelate(frame, block_px=4) for _ in range(60) for frame in frames), speed="ultrafast"
+    )
+    with images.camera.open("wb") as file:
         file.write(b"YUV4MPEG2 W640 H360 F30:1 Ip A1:1 C420jpeg\n")
         for frame in pan(canvas, count=15, width=640, height=360):
             yuv = cv2.cvtColor(pixelate(frame, block_px=4), cv2.COLOR_RGB2YUV_I420)
             file.write(b"FRAME\n" + yuv.tobytes())
-    return made
+    return images
 
 
 @pytest.fixture(scope="module")  # its event loop stays in this thread until it is closed
-def browser(source_images: SourceImages) -> Iterator[Browser]:
-    """Debian's Chromium, with a file for a camera."""
+def browser(sample_files: SampleFiles) -> Iterator[Browser]:
+    """Chromium, with a video file as its camera."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None or importlib.util.find_spec("playwright") is None:
-        pytest.skip("NO BROWSER: chromium or playwright is missing, the pages go untested; apt-get install chromium")
+        pytest.skip("NO BROWSER: chromium or playwright is missing, the pages are not tested; apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
     flags = [
@@ -177,10 +180,10 @@ def browser(source_images: SourceImages) -> Iterator[Browser]:
         "--use-fake-ui-for-media-stream",
     ]
     with sync_playwright() as playwright:
-        flags.append(f"--use-file-for-fake-video-capture={source_images.camera}")
-        launched = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield launched
-        launched.close()
+        flags.append(f"--use-file-for-fake-video-capture={sample_files.camera}")
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield browser
+        browser.close()
 
 
 OpenPage = Callable[..., "Page"]
@@ -188,36 +191,36 @@ OpenPage = Callable[..., "Page"]
 
 @pytest.fixture
 def open_page(browser: Browser, server: Server) -> Iterator[OpenPage]:
-    """`open_page(tab, theme=…, width=…)`: the app; afterwards nothing may have failed in it or been asked outside."""
-    contexts, trouble = [], []
+    """`open_page(tab, theme=…, width=…)` opens the app; fails after script errors and requests to other hosts."""
+    contexts, problems = [], []
 
-    def opened(
+    def open_tab(
         tab: str = "Detect", *, theme: str = "light", width: int = 1280, script: str = "", touch: bool = False
     ) -> Page:
-        base, granted = server.address, ["camera", "clipboard-read", "clipboard-write"]
+        base, permissions = server.address, ["camera", "clipboard-read", "clipboard-write"]
         size = {"width": width, "height": 900}
         context = browser.new_context(
-            viewport=size, color_scheme=theme, permissions=granted, has_touch=touch,  # type: ignore[arg-type]
+            viewport=size, color_scheme=theme, permissions=permissions, has_touch=touch,  # type: ignore[arg-type]
         )  # fmt: skip
         contexts.append(context)
         context.add_init_script(script)
         page = context.new_page()
-        ours = (base, base.replace("http", "ws"), "data:", "blob:")
-        page.on("request", lambda r: None if r.url.startswith(ours) else trouble.append(f"asked {r.url}"))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
+        allowed = (base, base.replace("http", "ws"), "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(allowed) else problems.append(f"request to {r.url}"))
+        page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(base)
         page.get_by_role("tab", name=tab).click()
         return page
 
-    yield opened
+    yield open_tab
     for context in contexts:
         context.close()
-    assert trouble == []
+    assert problems == []
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float = 10) -> None:
-    """Until `condition` holds."""
+    """Wait until `condition` is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.05)

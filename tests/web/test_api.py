@@ -1,4 +1,4 @@
-"""The HTTP API, by the client that the documentation shows."""
+"""The HTTP API, tested with the client that the documentation shows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gradio_client.exceptions import AppError
 
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import read_picture
-from tests.web.conftest import ROOT, Server, SourceImages
+from tests.web.conftest import ROOT, SampleFiles, Server
 
 
 @pytest.fixture(autouse=True)
-def _the_client_leaves_its_connections_open() -> Iterator[None]:
+def _ignore_connections_left_open_by_the_client() -> Iterator[None]:
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -31,50 +31,55 @@ def _the_client_leaves_its_connections_open() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    made = Client(server.address, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
-    yield made
-    made.close()
+    client = Client(server.address, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
+    yield client
+    client.close()
 
 
-def test_detect(client: Client, source_images: SourceImages) -> None:
-    said = client.predict(handle_file(source_images.pixelated), "grid", api_name="/detect")
-    assert (said["pixelated"], said["kind"], said["method"], said["block_px"]) == (True, "pixelated", "grid", 4)
-    assert said["sentence"].startswith("Pixelated, in blocks of 4 × 4 px.")
+def test_detect_returns_the_verdict(client: Client, sample_files: SampleFiles) -> None:
+    verdict = client.predict(handle_file(sample_files.pixelated), "grid", api_name="/detect")
+    assert (verdict["pixelated"], verdict["kind"], verdict["method"], verdict["block_px"]) == (
+        True,
+        "pixelated",
+        "grid",
+        4,
+    )
+    assert verdict["sentence"].startswith("Pixelated, in blocks of 4 × 4 px.")
 
 
-def test_correct(client: Client, source_images: SourceImages) -> None:
-    file, said = client.predict(handle_file(source_images.pixelated), "lanczos", False, api_name="/correct")
-    assert said["repaired"]
+def test_correct_returns_a_png_and_the_verdict(client: Client, sample_files: SampleFiles) -> None:
+    file, verdict = client.predict(handle_file(sample_files.pixelated), "lanczos", False, api_name="/correct")
+    assert verdict["repaired"]
     assert read_picture(Path(file)).pixels.shape == (270, 480, 3)
-    file, said = client.predict(handle_file(source_images.clean), "lanczos", False, api_name="/correct")
-    assert not said["repaired"]
+    file, verdict = client.predict(handle_file(sample_files.clean), "lanczos", False, api_name="/correct")
+    assert not verdict["repaired"]
 
 
-def test_repair_video(client: Client, source_images: SourceImages) -> None:
-    job = client.submit(handle_file(source_images.clip), full_hd=False, container="mkv", api_name="/repair_video")
-    done: dict[str, Any] = job.result(timeout=60)
-    assert done["summary"]["repaired"] == 4
-    with FileSource(done["video"]) as source:
+def test_repair_video_returns_video_report_and_summary(client: Client, sample_files: SampleFiles) -> None:
+    job = client.submit(handle_file(sample_files.clip), full_hd=False, container="mkv", api_name="/repair_video")
+    result: dict[str, Any] = job.result(timeout=60)
+    assert result["summary"]["repaired"] == 4
+    with FileSource(result["video"]) as source:
         assert (source.info.width_px, sum(1 for _ in source)) == (320, 10)
-    assert "4 of 10 frames" in Path(done["report"]).read_text()
+    assert "4 of 10 frames" in Path(result["report"]).read_text()
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "arguments", "words"),
+    ("endpoint", "arguments", "message"),
     [
         ("/detect", ["nonsense"], "There is no such method"),
         ("/correct", ["../../etc/passwd", False], "There is no such tier"),
         ("/correct", ["turbo-bicubic", False], "There is no such tier"),
     ],
 )
-def test_wrong_names_are_refused_in_words(
-    client: Client, source_images: SourceImages, endpoint: str, arguments: list[Any], words: str
+def test_unknown_method_or_tier_is_refused_with_a_message(
+    client: Client, sample_files: SampleFiles, endpoint: str, arguments: list[Any], message: str
 ) -> None:
-    with pytest.raises(AppError, match=words):
-        client.predict(handle_file(source_images.pixelated), *arguments, api_name=endpoint)
+    with pytest.raises(AppError, match=message):
+        client.predict(handle_file(sample_files.pixelated), *arguments, api_name=endpoint)
 
 
-def test_what_is_no_picture_is_refused_without_a_path(client: Client, tmp_path: Path) -> None:
+def test_error_for_an_invalid_picture_contains_no_path(client: Client, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(b"GIF89a" + bytes(100))
     with pytest.raises(AppError, match="This is not a picture") as refused:
@@ -82,17 +87,15 @@ def test_what_is_no_picture_is_refused_without_a_path(client: Client, tmp_path: 
     assert "/" not in str(refused.value).replace("image/", "")
 
 
-def test_fifty_at_once_are_answered_or_politely_refused(
-    client: Client, source_images: SourceImages, server: Server
-) -> None:
+def test_fifty_concurrent_requests_return_200_or_503(client: Client, sample_files: SampleFiles, server: Server) -> None:
     with httpx.Client(base_url=server.address) as web:
-        sent = web.post(
-            "/gradio_api/upload", files={"files": ("p.png", source_images.pixelated.read_bytes(), "image/png")}
+        uploaded = web.post(
+            "/gradio_api/upload", files={"files": ("p.png", sample_files.pixelated.read_bytes(), "image/png")}
         )
-    body = {"data": [{"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}, "srgan-lite", True]}
+    body = {"data": [{"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}, "srgan-lite", True]}
     before = server.memory_mb()
 
-    async def ask(web: httpx.AsyncClient) -> int:
+    async def request(web: httpx.AsyncClient) -> int:
         joined = await web.post("/gradio_api/call/correct", json=body)
         if joined.status_code != 200:
             assert joined.headers["retry-after"]
@@ -102,21 +105,21 @@ def test_fifty_at_once_are_answered_or_politely_refused(
         assert "event: complete" in answer.text
         return answer.status_code
 
-    async def ask_all() -> list[int]:
+    async def request_all() -> list[int]:
         async with httpx.AsyncClient(base_url=server.address, timeout=60) as web:
-            return await asyncio.gather(*(ask(web) for _ in range(50)))
+            return await asyncio.gather(*(request(web) for _ in range(50)))
 
-    with ThreadPoolExecutor(1) as elsewhere:
-        codes = elsewhere.submit(asyncio.run, ask_all()).result()
+    with ThreadPoolExecutor(1) as executor:
+        codes = executor.submit(asyncio.run, request_all()).result()
     assert set(codes) == {200, 503}
     assert codes.count(200) >= 16
     assert server.memory_mb() - before < 400
 
 
-def test_the_documented_example_runs(server: Server, source_images: SourceImages, tmp_path: Path) -> None:
+def test_example_in_the_documentation_runs(server: Server, sample_files: SampleFiles, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "web.md").read_text()
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert code is not None
     program = code[1].replace("http://127.0.0.1:7860", server.address)
-    program = program.replace("picture.png", str(source_images.pixelated)).replace("film.mp4", str(source_images.clip))
-    exec(compile(program, "web.md", "exec"), {"print": lambda *words: None})
+    program = program.replace("picture.png", str(sample_files.pixelated)).replace("film.mp4", str(sample_files.clip))
+    exec(compile(program, "web.md", "exec"), {"print": lambda *values: None})

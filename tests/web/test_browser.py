@@ -1,4 +1,4 @@
-"""Each tab as a person uses it, in a real browser; screenshots go to build/screenshots."""
+"""Browser tests of every tab; screenshots are saved in build/screenshots."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.web.conftest import SHOTS, OpenPage, Server, SourceImages, serving
+from tests.web.conftest import SHOTS, OpenPage, SampleFiles, Server, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
-LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+THEMES_AND_WIDTHS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 
 
-def shoot(page: Page, name: str) -> None:
+def take_screenshot(page: Page, name: str) -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
-def faults(page: Page) -> list[str]:
-    """What axe-core finds serious or critical."""
+def accessibility_violations(page: Page) -> list[str]:
+    """The violations that axe-core rates as serious or critical."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    violations: list[dict[str, Any]] = Axe().run(page).response["violations"]
     return [
         f"{item['id']}: {node['html'][:160]}"
-        for item in found
+        for item in violations
         if item["impact"] in ("serious", "critical")
         for node in item["nodes"]
     ]
 
 
-def choose(page: Page, elem_id: str, option: str) -> None:
+def select_option(page: Page, elem_id: str, option: str) -> None:
     page.locator(f"#{elem_id} input").click()
     page.get_by_role("option", name=option).click()
 
 
-def test_detect_says_what_is_wrong_and_why(open_page: OpenPage, source_images: SourceImages) -> None:
+def test_detect_shows_verdict_evidence_and_comparison(open_page: OpenPage, sample_files: SampleFiles) -> None:
     page = open_page("Detect")
-    choose(page, "detect-method", "grid · classical, nothing learnt")
-    page.locator("#detect-picture input[type=file]").set_input_files(source_images.pixelated)
-    panel = page.locator("#detect-verdict .dc-panel")
-    panel.get_by_text("4 × 4 px").wait_for()
-    assert panel.locator("h3").inner_text() == "Pixelated"
-    assert "grid" in panel.inner_text()
+    select_option(page, "detect-method", "grid · classical, no neural network")
+    page.locator("#detect-picture input[type=file]").set_input_files(sample_files.pixelated)
+    card = page.locator("#detect-verdict .dc-card")
+    card.get_by_text("4 × 4 px").wait_for()
+    assert card.locator("h3").inner_text() == "Pixelated"
+    assert "grid" in card.inner_text()
     page.locator("#detect-evidence img").wait_for()
     page.locator("#detect-compare").click()
     page.locator("#detect-table tbody tr").nth(3).wait_for()
     assert page.locator("#detect-table tbody th").all_inner_texts()[0] == "lattice-net"
 
 
-def test_a_picture_is_taken_by_the_camera_or_pasted(open_page: OpenPage) -> None:
+def test_picture_from_camera_and_from_clipboard(open_page: OpenPage) -> None:
     page = open_page("Detect")
     area, verdict = page.locator("#detect-picture"), page.locator("#detect-verdict")
     area.get_by_label("Capture from camera").click()
@@ -72,21 +72,21 @@ def test_a_picture_is_taken_by_the_camera_or_pasted(open_page: OpenPage) -> None
     verdict.get_by_text("1920 × 1080 px").wait_for()
 
 
-def test_refusals_are_told_where_the_result_would_be(open_page: OpenPage, tmp_path: Path) -> None:
+def test_errors_are_shown_in_place_of_the_result(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page("Detect")
     (tmp_path / "bad.png").write_bytes(b"no picture")
     page.locator("#detect-go").click()
     page.get_by_role("alert").get_by_text("Choose a file first.").wait_for()
     page.locator("#detect-picture input[type=file]").set_input_files(tmp_path / "bad.png")
     page.get_by_role("alert").get_by_text("This is not a picture").wait_for()
-    page.locator("#detect-picture .dc-unseen").wait_for()
+    page.locator("#detect-picture .dc-no-preview").wait_for()
     page.get_by_role("button", name="Use it from a program").click()
     page.get_by_role("dialog").get_by_text("/repair_video").first.wait_for()
 
 
-def test_correct_shows_before_and_after(open_page: OpenPage, source_images: SourceImages) -> None:
+def test_correct_viewer_compares_before_and_after(open_page: OpenPage, sample_files: SampleFiles) -> None:
     page = open_page("Correct")
-    page.locator("#correct-picture input[type=file]").set_input_files(source_images.pixelated)
+    page.locator("#correct-picture input[type=file]").set_input_files(sample_files.pixelated)
     page.locator("#correct-picture img").first.wait_for()
     page.locator("#correct-go").click()
     viewer = page.locator(".dc-compare")
@@ -105,14 +105,14 @@ def test_correct_shows_before_and_after(open_page: OpenPage, source_images: Sour
     wide = page.evaluate("document.querySelector('.dc-layers').offsetWidth * devicePixelRatio")
     assert wide == 480 * 8
     viewer.get_by_label("Difference").check()
-    shoot(page, "correct-difference")
+    take_screenshot(page, "correct-difference")
     with page.expect_download() as download:
         viewer.get_by_text("Download PNG").click()
     assert download.value.suggested_filename == "pixelated.clear.png"
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_finger_moves_the_divider(open_page: OpenPage) -> None:
+def test_touch_moves_the_divider(open_page: OpenPage) -> None:
     page = open_page("Correct", width=390, touch=True)
     page.locator("#correct-examples .dc-example").first.click()
     page.locator(".dc-compare").wait_for()
@@ -120,12 +120,12 @@ def test_a_finger_moves_the_divider(open_page: OpenPage) -> None:
     box = page.locator(".dc-divider").bounding_box()
     slider = page.locator(".dc-slide input")
     assert box is not None
-    fingers = page.context.new_cdp_session(page)
+    devtools = page.context.new_cdp_session(page)
     before, x, y = int(slider.input_value()), box["x"] + 12, box["y"] + box["height"] / 2
 
     def touch(kind: str, *at: float) -> None:
         points = [{"x": at[0], "y": at[1]}] if at else []
-        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     touch("touchStart", x, y)
     for step in range(1, 9):
@@ -138,34 +138,34 @@ def test_a_finger_moves_the_divider(open_page: OpenPage) -> None:
     assert int(slider.input_value()) == moved
 
 
-def test_a_second_click_leaves_no_camera_on(open_page: OpenPage) -> None:
-    spy = (
-        "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices); window.given = [];"
-        "navigator.mediaDevices.getUserMedia = async wish => { await new Promise(done => setTimeout(done, 300));"
-        "const stream = await ask(wish); given.push(...stream.getTracks()); return stream; };"
+def test_repeated_start_clicks_leave_no_camera_on(open_page: OpenPage) -> None:
+    script = (
+        "const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices); window.tracks = [];"
+        "navigator.mediaDevices.getUserMedia = async constraints => { await new Promise(done => setTimeout(done, 300));"
+        "const stream = await original(constraints); tracks.push(...stream.getTracks()); return stream; };"
     )
-    page = open_page("Live", script=spy)
+    page = open_page("Live", script=script)
     page.evaluate("for (let n = 0; n < 3; n++) document.querySelector('.dc-start').click()")
     page.get_by_role("button", name="Stop camera").click()
     page.get_by_text("The camera is off.").wait_for()
-    assert page.evaluate("given.map(track => track.readyState)") == ["ended"]
+    assert page.evaluate("tracks.map(track => track.readyState)") == ["ended"]
 
 
-def test_a_clean_picture_is_left_alone_unless_one_insists(open_page: OpenPage, source_images: SourceImages) -> None:
+def test_clean_picture_is_repaired_only_with_repair_anyway(open_page: OpenPage, sample_files: SampleFiles) -> None:
     page = open_page("Correct")
-    choose(page, "correct-tier", "lanczos · interpolation only")
-    page.locator("#correct-picture input[type=file]").set_input_files(source_images.clean)
+    select_option(page, "correct-tier", "lanczos · interpolation only")
+    page.locator("#correct-picture input[type=file]").set_input_files(sample_files.clean)
     page.locator("#correct-picture img").first.wait_for()
     page.locator("#correct-go").click()
-    page.get_by_text("So nothing was changed").wait_for()
+    page.get_by_text("Nothing was changed").wait_for()
     page.locator("#correct-anyway").click()
     page.locator(".dc-compare").wait_for()
     assert "because you asked for it" in page.locator(".dc-compare").inner_text()
 
 
-def test_a_video_is_repaired_with_progress_and_a_report(open_page: OpenPage, source_images: SourceImages) -> None:
+def test_video_is_repaired_and_shown_with_its_report(open_page: OpenPage, sample_files: SampleFiles) -> None:
     page = open_page("Video")
-    page.locator("#video-file input[type=file]").set_input_files(source_images.clip)
+    page.locator("#video-file input[type=file]").set_input_files(sample_files.clip)
     page.get_by_text("320 × 180 px").wait_for()
     page.locator("#video-go").click()
     page.locator(".dc-video video").wait_for(timeout=30_000)
@@ -174,41 +174,43 @@ def test_a_video_is_repaired_with_progress_and_a_report(open_page: OpenPage, sou
     assert page.evaluate("document.querySelector('.dc-video video').videoWidth") == 1920
     report = page.frame_locator(".dc-report")
     report.get_by_text("4 of 10 frames").first.wait_for()
-    shoot(page, "video-done")
+    take_screenshot(page, "video-done")
 
 
-def test_a_video_can_be_cancelled(open_page: OpenPage, source_images: SourceImages, server: Server) -> None:
+def test_cancelled_video_leaves_no_result(open_page: OpenPage, sample_files: SampleFiles, server: Server) -> None:
     page = open_page("Video")
-    page.locator("#video-file input[type=file]").set_input_files(source_images.long_clip)
+    page.locator("#video-file input[type=file]").set_input_files(sample_files.long_clip)
     page.get_by_text("320 × 180 px").wait_for()
     page.locator("#video-go").click()
     page.locator(".dc-progress").wait_for()
-    shoot(page, "video-progress")
+    take_screenshot(page, "video-progress")
     page.locator("#video-cancel").click()
-    page.get_by_text("Cancelled. Nothing of it was kept.").wait_for()
+    page.get_by_text("Cancelled. No result was saved.").wait_for()
     assert [path.name for path in server.files() if "long.clear" in path.name] == []
 
 
-def test_closing_the_page_stops_its_video(open_page: OpenPage, source_images: SourceImages, server: Server) -> None:
+def test_closing_the_page_cancels_its_video(open_page: OpenPage, sample_files: SampleFiles, server: Server) -> None:
     from tests.web.conftest import wait_for
 
     page = open_page("Video")
-    page.locator("#video-file input[type=file]").set_input_files(source_images.long_clip)
+    page.locator("#video-file input[type=file]").set_input_files(sample_files.long_clip)
     page.get_by_text("320 × 180 px").wait_for()
     page.locator("#video-go").click()
     page.locator(".dc-progress").wait_for()
 
-    def begun() -> bool:
+    def has_output() -> bool:
         return any("long.clear" in path.name for path in server.files())
 
-    wait_for(begun)
+    wait_for(has_output)
     page.close()
-    wait_for(lambda: not begun())
+    wait_for(lambda: not has_output())
 
 
 @pytest.mark.parametrize("form", ["raw", "jpeg"])
 def test_live_repairs_the_camera(open_page: OpenPage, form: str) -> None:
-    page = open_page("Live", script="" if form == "raw" else "delete window.VideoFrame")  # as over the network
+    page = open_page(
+        "Live", script="" if form == "raw" else "delete window.VideoFrame"
+    )  # as in a browser on another machine
     page.get_by_role("button", name="Start camera").click()
     page.get_by_text("pixelated, 4 px").wait_for(timeout=15_000)
     assert page.locator(".dc-fps").inner_text().endswith("frames/s")
@@ -217,34 +219,34 @@ def test_live_repairs_the_camera(open_page: OpenPage, form: str) -> None:
         ".getContext('2d').getImageData(0, 0, 640, 360).data); let sum = 0;"
         "for (let i = 0; i < one.length; i += 4) sum += Math.abs(one[i] - other[i]); return sum / (640 * 360); })()"
     )
-    assert 0.3 < differs < 60  # repaired, and hardly a frame later
-    shoot(page, "live-on")
+    assert 0.3 < differs < 60  # repaired, and at most about one frame apart
+    take_screenshot(page, "live-on")
     page.get_by_role("button", name="Stop camera").click()
     page.get_by_text("The camera is off.").wait_for()
 
 
-@pytest.mark.parametrize(("theme", "width"), LOOKS)
-def test_every_tab_is_accessible_and_fits(open_page: OpenPage, theme: str, width: int) -> None:
+@pytest.mark.parametrize(("theme", "width"), THEMES_AND_WIDTHS)
+def test_tabs_are_accessible_and_fit_the_width(open_page: OpenPage, theme: str, width: int) -> None:
     page = open_page("Detect", theme=theme, width=width)
     page.locator("#detect-examples .dc-example").first.click()
     page.locator("#detect-evidence img").wait_for()
-    seen: dict[str, list[str]] = {}
+    violations: dict[str, list[str]] = {}
     for tab in ("Detect", "Correct", "Video", "Live"):
         page.get_by_role("tab", name=tab).click()
         if tab == "Correct":
             page.locator("#correct-examples .dc-example").first.click()
             page.locator(".dc-compare").wait_for()
         page.wait_for_function("[...document.images].every(image => image.complete)")
-        shoot(page, f"{tab.lower()}-{theme}-{width}")
-        seen[tab] = faults(page)
+        take_screenshot(page, f"{tab.lower()}-{theme}-{width}")
+        violations[tab] = accessibility_violations(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert json.dumps(seen, indent=1) == json.dumps({tab: [] for tab in seen}, indent=1)
+    assert json.dumps(violations, indent=1) == json.dumps({tab: [] for tab in violations}, indent=1)
 
 
-def test_one_page_alone(browser: Any, tmp_path: Path) -> None:
-    with serving(tmp_path, "--only", "correct") as alone:
+def test_only_option_serves_one_page(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, "--only", "correct") as server:
         page = browser.new_page()
-        page.goto(alone.address)
+        page.goto(server.address)
         page.locator("#correct-go").wait_for()
         assert page.get_by_role("tab").count() == 0
         assert page.locator("#detect-go").count() == 0

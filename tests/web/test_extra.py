@@ -1,4 +1,4 @@
-"""Says loudly when the web app is not tested at all."""
+"""Makes it visible when the web app is not tested at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import pytest
 from tests.web.conftest import MISSING
 
 
-def test_the_extra_web_is_installed() -> None:
+def test_web_extra_is_installed() -> None:
     if MISSING:
-        pytest.skip(f"THE WEB APP GOES UNTESTED: {', '.join(MISSING)} missing; pip install -e '.[dev]'")
+        pytest.skip(f"THE WEB APP IS NOT TESTED: {', '.join(MISSING)} missing; pip install -e '.[dev]'")

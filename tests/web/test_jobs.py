@@ -1,4 +1,4 @@
-"""Videos stand in line, one at a time; they can be stopped, and nothing of a stopped one is left."""
+"""The video queue: order, limits, cancellation, and cleanup."""
 
 from __future__ import annotations
 
@@ -10,129 +10,130 @@ from typing import Any
 
 import pytest
 
-from deepclarity.web.jobs import Step, StoppedError, Videos, Wish
-from deepclarity.web.messages import RefusedError, plain
-from deepclarity.web.security.limits import Limits
+from deepclarity.web.errors import RefusedError
+from deepclarity.web.jobs import VideoCancelledError, VideoOptions, VideoProgress, VideoQueue
+from deepclarity.web.limits import Limits
+from deepclarity.web.messages import error_message
 from deepclarity.web.storage.results import ResultStore
 from tests.conftest import MakeClip
 
-SMALL = Wish("lanczos", full_hd=False)
+SMALL = VideoOptions("lanczos", full_hd=False)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "shelf", keep_s=60)
+    return ResultStore(tmp_path / "store", retention_s=60)
 
 
 @pytest.fixture
-def asked(make_clip: MakeClip, store: ResultStore) -> dict[str, str]:
-    """What a client sends after it has uploaded a clip of 100 frames."""
+def payload(make_clip: MakeClip, store: ResultStore) -> dict[str, str]:
+    """The `FileData` payload of an uploaded clip of 100 frames."""
     clip = store.folder / "clip.mp4"
     shutil.move(make_clip(count=100, size=(160, 90), pixelated=range(100)), clip)
     return {"path": str(clip), "orig_name": "my film.mp4"}
 
 
-def results(store: ResultStore) -> list[str]:
+def result_names(store: ResultStore) -> list[str]:
     return [path.name for path in (store.folder / "results").rglob("*")]
 
 
-async def last_of(steps: AsyncGenerator[Step, None]) -> Step:
-    step = Step()
-    async for step in steps:  # noqa: B007
+async def last_report(reports: AsyncGenerator[VideoProgress, None]) -> VideoProgress:
+    progress = VideoProgress()
+    async for progress in reports:  # noqa: B007
         pass
-    return step
+    return progress
 
 
-def test_a_video_ends_with_its_result(store: ResultStore, asked: dict[str, str]) -> None:
-    step = asyncio.run(last_of(Videos(store, Limits(), device="cpu").repair(asked, SMALL, session="one")))
-    assert step.result is not None
-    assert (step.done, step.repaired, step.result.summary.frames_out) == (100, 100, 100)
-    assert step.result.video.name == "my_film.clear.mp4"
-    assert store.find(step.result.video.parent.name, "report.html") == step.result.report
+def test_last_report_contains_the_result(store: ResultStore, payload: dict[str, str]) -> None:
+    progress = asyncio.run(last_report(VideoQueue(store, Limits(), device="cpu").repair(payload, SMALL, session="one")))
+    assert progress.result is not None
+    assert (progress.done, progress.repaired, progress.result.summary.frames_out) == (100, 100, 100)
+    assert progress.result.video.name == "my_film.clear.mp4"
+    assert store.find(progress.result.video.parent.name, "report.html") == progress.result.report
 
 
-def test_one_at_a_time_and_only_so_many_wait(store: ResultStore, asked: dict[str, str]) -> None:
-    videos = Videos(store, Limits(videos_waiting=1), device="cpu")
+def test_queue_repairs_one_video_at_a_time_and_limits_waiting(store: ResultStore, payload: dict[str, str]) -> None:
+    videos = VideoQueue(store, Limits(videos_waiting=1), device="cpu")
 
-    async def story() -> None:
-        first, second = (videos.repair(asked, SMALL, session=name) for name in ("one", "two"))
+    async def scenario() -> None:
+        first, second = (videos.repair(payload, SMALL, session=name) for name in ("one", "two"))
         assert (await anext(first)).ahead == 0
         assert (await anext(second)).ahead == 1
         with pytest.raises(RefusedError, match="One of your videos"):
-            await anext(videos.repair(asked, SMALL, session="one"))
+            await anext(videos.repair(payload, SMALL, session="one"))
         with pytest.raises(RefusedError, match="Too many videos are waiting"):
-            await anext(videos.repair(asked, SMALL, session="three"))
-        assert (await last_of(first)).result is not None
-        assert (await last_of(second)).result is not None
+            await anext(videos.repair(payload, SMALL, session="three"))
+        assert (await last_report(first)).result is not None
+        assert (await last_report(second)).result is not None
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_stopping_leaves_nothing(store: ResultStore, asked: dict[str, str]) -> None:
-    videos = Videos(store, Limits(), device="cpu")
+def test_cancelled_video_leaves_no_files(store: ResultStore, payload: dict[str, str]) -> None:
+    videos = VideoQueue(store, Limits(), device="cpu")
 
-    async def story() -> None:
-        steps = videos.repair(asked, SMALL, session="one")
-        await anext(steps)
-        assert videos.stop("one")
-        with pytest.raises(StoppedError):
-            await last_of(steps)
-        assert not videos.stop("one")
-        waiting = videos.repair(asked, SMALL, session="two")
+    async def scenario() -> None:
+        reports = videos.repair(payload, SMALL, session="one")
+        await anext(reports)
+        assert videos.cancel("one")
+        with pytest.raises(VideoCancelledError):
+            await last_report(reports)
+        assert not videos.cancel("one")
+        waiting = videos.repair(payload, SMALL, session="two")
         await anext(waiting)
         await waiting.aclose()
-        videos.stop_all()
+        videos.cancel_all()
 
-    asyncio.run(story())
-    assert results(store) == []
+    asyncio.run(scenario())
+    assert result_names(store) == []
 
 
-def test_a_damaged_video_is_told_and_the_next_one_is_served(store: ResultStore, asked: dict[str, str]) -> None:
-    videos = Videos(store, Limits(), device="cpu")
+def test_damaged_video_is_refused_and_the_next_one_is_repaired(store: ResultStore, payload: dict[str, str]) -> None:
+    videos = VideoQueue(store, Limits(), device="cpu")
     broken = store.folder / "broken.mp4"
-    content = Path(asked["path"]).read_bytes()
+    content = Path(payload["path"]).read_bytes()
     broken.write_bytes(content[:64] + bytes(len(content) - 64))
 
-    async def story() -> Step:
+    async def scenario() -> VideoProgress:
         with pytest.raises(RefusedError, match="cannot be read"):
-            await last_of(videos.repair({"path": str(broken)}, SMALL, session="one"))
-        return await last_of(videos.repair(asked, SMALL, session="one"))
+            await last_report(videos.repair({"path": str(broken)}, SMALL, session="one"))
+        return await last_report(videos.repair(payload, SMALL, session="one"))
 
-    assert asyncio.run(story()).result is not None
+    assert asyncio.run(scenario()).result is not None
 
 
-def test_frames_that_the_head_does_not_tell_of_are_counted(store: ResultStore, asked: dict[str, str]) -> None:
+def test_frame_limit_applies_when_the_header_has_no_frame_count(store: ResultStore, payload: dict[str, str]) -> None:
     import av
 
     raw = store.folder / "raw.ts"
-    with av.open(asked["path"]) as read, av.open(str(raw), "w") as write:
+    with av.open(payload["path"]) as read, av.open(str(raw), "w") as write:
         copy = write.add_stream_from_template(read.streams.video[0])
         for packet in read.demux(read.streams.video[0]):
             if packet.dts is not None:
                 packet.stream = copy
                 write.mux(packet)
-    videos = Videos(store, Limits(video_frames=50), device="cpu")
+    videos = VideoQueue(store, Limits(video_frames=50), device="cpu")
     with pytest.raises(RefusedError, match="too many frames"):
-        asyncio.run(last_of(videos.repair({"path": str(raw)}, SMALL, session="one")))
-    assert results(store) == []
+        asyncio.run(last_report(videos.repair({"path": str(raw)}, SMALL, session="one")))
+    assert result_names(store) == []
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "options",
     [("nonsense", False, True, "mp4"), (None, False, True, "mp4"), ("turbo", False, True, "exe"), ([], 1, 1, {})],
 )
-def test_wishes_from_strangers_are_checked(wish: tuple[Any, ...]) -> None:
+def test_invalid_options_are_refused(options: tuple[Any, ...]) -> None:
     with pytest.raises(RefusedError, match="There is no such"):
-        Wish.of(*wish)
+        VideoOptions.parse(*options)
 
 
-def test_failures_are_told_without_paths(tmp_path: Path) -> None:
+def test_error_messages_contain_no_paths(tmp_path: Path) -> None:
     from deepclarity.errors import DeviceError, OutputError, SourceError
 
     for error in (
         SourceError(f"{tmp_path}: odd"), OutputError(f"{tmp_path}: full"), DeviceError(f"{tmp_path}"), MemoryError(),
         RuntimeError(f"{tmp_path} burst"), OSError(5, "odd", str(tmp_path)), KeyError(str(tmp_path)),
     ):  # fmt: skip
-        said = plain(error)
-        assert "/" not in said
-        assert said.endswith(".")
+        text = error_message(error)
+        assert "/" not in text
+        assert text.endswith(".")

@@ -1,4 +1,4 @@
-"""The page: its head, its tabs, its endpoints."""
+"""The Gradio app: page header, tabs and API endpoints."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import gradio as gr
 from .api import add_api
 from .examples import Examples
 from .inference import Inference
-from .jobs import Videos
+from .jobs import VideoQueue
+from .limits import Limits
 from .pages.components import html
 from .pages.correct import DEFAULT_TIER, correct_tab
 from .pages.detect import detect_tab
 from .pages.live import live_tab
 from .pages.video import video_tab
-from .security.limits import Limits
 
 HEAD = (
     "<link rel='stylesheet' href='/own/app.css'><script src='/own/compare.js' defer></script>"
@@ -22,15 +22,15 @@ HEAD = (
 
 
 def build(
-    inference: Inference, videos: Videos, examples: Examples, *, only: str | None = None, tier: str | None = None
+    inference: Inference, videos: VideoQueue, examples: Examples, *, only: str | None = None, tier: str | None = None
 ) -> gr.Blocks:
-    """The whole app, or with `only` the page of one of its tabs. `tier`: what is chosen at first."""
+    """Build all tabs, or with `only` just one (`detect` or `correct`). `tier`: the tier selected at first."""
     blocks: gr.Blocks
     with gr.Blocks(title="DeepClarity", analytics_enabled=False, fill_width=False) as blocks:
-        add_api(inference, videos, only=only)  # first, as the tabs' own events would take its names
+        add_api(inference, videos, only=only)  # before the tabs, whose events would take these names
         html(
             "<header class='dc-head'><h1>DeepClarity</h1>"
-            "<p>Repairs what is pixelated, and leaves everything else alone.</p></header>"
+            "<p>Repairs pixelated pictures and videos. Everything else stays unchanged.</p></header>"
         )
         if only == "detect":
             detect_tab(inference, examples)
@@ -47,21 +47,21 @@ def build(
                 with gr.Tab("Live", id="live"):
                     live_tab(tier=tier or "turbo")
         html(
-            f"<footer class='dc-foot'><p>{_fine_print(inference.limits, only)} "
+            f"<footer class='dc-foot'><p>{_limits_text(inference.limits, only)} "
             "<button type='button' onclick='document.querySelector(&quot;button.show-api&quot;).click()'>"
             "Use it from a program</button></p></footer>"
         )
 
-        def gone(request: gr.Request) -> None:
-            videos.stop(str(request.session_hash))
+        def on_unload(request: gr.Request) -> None:
+            videos.cancel(str(request.session_hash))
 
-        blocks.unload(gone)
+        blocks.unload(on_unload)
     blocks.queue(max_size=inference.limits.queue, default_concurrency_limit=2, api_open=False)
     return blocks
 
 
-def _fine_print(limits: Limits, only: str | None) -> str:
+def _limits_text(limits: Limits, only: str | None) -> str:
     pictures = f"Pictures up to {limits.picture_px / 1e6:.0f} megapixels"
     videos = f", videos up to {limits.video_s / 60:.0f} minutes and {limits.upload_bytes >> 20} MB"
-    kept = f"are deleted after {limits.keep_s / 60:.0f} minutes."
-    return f"{pictures}{videos if only is None else ''}. Uploads and results {kept}"
+    retention = f"are deleted after {limits.retention_s / 60:.0f} minutes."
+    return f"{pictures}{videos if only is None else ''}. Uploads and results {retention}"

@@ -1,4 +1,4 @@
-"""Pictures and a clip to try things with, drawn by the project itself when the server starts."""
+"""Example pictures and an example clip, drawn when the server starts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.stream.files.clip import write_clip
 from deepclarity.stream.files.still import Picture, write_picture
 
-from .messages import RefusedError
+from .errors import RefusedError
 
-_THUMB = (176, 99)
-_CLIP_FRAMES, _RATE = 75, 25
+_THUMBNAIL_SIZE = (176, 99)
+_CLIP_FRAMES, _CLIP_RATE = 75, 25
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One of them."""
+    """An example picture or clip."""
 
     file: str
     title: str
     block_px: float = 0
     left: int = 0
-    """Where in the painting it is cut out."""
+    """Left edge of the crop from the painted scene, in pixels."""
 
 
 PICTURES = (
@@ -40,55 +40,55 @@ PICTURES = (
     Example("blocks-8.png", "8-pixel blocks", 8, 640),
     Example("untouched.jpg", "Untouched", 0, 320),
 )
-CLIP = Example("clip.mp4", "Three seconds, the middle one in blocks", 4, 320)
+CLIP = Example("clip.mp4", "Three seconds, the middle one pixelated", 4, 320)
 
 
 class Examples:
-    """Made in the background; whoever asks sooner waits."""
+    """Draws the examples in the background; `find` waits until they are ready."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._made: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        """Start making them; needs a running event loop."""
-        failed = self._made is not None and self._made.done() and (self._made.cancelled() or self._made.exception())
-        if self._made is None or failed:
-            self._made = asyncio.ensure_future(asyncio.to_thread(make, self._folder))
+    def start(self) -> None:
+        """Start drawing, again if it failed before; needs a running event loop."""
+        failed = self._task is not None and self._task.done() and (self._task.cancelled() or self._task.exception())
+        if self._task is None or failed:
+            self._task = asyncio.ensure_future(asyncio.to_thread(draw_examples, self._folder))
 
     async def find(self, name: str) -> Path:
-        """The file of an example, or its thumbnail; RefusedError for any other name."""
-        known = {each for item in (*PICTURES, CLIP) for each in (item.file, thumb_of(item))}
-        if name not in known:
+        """The file of an example or of its thumbnail; RefusedError for any other name."""
+        names = {each for item in (*PICTURES, CLIP) for each in (item.file, thumbnail_name(item))}
+        if name not in names:
             raise RefusedError("There is no such example.")
-        self.begin()
-        assert self._made is not None
+        self.start()
+        assert self._task is not None
         try:
-            await asyncio.shield(self._made)
+            await asyncio.shield(self._task)
         except (DeepClarityError, OSError) as error:
-            raise RefusedError("The examples cannot be made here. Take a picture of your own.") from error
+            raise RefusedError("The examples could not be created. Use a file of your own.") from error
         return self._folder / name
 
 
-def thumb_of(example: Example) -> str:
+def thumbnail_name(example: Example) -> str:
     """The file name of an example's thumbnail."""
     return f"{Path(example.file).stem}.thumb.jpg"
 
 
-def make(folder: Path) -> None:
-    """Draw what is not there yet."""
-    if all((folder / thumb_of(item)).is_file() for item in (*PICTURES, CLIP)):
+def draw_examples(folder: Path) -> None:
+    """Draw all examples into `folder`, unless they exist."""
+    if all((folder / thumbnail_name(item)).is_file() for item in (*PICTURES, CLIP)):
         return
     canvas = paint(2560, 1080)
     for item in PICTURES:
         picture = canvas[:, item.left : item.left + 1920]
         picture = pixelate(picture, block_px=item.block_px) if item.block_px else picture
         _write(folder / item.file, picture)
-        _write(folder / thumb_of(item), _small(picture, item))
+        _write(folder / thumbnail_name(item), _thumbnail(picture, item))
     frames = list(_clip(canvas))
-    write_clip(folder / CLIP.file, frames, rate=_RATE, crf=20, tone_hz=220)
-    _write(folder / thumb_of(CLIP), _small(frames[len(frames) // 2], CLIP))
+    write_clip(folder / CLIP.file, frames, rate=_CLIP_RATE, crf=20, tone_hz=220)
+    _write(folder / thumbnail_name(CLIP), _thumbnail(frames[len(frames) // 2], CLIP))
 
 
 def _clip(canvas: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
@@ -96,21 +96,22 @@ def _clip(canvas: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         yield pixelate(frame, block_px=CLIP.block_px) if 25 <= number < 50 else frame
 
 
-def _small(picture: NDArray[np.uint8], item: Example) -> NDArray[np.uint8]:
+def _thumbnail(picture: NDArray[np.uint8], item: Example) -> NDArray[np.uint8]:
     """A thumbnail that shows the blocks larger than they are."""
     coarse = pixelate(picture, block_px=item.block_px * 4) if item.block_px else picture
-    return np.asarray(cv2.resize(coarse, _THUMB, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(coarse, _THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _write(path: Path, rgb: NDArray[np.uint8]) -> None:
     write_picture(path, Picture(np.ascontiguousarray(rgb[..., ::-1])))
 
 
-def buttons_of(examples: tuple[Example, ...]) -> str:
-    """The examples as buttons; `CLICKED` tells Gradio which."""
+def example_buttons(examples: tuple[Example, ...]) -> str:
+    """The examples as HTML buttons; `CLICK_HANDLER_JS` reports to Gradio which one was clicked."""
     items = "".join(
         f"<button type='button' class='dc-example' data-name='{escape(item.file)}'>"
-        f"<img src='/examples/{thumb_of(item)}' alt='' width='{_THUMB[0]}' height='{_THUMB[1]}' loading='lazy'>"
+        f"<img src='/examples/{thumbnail_name(item)}' alt='' width='{_THUMBNAIL_SIZE[0]}' "
+        f"height='{_THUMBNAIL_SIZE[1]}' loading='lazy'>"
         f"<span>{escape(item.title)}</span></button>"
         for item in examples
     )
@@ -120,7 +121,7 @@ def buttons_of(examples: tuple[Example, ...]) -> str:
     )
 
 
-CLICKED = (
+CLICK_HANDLER_JS = (
     "element.addEventListener('click', event => {"
     "const chosen = event.target.closest('.dc-example');"
     "if (chosen) trigger('click', {name: chosen.dataset.name}); });"

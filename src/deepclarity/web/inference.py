@@ -1,4 +1,4 @@
-"""What is done with one picture: judged, explained, repaired. Tabs and API both come here."""
+"""Detection, explanation and repair of one uploaded picture, used by the pages and the API."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from pathlib import Path
 from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS
 from deepclarity.models.verdict import Verdict
 from deepclarity.pipelines.correct import correct
-from deepclarity.pipelines.report.explain import SMALLEST_PX, explain_picture
+from deepclarity.pipelines.report.explain import MIN_SIDE_PX, explain_picture
 from deepclarity.stream.files.still import Picture, write_picture
 
-from .messages import RefusedError, blocks_of
+from .errors import RefusedError
+from .limits import Limits
+from .messages import format_block_size
 from .model_cache import ModelCache
 from .security.content_check import open_picture
-from .security.limits import Limits
 from .storage.results import ResultStore, download_name
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A verdict on an uploaded picture."""
+class Detection:
+    """The verdict on an uploaded picture."""
 
     verdict: Verdict
     method: str
     ms: float
     size: tuple[int, int]
-    """(width, height)."""
+    """(width, height) in pixels."""
     notes: list[str]
+    """Messages about the picture for the user."""
 
     def as_json(self) -> dict[str, object]:
-        """For programs: the keys of `deepclarity detect --json`."""
+        """The keys of `deepclarity detect --json`."""
         blocks = self.verdict.blocks if self.verdict.pixelated else None
         return {
             "pixelated": self.verdict.pixelated,
@@ -45,98 +47,109 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What became of an uploaded picture."""
+class Correction:
+    """The result of repairing an uploaded picture."""
 
-    found: Found
+    detection: Detection
     repaired: bool
     before: Path
-    """The picture as it was read, lossless, of the size of `after`."""
+    """The original picture as a PNG, at the same size as `after`."""
     after: Path
+    """The repaired picture as a PNG; the same file as `before` if nothing was repaired."""
     tier: str
     backend: str
-    took_s: float
+    elapsed_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Everything that work on a picture needs."""
+    """Runs detectors and enhancers on uploaded pictures.
+
+    A payload is a Gradio `FileData` dictionary. All methods raise RefusedError for files, methods and tiers that
+    cannot be used.
+    """
 
     limits: Limits
     store: ResultStore
     models: ModelCache
 
-    def detect(self, payload: object, method: object = DEFAULT_DETECTOR) -> Found:
-        """Judge an uploaded picture."""
+    def detect(self, payload: object, method: object = DEFAULT_DETECTOR) -> Detection:
+        """Detect whether an uploaded picture is pixelated."""
         detector = self.models.detector(method)
         picture, notes = open_picture(self.store.uploaded(payload), self.limits)
-        return self._scored(picture, detector.name, notes)
+        return self._detect(picture, detector.name, notes)
 
-    def compare(self, payload: object) -> list[Found]:
-        """Judge an uploaded picture by every method."""
+    def compare(self, payload: object) -> list[Detection]:
+        """Run every detection method on an uploaded picture."""
         picture, notes = open_picture(self.store.uploaded(payload), self.limits)
-        for method in DETECTORS:  # the first call builds what later calls use
-            self._scored(picture, method, notes)
-        return [self._scored(picture, method, notes) for method in DETECTORS]
+        for method in DETECTORS:  # warm up, so that the times below are comparable
+            self._detect(picture, method, notes)
+        return [self._detect(picture, method, notes) for method in DETECTORS]
 
     def explain(self, payload: object, method: object = DEFAULT_DETECTOR) -> Path | None:
-        """Draw the evidence; None for pictures that are too small to show any."""
+        """Draw the evidence for the verdict as a PNG; None if the picture is too small."""
         picture, notes = open_picture(self.store.uploaded(payload), self.limits)
-        found = self._scored(picture, self.models.detector(method).name, notes)
-        if min(found.size) < SMALLEST_PX:
+        detection = self._detect(picture, self.models.detector(method).name, notes)
+        if min(detection.size) < MIN_SIDE_PX:
             return None
-        target = self.store.place("evidence.png")
-        write_picture(target, explain_picture(picture, found.verdict, title=Path(download_name(payload, "")).name))
+        target = self.store.new_path("evidence.png")
+        write_picture(target, explain_picture(picture, detection.verdict, title=Path(download_name(payload, "")).name))
         return target
 
-    def correct(self, payload: object, tier: object = "srgan", *, force: bool = False) -> Made:
-        """Repair an uploaded picture at its own size, if it is pixelated or `force` says so."""
-        began = time.perf_counter()
+    def correct(self, payload: object, tier: object = "srgan", *, force: bool = False) -> Correction:
+        """Repair an uploaded picture at its own size if it is pixelated, or in any case with `force`."""
+        start = time.perf_counter()
         path = self.store.uploaded(payload)
         enhancer, detector = self.models.enhancer(tier), self.models.detector(DEFAULT_DETECTOR)
         picture, notes = open_picture(path, self.limits)
-        found = self._scored(picture, detector.name, notes)
-        if force and not found.verdict.pixelated and found.size[0] * found.size[1] > self.limits.forced_px:
-            most = f"{self.limits.forced_px / 1e6:.0f} megapixels"
-            raise RefusedError(f"It is not pixelated, and too large to be repaired anyway: at most {most} are taken.")
-        done = correct(picture, detector=detector, enhancer=enhancer, force=bool(force))
-        after = self.store.place(download_name(payload, ".clear.png"))
+        detection = self._detect(picture, detector.name, notes)
+        if force and not detection.verdict.pixelated and detection.size[0] * detection.size[1] > self.limits.forced_px:
+            limit = f"at most {self.limits.forced_px / 1e6:.0f} megapixels are allowed"
+            raise RefusedError(f"This picture is not pixelated, and too large to be repaired anyway: {limit}.")
+        corrected = correct(picture, detector=detector, enhancer=enhancer, force=bool(force))
+        after = self.store.new_path(download_name(payload, ".clear.png"))
         before = after.with_name("before.png")
         write_picture(before, picture)
-        if done.repaired:
-            write_picture(after, done.picture)
-        took_s = time.perf_counter() - began
-        return Made(
-            found, done.repaired, before, after if done.repaired else before, enhancer.name, enhancer.backend, took_s
+        if corrected.repaired:
+            write_picture(after, corrected.picture)
+        elapsed_s = time.perf_counter() - start
+        return Correction(
+            detection,
+            corrected.repaired,
+            before,
+            after if corrected.repaired else before,
+            enhancer.name,
+            enhancer.backend,
+            elapsed_s,
         )
 
-    def _scored(self, picture: Picture, method: str, notes: list[str]) -> Found:
+    def _detect(self, picture: Picture, method: str, notes: list[str]) -> Detection:
         planes = picture.planes
         detector = self.models.detector(method)
-        began = time.perf_counter()
+        start = time.perf_counter()
         verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
-        took_ms = (time.perf_counter() - began) * 1000
+        elapsed_ms = (time.perf_counter() - start) * 1000
         height, width = planes[0].shape
-        return Found(verdict, method, took_ms, (width, height), notes)
+        return Detection(verdict, method, elapsed_ms, (width, height), notes)
 
 
-def facts_of(found: Found) -> list[tuple[str, str]]:
-    """The facts of a verdict panel."""
+def detection_facts(detection: Detection) -> list[tuple[str, str]]:
+    """The facts (term, value) of a verdict card."""
     return [
-        ("Method", found.method),
-        ("Time taken", f"{found.ms:.1f} ms"),
-        ("Picture", f"{found.size[0]} × {found.size[1]} px"),
+        ("Method", detection.method),
+        ("Time taken", f"{detection.ms:.1f} ms"),
+        ("Picture", f"{detection.size[0]} × {detection.size[1]} px"),
     ]
 
 
-def table_of(all_found: list[Found]) -> str:
-    """Every method's verdict, a row each."""
+def comparison_table(detections: list[Detection]) -> str:
+    """An HTML table with one row for each detection."""
     rows = "".join(
-        f"<tr><th scope='row'>{f.method}</th><td>{f.verdict.kind}</td><td>{f.verdict.score:.2f}</td>"
-        f"<td>{blocks_of(f.verdict) or '–'}</td><td>{f.ms:.1f} ms</td></tr>"
-        for f in all_found
+        f"<tr><th scope='row'>{item.method}</th><td>{item.verdict.kind}</td><td>{item.verdict.score:.2f}</td>"
+        f"<td>{format_block_size(item.verdict) or '–'}</td><td>{item.ms:.1f} ms</td></tr>"
+        for item in detections
     )
-    head = "".join(f"<th scope='col'>{word}</th>" for word in ("Method", "Verdict", "Score", "Blocks", "Time"))
+    head = "".join(f"<th scope='col'>{title}</th>" for title in ("Method", "Verdict", "Score", "Blocks", "Time"))
     return (
         "<div class='dc-scroll' tabindex='0' role='region' aria-label='All methods compared'>"
         f"<table class='dc-table'><caption>All methods on this picture</caption><thead><tr>{head}</tr></thead>"

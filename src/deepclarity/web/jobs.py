@@ -1,4 +1,4 @@
-"""Videos, one at a time: they stand in line, are repaired in a thread, can be stopped, and say how far they are."""
+"""Queue of video repairs: one at a time, in a worker thread, with progress and cancellation."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Summary
-from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.info import VideoInfo
 
-from .messages import RefusedError
-from .model_cache import tiers
-from .security.content_check import look_at_video
-from .security.limits import MEBI, Limits
+from .errors import RefusedError
+from .limits import MEBI, Limits
+from .model_cache import available_tiers
+from .security.content_check import check_video
 from .storage.results import ResultStore, download_name
 
-_EVERY_S = 0.3
-_ROOM_BYTES = 512 * MEBI
+_PROGRESS_INTERVAL_S = 0.3
+_MIN_FREE_BYTES = 512 * MEBI
 
 
-class StoppedError(Exception):
-    """Whoever asked for the video does not want it any more."""
+class VideoCancelledError(Exception):
+    """The repair of a video was cancelled by its user."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody wants of a video; every field is checked, as they come from a stranger."""
+class VideoOptions:
+    """Options of a video repair. `parse` validates all of them, because they come from untrusted clients."""
 
     tier: str = "auto"
     every_frame: bool = False
@@ -40,38 +40,41 @@ class Wish:
     container: str = "mp4"
 
     @classmethod
-    def of(cls, tier: object, every_frame: object, full_hd: object, container: object) -> Wish:
-        """A wish from what a request holds; RefusedError where it makes no sense."""
-        if not isinstance(tier, str) or tier not in ("auto", *tiers()):
-            raise RefusedError(f"There is no such tier. Choose one of auto, {', '.join(tiers())}.")
+    def parse(cls, tier: object, every_frame: object, full_hd: object, container: object) -> VideoOptions:
+        """The options in a request; RefusedError if one is invalid."""
+        if not isinstance(tier, str) or tier not in ("auto", *available_tiers()):
+            raise RefusedError(f"There is no such tier. Choose one of auto, {', '.join(available_tiers())}.")
         if container not in ("mp4", "mkv"):
             raise RefusedError("There is no such container. Choose mp4 or mkv.")
         return cls(tier, bool(every_frame), bool(full_hd), str(container))
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """How far a video is."""
+class VideoProgress:
+    """Progress of a video repair."""
 
     ahead: int = 0
-    """Videos in the line before it."""
+    """Videos that are ahead of it in the queue."""
     done: int = 0
+    """Frames written."""
     total: int | None = None
+    """Frames expected, if known."""
     repaired: int = 0
     frames_per_s: float = 0.0
-    result: Result | None = None
+    result: VideoResult | None = None
+    """Set in the last report only."""
 
     @property
-    def left_s(self) -> float | None:
-        """Seconds to go, as far as that is known."""
+    def remaining_s(self) -> float | None:
+        """Estimated time left in seconds; None if unknown."""
         if not self.total or not self.frames_per_s or self.done < 5:
             return None
         return max(0.0, self.total - self.done) / self.frames_per_s
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A repaired video."""
+class VideoResult:
+    """A repaired video and its report."""
 
     video: Path
     report: Path
@@ -79,127 +82,133 @@ class Result:
 
 
 @dataclass(slots=True)
-class _Watch:
-    """Called by the corridor after every frame."""
+class _QueuedVideo:
+    """A queued video. The pipeline calls it after every frame to store the progress and to check for cancellation."""
 
-    most: int
-    stop: bool = False
+    max_frames: int
+    cancelled: bool = False
     done: int = 0
     total: int | None = None
     repaired: int = 0
-    began: float = field(default_factory=time.monotonic)
+    start_time: float = field(default_factory=time.monotonic)
 
     def __call__(self, summary: Summary, info: VideoInfo) -> None:
         self.done, self.total, self.repaired = summary.frames_out, info.expected_frames, summary.repaired
-        if self.stop:
-            raise StoppedError
-        if self.done > self.most:
-            raise RefusedError(f"This video has too many frames: at most {self.most:,} are taken.")
+        if self.cancelled:
+            raise VideoCancelledError
+        if self.done > self.max_frames:
+            raise RefusedError(f"This video has too many frames: at most {self.max_frames:,} are allowed.")
 
-    def step(self) -> Step:
+    def progress(self) -> VideoProgress:
         total = max(self.total, self.done) if self.total else None
-        return Step(0, self.done, total, self.repaired, self.done / max(1e-3, time.monotonic() - self.began))
+        frames_per_s = self.done / max(1e-3, time.monotonic() - self.start_time)
+        return VideoProgress(0, self.done, total, self.repaired, frames_per_s)
 
 
-class Videos:
-    """The line of videos. Everything here runs on the server's event loop, so that nothing needs a lock."""
+class VideoQueue:
+    """Repairs videos one after the other. All methods run on the server's event loop, so no locks are needed."""
 
     def __init__(self, store: ResultStore, limits: Limits, *, device: str = "auto") -> None:
         self._store, self._limits, self._device = store, limits, device
-        self._line: list[_Watch] = []
-        self._of_session: dict[str, _Watch] = {}
+        self._queue: list[_QueuedVideo] = []
+        self._by_session: dict[str, _QueuedVideo] = {}
 
-    def stop(self, session: str) -> bool:
-        """Stop what a visitor has going; False where there is nothing."""
-        watch = self._of_session.get(session)
-        if watch is not None:
-            watch.stop = True
-        return watch is not None
+    def cancel(self, session: str) -> bool:
+        """Cancel the video of a session; False if it has none."""
+        video = self._by_session.get(session)
+        if video is not None:
+            video.cancelled = True
+        return video is not None
 
-    def stop_all(self) -> None:
-        """The server closes."""
-        for watch in self._line:
-            watch.stop = True
+    def cancel_all(self) -> None:
+        """Cancel every video when the server shuts down."""
+        for video in self._queue:
+            video.cancelled = True
 
-    async def repair(self, payload: object, wish: Wish, *, session: str) -> AsyncGenerator[Step, None]:
-        """Repair an uploaded video, telling how far it is; the last step has the result.
+    async def repair(
+        self, payload: object, options: VideoOptions, *, session: str
+    ) -> AsyncGenerator[VideoProgress, None]:
+        """Repair an uploaded video and yield its progress; the last report contains the result.
 
-        RefusedError at once or later; StoppedError when `stop` was called. Closing the generator stops it, too.
+        RefusedError if the video cannot be queued or read; VideoCancelledError after `cancel`.
+        Closing the generator cancels the repair, too.
         """
         source = self._store.uploaded(payload)
-        with self._store.hold(source):
-            async with contextlib.aclosing(self._repair(source, payload, wish, session)) as steps:
-                async for step in steps:
-                    yield step
+        with self._store.keep(source):
+            async with contextlib.aclosing(self._repair(source, payload, options, session)) as reports:
+                async for progress in reports:
+                    yield progress
 
-    async def _repair(self, source: Path, payload: object, wish: Wish, session: str) -> AsyncGenerator[Step, None]:
-        demuxer, seen = await asyncio.to_thread(look_at_video, source, self._limits)
-        self._check_room(source)
-        target = self._store.place(download_name(payload, f".clear.{wish.container}"))
-        size = "auto" if wish.full_hd else f"{seen.width_px}x{seen.height_px}"
-        which = Which.ALL if wish.every_frame else Which.PIXELATED
-        preset = Preset(model=wish.tier, which=which, size=size, device=self._device)
+    async def _repair(
+        self, source: Path, payload: object, options: VideoOptions, session: str
+    ) -> AsyncGenerator[VideoProgress, None]:
+        demuxer, probed = await asyncio.to_thread(check_video, source, self._limits)
+        self._check_disk_space(source)
+        target = self._store.new_path(download_name(payload, f".clear.{options.container}"))
+        size = "auto" if options.full_hd else f"{probed.width_px}x{probed.height_px}"
+        which = FrameSelection.ALL if options.every_frame else FrameSelection.PIXELATED
+        preset = Preset(model=options.tier, which=which, size=size, device=self._device)
         job = Job(source, target, preset, report=target.with_name("report.html"), demuxer=demuxer)
-        kept = False
-        async with contextlib.aclosing(self._in_turn(job, session)) as steps:
+        has_result = False
+        async with contextlib.aclosing(self._run_queued(job, session)) as reports:
             try:
-                async for step in steps:
-                    kept = kept or step.result is not None
-                    yield step
+                async for progress in reports:
+                    has_result = has_result or progress.result is not None
+                    yield progress
             finally:
-                if not kept:
-                    self._store.forget(target)
+                if not has_result:
+                    self._store.delete(target)
 
-    async def _in_turn(self, job: Job, session: str) -> AsyncGenerator[Step, None]:
-        watch = self._join(session)
-        work: asyncio.Task[Summary] | None = None
+    async def _run_queued(self, job: Job, session: str) -> AsyncGenerator[VideoProgress, None]:
+        video = self._enqueue(session)
+        task: asyncio.Task[Summary] | None = None
         try:
-            while ahead := self._line.index(watch):
-                yield Step(ahead=ahead)
-                if watch.stop:
-                    raise StoppedError
-                await asyncio.sleep(_EVERY_S)
-            watch.began = time.monotonic()
-            work = asyncio.ensure_future(asyncio.to_thread(upscale, job, progress=watch))
-            while not work.done():
-                yield watch.step()
-                await asyncio.wait([work], timeout=_EVERY_S)
+            while ahead := self._queue.index(video):
+                yield VideoProgress(ahead=ahead)
+                if video.cancelled:
+                    raise VideoCancelledError
+                await asyncio.sleep(_PROGRESS_INTERVAL_S)
+            video.start_time = time.monotonic()
+            task = asyncio.ensure_future(asyncio.to_thread(upscale, job, progress=video))
+            while not task.done():
+                yield video.progress()
+                await asyncio.wait([task], timeout=_PROGRESS_INTERVAL_S)
             assert job.report is not None
-            result = Result(job.output, job.report, work.result())
+            result = VideoResult(job.output, job.report, task.result())
         finally:
-            watch.stop = True
-            if work is not None:
-                await self._ended(work)
-            self._line.remove(watch)
-            if self._of_session.get(session) is watch:
-                del self._of_session[session]
-        yield Step(0, watch.done, watch.done, watch.repaired, result.summary.frames_per_s, result)
+            video.cancelled = True
+            if task is not None:
+                await self._wait_for_thread(task)
+            self._queue.remove(video)
+            if self._by_session.get(session) is video:
+                del self._by_session[session]
+        yield VideoProgress(0, video.done, video.done, video.repaired, result.summary.frames_per_s, result)
 
     @staticmethod
-    async def _ended(work: asyncio.Task[Summary]) -> None:
-        """Wait until the thread has let go, even if that is not waited for any more."""
+    async def _wait_for_thread(task: asyncio.Task[Summary]) -> None:
+        """Wait until the worker thread has finished, even when the waiting itself is cancelled."""
         cancelled: asyncio.CancelledError | None = None
-        while not work.done():
+        while not task.done():
             try:
-                await asyncio.wait([work])
+                await asyncio.wait([task])
             except asyncio.CancelledError as error:
                 cancelled = error
-        if not work.cancelled():
-            work.exception()  # told above, or nobody is left to tell
+        if not task.cancelled():
+            task.exception()  # mark it as retrieved: it was raised above, or the client is gone
         if cancelled is not None:
             raise cancelled
 
-    def _join(self, session: str) -> _Watch:
-        if session in self._of_session:
-            raise RefusedError("One of your videos is being repaired already. Wait for it, or cancel it.")
-        if len(self._line) > self._limits.videos_waiting:
+    def _enqueue(self, session: str) -> _QueuedVideo:
+        if session in self._by_session:
+            raise RefusedError("One of your videos is already being repaired. Wait for it or cancel it.")
+        if len(self._queue) > self._limits.videos_waiting:
             raise RefusedError("Too many videos are waiting. Try again in a few minutes.")
-        watch = _Watch(self._limits.video_frames)
-        self._line.append(watch)
-        self._of_session[session] = watch
-        return watch
+        video = _QueuedVideo(self._limits.video_frames)
+        self._queue.append(video)
+        self._by_session[session] = video
+        return video
 
-    def _check_room(self, source: Path) -> None:
-        needed = _ROOM_BYTES + 4 * source.stat().st_size
-        if shutil.disk_usage(self._store.folder).free < needed:
-            raise RefusedError("The server has no room for another video now. Try again later.")
+    def _check_disk_space(self, source: Path) -> None:
+        required = _MIN_FREE_BYTES + 4 * source.stat().st_size
+        if shutil.disk_usage(self._store.folder).free < required:
+            raise RefusedError("The server has no disk space for another video. Try again later.")

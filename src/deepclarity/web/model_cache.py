@@ -1,4 +1,4 @@
-"""Detectors and enhancers, loaded when first asked for and kept."""
+"""Cache of detectors and enhancers, which are loaded on first use."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import available_models, load_enhancer
 from deepclarity.models.verdict import Detector, Plane
 
-from .messages import RefusedError
+from .errors import RefusedError
 
 _TILE_PX, _OVERLAP_PX = 640, 32
-_KEPT = 3
+_MAX_ENHANCERS = 3
 
 
 class ModelCache:
-    """What the tabs share. Detectors may be used by several threads at once, an enhancer by one."""
+    """Models that all tabs share. A detector may be used by several threads at once, an enhancer by only one."""
 
     def __init__(self, *, device: str = "auto") -> None:
         self.device = device
@@ -26,7 +26,7 @@ class ModelCache:
         self._enhancers: dict[str, Enhancer] = {}
 
     def detector(self, name: object) -> Detector:
-        """The detector of a method; RefusedError for a name that is none."""
+        """The detector of a method; RefusedError for an unknown name."""
         if not isinstance(name, str) or name not in DETECTORS:
             raise RefusedError(f"There is no such method. Choose one of {', '.join(DETECTORS)}.")
         if name not in self._detectors:
@@ -34,67 +34,69 @@ class ModelCache:
         return self._detectors[name]
 
     def enhancer(self, name: object) -> Enhancer:
-        """A tier's enhancer, which takes pictures of any size in bounded memory."""
-        if not isinstance(name, str) or name not in tiers():
-            raise RefusedError(f"There is no such tier. Choose one of {', '.join(tiers())}.")
+        """The enhancer of a tier, tiled so that memory stays bounded; RefusedError for an unknown name."""
+        if not isinstance(name, str) or name not in available_tiers():
+            raise RefusedError(f"There is no such tier. Choose one of {', '.join(available_tiers())}.")
         if name not in self._enhancers:
-            while len(self._enhancers) >= _KEPT:
+            while len(self._enhancers) >= _MAX_ENHANCERS:
                 self._enhancers.pop(next(iter(self._enhancers))).close()
-            self._enhancers[name] = Tiled(load_enhancer(name, device=self.device))
+            self._enhancers[name] = TiledEnhancer(load_enhancer(name, device=self.device))
         return self._enhancers[name]
 
-    def warm(self) -> None:
-        """Load what most visitors ask for first."""
+    def warm_up(self) -> None:
+        """Load the default detector and run it once."""
         self.detector(DEFAULT_DETECTOR)(np.zeros((256, 256), np.uint8))
 
     def close(self) -> None:
-        """Give back what the device holds."""
+        """Release device memory."""
         for enhancer in self._enhancers.values():
             enhancer.close()
         self._enhancers.clear()
 
 
 @cache
-def tiers() -> list[str]:
-    """The tiers that people choose from: the twins for comparison with the literature are left out."""
-    return [m.name for m in available_models() if m.kind == "enhancer" and not m.name.endswith("-bicubic")]
+def available_tiers() -> list[str]:
+    """The tiers offered to users, without the `-bicubic` variants, which exist for comparison with the literature."""
+    return [
+        model.name for model in available_models() if model.kind == "enhancer" and not model.name.endswith("-bicubic")
+    ]
 
 
-class Tiled:
-    """An enhancer that works on large pictures piece by piece, each with some of its surroundings."""
+class TiledEnhancer:
+    """An enhancer that processes large pictures in overlapping tiles."""
 
     def __init__(self, enhancer: Enhancer) -> None:
         self._enhancer = enhancer
         self.name, self.backend, self.scales = enhancer.name, enhancer.backend, enhancer.scales
 
     def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
-        """As every enhancer: (height, width) to (height * scale, width * scale)."""
+        """Enlarge luma (height, width) to (height * scale, width * scale), like any enhancer."""
         height, width = luma.shape
         if max(height, width) <= _TILE_PX + 2 * _OVERLAP_PX:
             return self._enhancer(luma, scale=scale, max_value=max_value)
-        large = np.empty((height * scale, width * scale), luma.dtype)
-        for top, bottom, first_row, last_row in _pieces(height):
-            for left, right, first, last in _pieces(width):
-                part: Plane = np.ascontiguousarray(luma[first_row:last_row, first:last])  # type: ignore[assignment]
-                done = self._enhancer(part, scale=scale, max_value=max_value)
-                inner = done[
-                    (top - first_row) * scale : (bottom - first_row) * scale,
-                    (left - first) * scale : (right - first) * scale,
+        output = np.empty((height * scale, width * scale), luma.dtype)
+        for top, bottom, tile_top, tile_bottom in _tiles(height):
+            for left, right, tile_left, tile_right in _tiles(width):
+                tile: Plane = np.ascontiguousarray(luma[tile_top:tile_bottom, tile_left:tile_right])  # type: ignore[assignment]
+                enlarged = self._enhancer(tile, scale=scale, max_value=max_value)
+                inner = enlarged[
+                    (top - tile_top) * scale : (bottom - tile_top) * scale,
+                    (left - tile_left) * scale : (right - tile_left) * scale,
                 ]
-                large[top * scale : bottom * scale, left * scale : right * scale] = inner
-        return large
+                output[top * scale : bottom * scale, left * scale : right * scale] = inner
+        return output
 
     def close(self) -> None:
-        """Give back what the device holds."""
+        """Release device memory."""
         self._enhancer.close()
 
 
-def _pieces(length: int) -> list[tuple[int, int, int, int]]:
-    """(begin, end, begin with surroundings, end with surroundings); all but small pictures in pieces of one size."""
+def _tiles(length: int) -> list[tuple[int, int, int, int]]:
+    """(start, end, start with overlap, end with overlap) along one axis; tiles with overlap all have the same size."""
     window = _TILE_PX + 2 * _OVERLAP_PX
     if length <= window:
         return [(0, length, 0, length)]
     count = -(-length // _TILE_PX)
-    cuts = [length * number // count for number in range(count + 1)]
-    starts = [min(max(0, begin - _OVERLAP_PX), length - window) for begin in cuts[:-1]]
-    return [(begin, end, at, at + window) for begin, end, at in zip(cuts[:-1], cuts[1:], starts, strict=True)]
+    edges = [length * number // count for number in range(count + 1)]
+    starts = [min(max(0, edge - _OVERLAP_PX), length - window) for edge in edges[:-1]]
+    return [(begin, end, at, at + window) for begin, end, at in zip(edges[:-1], edges[1:], starts, strict=True)]

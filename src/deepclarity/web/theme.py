@@ -1,4 +1,4 @@
-"""Quiet greys and one accent, by day and by night: for Gradio's own parts and for ours."""
+"""Gradio theme and CSS variables: greys and one accent colour, in light and dark mode."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _COLOURS = {
     "note-soft": ("#fdf6e9", "#2a2214"),
     "page": ("#f7f9fb", "#0c131b"),
 }
-"""What they are called, by day, by night."""
+"""Colour name: (light mode, dark mode)."""
 
-_PARTS = {
+_THEME_COLOURS = {
     "body_background_fill": "page",
     "body_text_color": "ink",
     "body_text_color_subdued": "dim",
@@ -72,9 +72,9 @@ _PARTS = {
     "table_text_color": "ink",
     "code_background_fill": "soft",
 }
-"""Gradio's parts, and the colours that they have."""
+"""Gradio theme variable: colour name."""
 
-_PLAIN = {
+_THEME_CONSTANTS = {
     "button_primary_border_color": "transparent",
     "button_border_width": "1px",
     "button_border_width_dark": "1px",
@@ -87,22 +87,22 @@ _PLAIN = {
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's theme in our colours, and in fonts that a system has anyway."""
-    made = gr.themes.Base(
+    """The Gradio theme, in our colours and system fonts."""
+    base = gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,
         font=_FONT,
         font_mono=_MONO,
         radius_size=gr.themes.sizes.radius_lg,
     )
-    chosen = dict(_PLAIN)
-    for part, name in _PARTS.items():
-        chosen[part], chosen[f"{part}_dark"] = _COLOURS[name]
-    made.set(**chosen)
-    return made
+    variables = dict(_THEME_CONSTANTS)
+    for variable, name in _THEME_COLOURS.items():
+        variables[variable], variables[f"{variable}_dark"] = _COLOURS[name]
+    base.set(**variables)
+    return base
 
 
 def colours_css() -> str:
-    """The same colours as variables, `--dc-NAME`."""
-    day, night = ("".join(f"--dc-{name}: {pair[which]}; " for name, pair in _COLOURS.items()) for which in (0, 1))
-    return f":root {{ {day}}}\n.dark {{ {night}}}\n"
+    """The colours as CSS variables, `--dc-NAME`."""
+    light, dark = ("".join(f"--dc-{name}: {pair[mode]}; " for name, pair in _COLOURS.items()) for mode in (0, 1))
+    return f":root {{ {light}}}\n.dark {{ {dark}}}\n"

@@ -1,1 +1,1 @@
-"""The pages of the web app."""
+"""The tabs of the web app."""

@@ -1,4 +1,4 @@
-"""The tab that says what is wrong with a picture, and why."""
+"""The Detect tab: the verdict on a picture and its evidence."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from html import escape
 import gradio as gr
 
 from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS
-from deepclarity.web.examples import CLICKED, PICTURES, Examples, buttons_of
-from deepclarity.web.inference import Inference, facts_of, table_of
-from deepclarity.web.messages import note_panel, plain, refusal_panel, verdict_panel
+from deepclarity.web.examples import CLICK_HANDLER_JS, PICTURES, Examples, example_buttons
+from deepclarity.web.inference import Inference, comparison_table, detection_facts
+from deepclarity.web.messages import error_message, note_card, refusal_card, verdict_card
 
-from .components import chosen, html, when
+from .components import bind, html, selected_example
 
-_ABOUT = {
+_METHOD_LABELS = {
     "lattice-net": "lattice-net · the default",
-    "grid": "grid · classical, nothing learnt",
+    "grid": "grid · classical, no neural network",
     "canny-mobilenet": "canny-mobilenet · the published method",
-    "mobilenet": "mobilenet · its baseline",
+    "mobilenet": "mobilenet · baseline of the published method",
 }
-_EMPTY = note_panel("Choose a picture: upload one, paste it, take it with the camera, or try an example.")
+_PLACEHOLDER = note_card("Choose a picture: upload one, paste it, take it with the camera, or try an example.")
 
 
 def picture_input(label: str, *, elem_id: str) -> gr.Image:
-    """Where a picture is dropped, pasted or taken."""
+    """An input for a picture: upload, clipboard or camera."""
     return gr.Image(
         label=label, type="filepath", sources=["upload", "clipboard", "webcam"], image_mode=None, height=340,
         elem_id=elem_id, buttons=[], webcam_options=gr.WebcamOptions(mirror=False),
@@ -32,70 +32,70 @@ def picture_input(label: str, *, elem_id: str) -> gr.Image:
 
 
 @dataclass(frozen=True, slots=True)
-class _Detect:
-    """What the tab's buttons do."""
+class _DetectHandlers:
+    """Event handlers of the tab."""
 
     inference: Inference
     examples: Examples
 
     def detect(self, payload: object, method: object) -> str:
         try:
-            found = self.inference.detect(payload, method)
-        except Exception as error:  # every failure is told in words
-            return refusal_panel(plain(error))
-        return verdict_panel(found.verdict, facts_of(found), notes=found.notes)
+            detection = self.inference.detect(payload, method)
+        except Exception as error:  # every failure gets a message
+            return refusal_card(error_message(error))
+        return verdict_card(detection.verdict, detection_facts(detection), notes=detection.notes)
 
     def explain(self, payload: object, method: object) -> str:
         try:
             path = self.inference.explain(payload, method)
-        except Exception:  # has been told beside the verdict
+        except Exception:  # `detect` has already shown the message
             return ""
         if path is None:
-            return note_panel("The picture is too small to show its evidence.")
-        address = escape(self.inference.store.address(path))
+            return note_card("The picture is too small to show evidence.")
+        url = escape(self.inference.store.url(path))
         return (
-            "<figure class='dc-evidence'><figcaption>What the verdict rests on</figcaption>"
-            f"<a href='{address}' target='_blank' rel='noopener'><img src='{address}' "
-            "alt='The picture; where blocks are seen in it; its steps folded at the block size'></a></figure>"
+            "<figure class='dc-evidence'><figcaption>Evidence for the verdict</figcaption>"
+            f"<a href='{url}' target='_blank' rel='noopener'><img src='{url}' "
+            "alt='The picture, the detected blocks, and the gradient profiles folded at the block size'></a></figure>"
         )
 
     def compare(self, payload: object) -> str:
         try:
-            return table_of(self.inference.compare(payload))
-        except Exception as error:  # every failure is told in words
-            return refusal_panel(plain(error))
+            return comparison_table(self.inference.compare(payload))
+        except Exception as error:  # every failure gets a message
+            return refusal_card(error_message(error))
 
-    async def choose(self, event: gr.EventData) -> str:
-        return await chosen(self.examples, event)
+    async def select_example(self, event: gr.EventData) -> str:
+        return await selected_example(self.examples, event)
 
     def clear(self) -> tuple[str, str, str]:
-        return _EMPTY, "", ""
+        return _PLACEHOLDER, "", ""
 
 
 def detect_tab(inference: Inference, examples: Examples) -> None:
     """Build the tab inside the current Blocks."""
-    does = _Detect(inference, examples)
-    html("<p class='dc-lead'>Is this picture pixelated? A detector looks and says what it sees.</p>")
+    handlers = _DetectHandlers(inference, examples)
+    html("<p class='dc-lead'>Checks whether a picture is pixelated, and shows the evidence.</p>")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):
             picture = picture_input("Picture", elem_id="detect-picture")
             method = gr.Dropdown(
-                [(_ABOUT.get(name, name), name) for name in DETECTORS], value=DEFAULT_DETECTOR, label="Method",
+                [(_METHOD_LABELS.get(name, name), name) for name in DETECTORS], value=DEFAULT_DETECTOR, label="Method",
                 elem_id="detect-method", filterable=False,
             )  # fmt: skip
             with gr.Row():
-                look = gr.Button("Detect", variant="primary", elem_id="detect-go")
+                run = gr.Button("Detect", variant="primary", elem_id="detect-go")
                 all_methods = gr.Button("Compare all methods", elem_id="detect-compare")
-            tries = html(buttons_of(PICTURES), js_on_load=CLICKED, elem_id="detect-examples")
+            example_list = html(example_buttons(PICTURES), js_on_load=CLICK_HANDLER_JS, elem_id="detect-examples")
         with gr.Column(scale=6, min_width=300):
-            verdict = html(_EMPTY, elem_id="detect-verdict")
+            verdict = html(_PLACEHOLDER, elem_id="detect-verdict")
             table = html("", elem_id="detect-table")
             evidence = html("", elem_id="detect-evidence")
-    asked = [picture, method]
-    chosen = when(tries.click, does.choose, None, [picture])
-    for event in (look.click, picture.upload, chosen.then):
-        seen = when(event, does.detect, asked, [verdict], group="detect", at_once=2)
-        when(seen.then, does.explain, asked, [evidence], group="explain")
-    when(all_methods.click, does.compare, [picture], [table], group="explain")
-    when(picture.clear, does.clear, None, [verdict, table, evidence], queued=False)
-    when(picture.upload, lambda: "", None, [table], queued=False)
+    inputs = [picture, method]
+    selected = bind(example_list.click, handlers.select_example, None, [picture])
+    for event in (run.click, picture.upload, selected.then):
+        detected = bind(event, handlers.detect, inputs, [verdict], group="detect", concurrency=2)
+        bind(detected.then, handlers.explain, inputs, [evidence], group="explain")
+    bind(all_methods.click, handlers.compare, [picture], [table], group="explain")
+    bind(picture.clear, handlers.clear, None, [verdict, table, evidence], queued=False)
+    bind(picture.upload, lambda: "", None, [table], queued=False)

@@ -1,1 +1,1 @@
-"""Request validation: who may ask, how much, and what an upload may be."""
+"""Request validation: middleware, upload parsing, rate limit, and checks of uploaded files."""

@@ -1,39 +1,39 @@
-"""Guesses at the password, so many a minute."""
+"""Rate limit for failed sign-in attempts, per client address."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 
-_A_MINUTE = 10
-_ADDRESSES_KEPT = 10_000
+_MAX_PER_MINUTE = 10
+_MAX_ADDRESSES = 10_000
 
 
 class RateLimiter:
-    """Who has tried to sign in during the last minute, and failed."""
+    """Counts the failed sign-in attempts of the last minute, per client address."""
 
     def __init__(self) -> None:
         self._failed: dict[str, deque[float]] = {}
 
-    def begin(self, address: str) -> bool:
-        """Whether another attempt may be made; it has failed until `forgive` is called."""
+    def try_acquire(self, address: str) -> bool:
+        """Whether `address` may attempt to sign in; the attempt counts as failed until `release` is called."""
         now = time.monotonic()
-        tries = self._failed.pop(address, deque[float]())
-        while tries and now - tries[0] > 60:
-            tries.popleft()
-        if len(tries) < _A_MINUTE:
-            tries.append(now)
-            self._failed[address] = tries  # to the end: the first of them has been quiet for longest
-            while len(self._failed) > _ADDRESSES_KEPT:
+        attempts = self._failed.pop(address, deque[float]())
+        while attempts and now - attempts[0] > 60:
+            attempts.popleft()
+        if len(attempts) < _MAX_PER_MINUTE:
+            attempts.append(now)
+            self._failed[address] = attempts  # moved to the end: the first address has been quiet for longest
+            while len(self._failed) > _MAX_ADDRESSES:
                 del self._failed[next(iter(self._failed))]
             return True
-        self._failed[address] = tries
+        self._failed[address] = attempts
         return False
 
-    def forgive(self, address: str) -> None:
-        """The latest attempt was none to guess."""
-        tries = self._failed.get(address)
-        if tries:
-            tries.pop()
-        if not tries:
+    def release(self, address: str) -> None:
+        """Remove the latest attempt from the count: it succeeded."""
+        attempts = self._failed.get(address)
+        if attempts:
+            attempts.pop()
+        if not attempts:
             self._failed.pop(address, None)

@@ -1,4 +1,4 @@
-"""What a request carries: how much, how fast, and which files and addresses it speaks of."""
+"""Validation of request bodies: size, transfer rate, multipart form fields, and the file paths in JSON."""
 
 from __future__ import annotations
 
@@ -11,141 +11,143 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope
 
+from deepclarity.web.errors import RequestRejectedError
+from deepclarity.web.limits import MEBI, Limits
 from deepclarity.web.storage.results import ResultStore
 
-from .limits import MEBI, Limits
 from .multipart import UploadParser
-from .rejection import RequestRejectedError
 
-_ENVELOPE = 64 * 1024
-"""Bytes that an upload may have beside its file."""
+_ENVELOPE_BYTES = 64 * 1024
+"""Bytes that an upload may have in addition to its file."""
 _DRAIN_S = 2.0
-_OF_BODY = (b"content-length", b"content-type", b"transfer-encoding")
+_BODY_HEADERS = (b"content-length", b"content-type", b"transfer-encoding")
 
 
 class UploadReader:
-    """The body of one request, on its way to Gradio."""
+    """Reads and validates the body of one request before Gradio does."""
 
     def __init__(
         self, scope: Scope, headers: Mapping[str, str], receive: Receive, *, limits: Limits, store: ResultStore
     ) -> None:
-        self.cut: RequestRejectedError | None = None
-        self._scope, self._headers, self._raw = scope, headers, receive
+        self.rejection: RequestRejectedError | None = None
+        self._scope, self._headers, self._receive_raw = scope, headers, receive
         self._limits, self._store = limits, store
-        path, self._reads = scope["path"].rstrip("/"), scope["method"] in ("GET", "HEAD")
-        self._upload = path == "/gradio_api/upload" and not self._reads
-        self._form = path == "/login"
-        self._most = limits.upload_bytes + _ENVELOPE if self._upload else limits.body_bytes
-        self._parts: UploadParser | None = None
-        self._got, self._waited_s, self._more = 0, 0.0, True
+        path, self._is_read_only = scope["path"].rstrip("/"), scope["method"] in ("GET", "HEAD")
+        self._is_upload = path == "/gradio_api/upload" and not self._is_read_only
+        self._is_login = path == "/login"
+        self._max_bytes = limits.upload_bytes + _ENVELOPE_BYTES if self._is_upload else limits.body_bytes
+        self._parser: UploadParser | None = None
+        self._received_bytes, self._waited_s, self._more_body = 0, 0.0, True
 
     @property
-    def promised_bytes(self) -> int:
-        """Room on the disk that it may need."""
-        if not self._upload:
+    def required_bytes(self) -> int:
+        """Disk space to reserve for the request: its declared size, or the largest that is allowed."""
+        if not self._is_upload:
             return 0
         declared = self._headers.get("content-length", "")
-        return min(self._most, int(declared)) if declared.isdecimal() else self._most
+        return min(self._max_bytes, int(declared)) if declared.isdecimal() else self._max_bytes
 
-    async def opened(self) -> Receive:
-        """The channel to read from, JSON cleaned; CutError where it is clear at once that it is refused."""
+    async def open(self) -> Receive:
+        """The validating `receive` channel for the application, which gets JSON sanitized.
+
+        RequestRejectedError when the headers or a JSON body show that the request must be rejected.
+        """
         declared = self._headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._most:
+        if declared.isdecimal() and int(declared) > self._max_bytes:
             raise RequestRejectedError(413, self._too_large())
-        if self._reads:
-            return self._raw
-        if self._upload:
-            self._parts = UploadParser(self._headers.get("content-type", ""), most=_ENVELOPE)
-        elif not self._form:
-            return await self._cleaned()
+        if self._is_read_only:
+            return self._receive_raw
+        if self._is_upload:
+            self._parser = UploadParser(self._headers.get("content-type", ""), max_field_bytes=_ENVELOPE_BYTES)
+        elif not self._is_login:
+            return await self._open_json()
         return self._receive
 
-    async def drained(self) -> None:
-        """Take and forget what is still coming, for a moment, so that the answer is read and not lost in a reset."""
+    async def drain(self) -> None:
+        """Discard the rest of the body for up to 2 s, so that the client reads the answer instead of a reset."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
-                while self._more:
-                    message = await self._raw()
-                    self._more = message["type"] == "http.request" and message.get("more_body", False)
+                while self._more_body:
+                    message = await self._receive_raw()
+                    self._more_body = message["type"] == "http.request" and message.get("more_body", False)
 
     async def _receive(self) -> Message:
-        """The next piece; to Gradio, a request that is cut looks as if its sender had gone."""
+        """The next message; a rejected request is reported to Gradio as a disconnected client."""
         try:
-            return await self._next()
-        except RequestRejectedError as cut:
-            self.cut = cut
+            return await self._next_message()
+        except RequestRejectedError as rejection:
+            self.rejection = rejection
             return {"type": "http.disconnect"}
 
-    async def _next(self) -> Message:
-        if not self._more:
-            return await self._raw()
-        message = await self._in_time()
-        self._more = message["type"] == "http.request" and message.get("more_body", False)
-        piece = message.get("body", b"")
-        self._got += len(piece)
-        if self._got > self._most:
+    async def _next_message(self) -> Message:
+        if not self._more_body:
+            return await self._receive_raw()
+        message = await self._receive_in_time()
+        self._more_body = message["type"] == "http.request" and message.get("more_body", False)
+        chunk = message.get("body", b"")
+        self._received_bytes += len(chunk)
+        if self._received_bytes > self._max_bytes:
             raise RequestRejectedError(413, self._too_large())
-        if self._parts is not None:
-            self._parts.take(piece)
+        if self._parser is not None:
+            self._parser.feed(chunk)
         return message
 
-    async def _in_time(self) -> Message:
-        """What comes next, if its sender is not too slow: only time that was waited for it counts."""
-        limits, began = self._limits, time.monotonic()
-        left_s = limits.upload_grace_s + self._got / limits.upload_bytes_per_s - self._waited_s
-        coming = asyncio.ensure_future(self._raw())
+    async def _receive_in_time(self) -> Message:
+        """The next message; RequestRejectedError (408) if the client is too slow. Only time spent waiting counts."""
+        limits, start = self._limits, time.monotonic()
+        allowed_s = limits.upload_grace_s + self._received_bytes / limits.upload_bytes_per_s - self._waited_s
+        pending = asyncio.ensure_future(self._receive_raw())
         try:
-            await asyncio.wait([coming], timeout=min(max(0.0, left_s), limits.upload_stall_s))
-            for _ in range(3):  # it may have come while others kept the loop busy
-                if not coming.done():
+            await asyncio.wait([pending], timeout=min(max(0.0, allowed_s), limits.upload_stall_s))
+            for _ in range(3):  # the message may have arrived while other tasks kept the event loop busy
+                if not pending.done():
                     await asyncio.sleep(0)
-            self._waited_s += time.monotonic() - began
-            if not coming.done():
-                raise RequestRejectedError(
-                    408, "The upload was too slow and was given up. Try again on a faster connection."
-                )
-            return coming.result()
+            self._waited_s += time.monotonic() - start
+            if not pending.done():
+                raise RequestRejectedError(408, "The upload was too slow. Try again on a faster connection.")
+            return pending.result()
         finally:
-            coming.cancel()
+            pending.cancel()
 
-    async def _cleaned(self) -> Receive:
-        """Read the whole of it; files must be ours, addresses are dropped: nobody makes us fetch anything.
+    async def _open_json(self) -> Receive:
+        """Read the complete JSON body, sanitize it, and return a channel that replays it.
 
-        Whatever is no JSON by its one content type is refused, as others would guess what it is.
+        File paths must be in our own store, and URLs are dropped: no request can make the server fetch anything.
+        A body without the JSON content type is rejected, because other parsers would guess its format.
         """
         if self._headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise RequestRejectedError(415, "Only JSON is taken here.")
-        whole = bytearray()
-        while self._more:
-            message = await self._next()
+            raise RequestRejectedError(415, "Only JSON is accepted here.")
+        body = bytearray()
+        while self._more_body:
+            message = await self._next_message()
             if message["type"] != "http.request":
                 break
-            whole += message.get("body", b"")
+            body += message.get("body", b"")
         try:
-            clean = json.dumps(self._clean(json.loads(whole))).encode()
+            sanitized = json.dumps(self._sanitize(json.loads(body))).encode()
         except (ValueError, RecursionError):
-            raise RequestRejectedError(400, "This request cannot be understood.") from None
-        others = [(key, text) for key, text in self._scope["headers"] if key.lower() not in _OF_BODY]
-        own = [(b"content-type", b"application/json"), (b"content-length", str(len(clean)).encode())]
-        self._scope["headers"] = [*others, *own]
-        waiting: list[Message] = [{"type": "http.request", "body": clean, "more_body": False}]
+            raise RequestRejectedError(400, "This request is malformed.") from None
+        kept = [(name, value) for name, value in self._scope["headers"] if name.lower() not in _BODY_HEADERS]
+        replaced = [(b"content-type", b"application/json"), (b"content-length", str(len(sanitized)).encode())]
+        self._scope["headers"] = [*kept, *replaced]
+        messages: list[Message] = [{"type": "http.request", "body": sanitized, "more_body": False}]
 
         async def replay() -> Message:
-            return waiting.pop() if waiting else await self._raw()
+            return messages.pop() if messages else await self._receive_raw()
 
         return replay
 
-    def _clean(self, value: Any) -> Any:
+    def _sanitize(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [self._clean(item) for item in value]
+            return [self._sanitize(item) for item in value]
         if not isinstance(value, dict):
             return value
         path = value.get("path")
-        if path is not None and not (isinstance(path, str) and self._store.holds(path)):
+        if path is not None and not (isinstance(path, str) and self._store.contains(path)):
             raise RequestRejectedError(400, "Only files that were uploaded here can be used.")
-        return {key: self._clean(item) for key, item in value.items() if key != "url"}
+        return {key: self._sanitize(item) for key, item in value.items() if key != "url"}
 
     def _too_large(self) -> str:
-        if self._upload:
-            return f"This file is too large: at most {self._limits.upload_bytes // MEBI} MB are taken."
+        if self._is_upload:
+            return f"This file is too large: at most {self._limits.upload_bytes // MEBI} MB are allowed."
         return "This request is too large."

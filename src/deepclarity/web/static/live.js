@@ -1,113 +1,115 @@
-// The camera, frame by frame: sent raw where the server is this machine, as JPEG elsewhere; at most two on the way.
+// Live view: sends camera frames (raw to a server on this machine, JPEG otherwise) and shows the answers.
 window.deepclarityLive = element => {
   const find = name => element.querySelector(`.dc-${name}`);
-  const before = find('before'), after = find('after'), start = find('start'), said = find('live-said');
+  const before = find('before'), after = find('after'), start = find('start'), status = find('live-status');
   const left = before.getContext('2d', {willReadFrequently: false}), right = after.getContext('2d');
-  const small = document.createElement('canvas');
-  const near = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
-  const MOST = 2, SHOWN = [];
-  // `round` tells what belongs to the camera that is on from what is left of one that was on before.
-  let socket = null, stream = null, video = null, round = 0, making = 0, waiting = [], number = 0, drawn = 0, told = 0;
-  let raw = near && 'VideoFrame' in window, hidden = 0;
+  const coarse = document.createElement('canvas');
+  const isLocal = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
+  const MAX_IN_FLIGHT = 2, displayed = [];  // displayed: [time, delay] of the last two seconds
+  // `session` is increased by every start and stop, so that late callbacks of an earlier session can be recognised.
+  let socket = null, stream = null, video = null, session = 0, encoding = 0, pending = [];
+  let lastSent = 0, lastDrawn = 0, lastReport = 0;
+  let raw = isLocal && 'VideoFrame' in window, hiddenTimer = 0;
 
-  const say = words => { said.textContent = words; };
+  const showStatus = text => { status.textContent = text; };
   const settings = () => JSON.stringify({tier: find('tier').value, which: find('which').value});
 
   const release = item => { if (item.frame) item.frame.close(); item.frame = null; };
 
-  function stop(words) {
-    round += 1;
+  function stop(text) {
+    session += 1;
     if (stream) stream.getTracks().forEach(track => track.stop());
     if (socket) { socket.onclose = null; socket.close(); }
-    waiting.forEach(release);
-    socket = stream = video = null; waiting = []; making = 0; SHOWN.length = 0;
+    pending.forEach(release);
+    socket = stream = video = null; pending = []; encoding = 0; displayed.length = 0;
     start.textContent = 'Start camera';
     for (const name of ['fps', 'lag', 'ms', 'kind']) find(name).textContent = '–';
-    say(words || 'The camera is off.');
+    showStatus(text || 'The camera is off.');
   }
 
   async function begin() {
-    if (!navigator.mediaDevices) { say('Browsers show cameras only to localhost or over HTTPS.'); return; }
-    say('Asking for the camera …');
-    const mine = ++round;
-    let given = null, trouble = null;
+    if (!navigator.mediaDevices) { showStatus('Browsers allow cameras only on localhost or over HTTPS.'); return; }
+    showStatus('Waiting for permission to use the camera …');
+    const mySession = ++session;
+    let granted = null, failure = null;
     start.disabled = true;
     try {
-      given = await navigator.mediaDevices.getUserMedia({
+      granted = await navigator.mediaDevices.getUserMedia({
         video: {width: {ideal: 640}, height: {ideal: 360}, frameRate: {ideal: 30}}, audio: false});
-    } catch (error) { trouble = error; }
+    } catch (error) { failure = error; }
     start.disabled = false;
-    if (mine !== round) { if (given) given.getTracks().forEach(track => track.stop()); return; }
-    if (trouble) {
-      stop(trouble.name === 'NotAllowedError' ? 'The camera was not allowed.' : 'No camera was found.');
+    if (mySession !== session) { if (granted) granted.getTracks().forEach(track => track.stop()); return; }
+    if (failure) {
+      stop(failure.name === 'NotAllowedError' ? 'Camera access was denied.' : 'No camera was found.');
       return;
     }
-    stream = given;
+    stream = granted;
     socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/live`);
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => { socket.send(settings()); watch(mine); };
+    socket.onopen = () => { socket.send(settings()); play(mySession); };
     socket.onmessage = receive;
-    socket.onclose = () => stop('The connection to the server ended.');
+    socket.onclose = () => stop('The connection to the server was closed.');
     start.textContent = 'Stop camera';
-    say('Starting …');
+    showStatus('Starting …');
   }
 
-  async function watch(mine) {
+  async function play(mySession) {
     const player = document.createElement('video');
     player.muted = true; player.playsInline = true; player.srcObject = stream;
     try {
       await player.play();
     } catch (error) {
-      if (mine === round) stop('The camera cannot be read.');
+      if (mySession === session) stop('The camera cannot be read.');
       return;
     }
-    if (mine !== round) return;
+    if (mySession !== session) return;
     video = player;
     const {videoWidth: width, videoHeight: height} = video;
     for (const canvas of [before, after]) { canvas.width = width; canvas.height = height; }
-    say(`${width} × ${height} px`);
-    next();
+    showStatus(`${width} × ${height} px`);
+    requestFrame();
   }
 
-  function next() {
-    const mine = round, come = (now, about) => { if (mine === round) arrived(now, about); };
-    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(come);
-    else requestAnimationFrame(now => come(now, {}));
+  function requestFrame() {
+    const mySession = session;
+    const callback = (now, metadata) => { if (mySession === session) onFrame(now, metadata); };
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(callback);
+    else requestAnimationFrame(now => callback(now, {}));
   }
 
-  function arrived(now, about) {
-    next();
-    // the oldest would only be later: drop this one
-    if (making + waiting.length >= MOST || socket.readyState !== 1) return;
-    const taken = about.captureTime || now;
+  function onFrame(now, metadata) {
+    requestFrame();
+    // with too many frames in flight, another one would only add delay: drop it
+    if (encoding + pending.length >= MAX_IN_FLIGHT || socket.readyState !== 1) return;
+    const captureTime = metadata.captureTime || now;
     if (find('coarse').checked) {
-      small.width = before.width / 4; small.height = before.height / 4;
-      small.getContext('2d').drawImage(video, 0, 0, small.width, small.height);
+      coarse.width = before.width / 4; coarse.height = before.height / 4;
+      coarse.getContext('2d').drawImage(video, 0, 0, coarse.width, coarse.height);
       left.imageSmoothingEnabled = false;
-      left.drawImage(small, 0, 0, before.width, before.height);
+      left.drawImage(coarse, 0, 0, before.width, before.height);
     } else {
       left.drawImage(video, 0, 0, before.width, before.height);
     }
-    send(taken);
+    send(captureTime);
   }
 
-  async function send(taken) {
-    const mine = round, wasRaw = raw, item = {taken, frame: null, number: ++number};
+  async function send(captureTime) {
+    const mySession = session, wasRaw = raw, item = {captureTime, frame: null, number: ++lastSent};
     let sent = false;
-    making += 1;
+    encoding += 1;
     try {
       if (wasRaw) item.frame = new VideoFrame(find('coarse').checked ? before : video, {timestamp: 0});
-      const [head, data] = wasRaw ? await planes(item.frame) : await jpeg();
-      if (mine !== round) return;
-      Object.assign(item, head);
-      socket.send(new Blob([JSON.stringify(head), '\n', data]));
-      waiting.push(item);  // in the order of sending, which is the order of the answers
+      const [header, data] = wasRaw ? await planes(item.frame) : await jpeg();
+      if (mySession !== session) return;
+      Object.assign(item, header);
+      socket.send(new Blob([JSON.stringify(header), '\n', data]));
+      pending.push(item);  // the answers arrive in the order of sending
       sent = true;
     } catch (error) {
-      if (mine !== round) return;
+      if (mySession !== session) return;
       if (wasRaw) raw = false; else stop('The camera cannot be read.');
     } finally {
-      if (mine === round) making -= 1;
+      if (mySession === session) encoding -= 1;
       if (!sent) release(item);
     }
   }
@@ -134,44 +136,44 @@ window.deepclarityLive = element => {
   async function receive(event) {
     if (event.target !== socket) return;
     if (typeof event.data === 'string') { stop(JSON.parse(event.data).refused); return; }
-    const mine = round, item = waiting.shift();
+    const mySession = session, item = pending.shift();
     if (!item) return;
     try {
       const bytes = new Uint8Array(event.data), end = bytes.indexOf(10);
-      const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
-      const shown = head.repaired ? await picture(item, bytes.subarray(end + 1)) : null;
-      if (mine === round && item.number > drawn) {
-        drawn = item.number;
-        if (shown) right.drawImage(shown, 0, 0);
+      const header = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+      const image = header.repaired ? await decode(item, bytes.subarray(end + 1)) : null;
+      if (mySession === session && item.number > lastDrawn) {
+        lastDrawn = item.number;
+        if (image) right.drawImage(image, 0, 0);
         else right.drawImage(item.frame || before, 0, 0, after.width, after.height);
-        count(item, head);
+        updateStats(item, header);
       }
-      if (shown) shown.close();
+      if (image) image.close();
     } catch (error) {
-      if (mine === round) stop('A picture from the server cannot be shown.');
+      if (mySession === session) stop('A frame from the server cannot be displayed.');
     } finally {
       release(item);
     }
   }
 
-  function picture(item, data) {
+  function decode(item, data) {
     if (item.form === 'JPEG') return createImageBitmap(new Blob([data], {type: 'image/jpeg'}));
     return new VideoFrame(data, {format: 'I420', codedWidth: item.width, codedHeight: item.height, timestamp: 0,
                                  colorSpace: item.colour});
   }
 
-  function count(item, head) {
+  function updateStats(item, header) {
     const now = performance.now();
-    SHOWN.push([now, now - item.taken]);
-    while (SHOWN.length && now - SHOWN[0][0] > 2000) SHOWN.shift();
-    if (now - told < 400 || SHOWN.length < 5) return;
-    told = now;
-    const lags = SHOWN.map(entry => entry[1]).sort((one, other) => one - other);
-    const seconds = (now - SHOWN[0][0]) / 1000;
-    find('fps').textContent = `${((SHOWN.length - 1) / seconds).toFixed(1)} frames/s`;
-    find('lag').textContent = `${Math.round(lags[lags.length >> 1])} ms`;
-    find('ms').textContent = `${head.ms.toFixed(1)} ms`;
-    find('kind').textContent = head.repaired && head.block_px ? `${head.kind}, ${head.block_px} px` : head.kind;
+    displayed.push([now, now - item.captureTime]);
+    while (displayed.length && now - displayed[0][0] > 2000) displayed.shift();
+    if (now - lastReport < 400 || displayed.length < 5) return;
+    lastReport = now;
+    const delays = displayed.map(entry => entry[1]).sort((one, other) => one - other);
+    const seconds = (now - displayed[0][0]) / 1000;
+    find('fps').textContent = `${((displayed.length - 1) / seconds).toFixed(1)} frames/s`;
+    find('lag').textContent = `${Math.round(delays[delays.length >> 1])} ms`;
+    find('ms').textContent = `${header.ms.toFixed(1)} ms`;
+    find('kind').textContent = header.repaired && header.block_px ? `${header.kind}, ${header.block_px} px` : header.kind;
   }
 
   start.addEventListener('click', () => (socket || stream ? stop() : begin()));
@@ -179,9 +181,9 @@ window.deepclarityLive = element => {
     find(name).addEventListener('change', () => { if (socket && socket.readyState === 1) socket.send(settings()); });
   }
   addEventListener('pagehide', () => stop());
-  document.addEventListener('visibilitychange', () => {  // browsers take no pictures for pages that nobody sees
-    clearTimeout(hidden);
+  document.addEventListener('visibilitychange', () => {  // browsers deliver no frames to hidden pages
+    clearTimeout(hiddenTimer);
     if (!document.hidden) return;
-    hidden = setTimeout(() => { if (stream) stop('The camera was switched off while this page was hidden.'); }, 10000);
+    hiddenTimer = setTimeout(() => { if (stream) stop('The camera was switched off because this page was hidden.'); }, 10000);
   });
 };

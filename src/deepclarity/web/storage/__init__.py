@@ -1,1 +1,1 @@
-"""Stored uploads and results, and the disk quota."""
+"""Temporary storage of uploads and results, and the disk quota."""

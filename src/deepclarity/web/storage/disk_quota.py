@@ -1,4 +1,4 @@
-"""Room on the disk, promised to uploads before they arrive."""
+"""Disk quota: reserves space for uploads before they arrive."""
 
 from __future__ import annotations
 
@@ -7,39 +7,42 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from deepclarity.web.security.limits import MEBI, Limits
-from deepclarity.web.security.rejection import RequestRejectedError
+from deepclarity.web.errors import RequestRejectedError
+from deepclarity.web.limits import MEBI, Limits
 
 from .results import ResultStore
 
-_FREE_BYTES = 512 * MEBI
+_MIN_FREE_BYTES = 512 * MEBI
 
 
 class DiskQuota:
-    """Few uploads at a time, and none that would not fit beside the others."""
+    """Limits the number of concurrent uploads, and rejects those that would not fit on the disk."""
 
     def __init__(self, limits: Limits, store: ResultStore) -> None:
         self._limits, self._store = limits, store
-        self._promised: list[int] = []
+        self._reservations: list[int] = []
 
     @asynccontextmanager
-    async def kept(self, size_bytes: int) -> AsyncIterator[None]:
-        """Keep room while an upload arrives; CutError where there is none. Nothing is needed for no bytes."""
+    async def reserve(self, size_bytes: int) -> AsyncIterator[None]:
+        """Reserve space while an upload arrives; zero bytes need no reservation.
+
+        RequestRejectedError when there are too many uploads (503) or too little space (507).
+        """
         if not size_bytes:
             yield
             return
-        if len(self._promised) >= self._limits.uploads_at_once:
-            raise RequestRejectedError(503, "Others are uploading. Try again in a moment.")
-        self._promised.append(size_bytes)
+        if len(self._reservations) >= self._limits.max_concurrent_uploads:
+            raise RequestRejectedError(503, "Too many uploads at the moment. Try again shortly.")
+        self._reservations.append(size_bytes)
         try:
-            await self._check()
+            await self._check_space()
             yield
         finally:
-            self._promised.remove(size_bytes)
+            self._reservations.remove(size_bytes)
 
-    async def _check(self) -> None:
+    async def _check_space(self) -> None:
         free = shutil.disk_usage(self._store.folder).free
-        taken = await asyncio.to_thread(self._store.size_bytes)
-        promised = sum(self._promised)
-        if taken + promised > self._limits.disk_bytes or free < _FREE_BYTES + promised:
-            raise RequestRejectedError(507, "The server has no room for more files now. Try again later.")
+        used = await asyncio.to_thread(self._store.size_bytes)
+        reserved = sum(self._reservations)
+        if used + reserved > self._limits.disk_bytes or free < _MIN_FREE_BYTES + reserved:
+            raise RequestRejectedError(507, "The server has no disk space for more files. Try again later.")
