@@ -1,4 +1,4 @@
-"""Clips that the tests make for themselves, and a guard against threads that outlive a test."""
+"""Shared fixtures: generated clips, and a check that no pipeline thread outlives its test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MakeClip = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def _no_hand_over_outlives_its_test() -> Iterator[None]:
+def _no_handover_thread_outlives_its_test() -> Iterator[None]:
     yield
     deadline = time.monotonic() + 5
     while (left := [t.name for t in threading.enumerate() if t.name == "handover"]) and time.monotonic() < deadline:
@@ -29,13 +29,13 @@ def _no_hand_over_outlives_its_test() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def painting() -> Rgb:
-    """The harbour, (540, 1280, 3) RGB."""
+    """The picture of the harbour: RGB uint8, (540, 1280, 3)."""
     return paint(1280, 540)
 
 
 @pytest.fixture
 def make_clip(tmp_path: Path, painting: Rgb) -> MakeClip:
-    """`make_clip(count=…, size=(w, h), pixelated=range(…), block_px=…)`: a clip in the test's own folder."""
+    """`make_clip(count=…, size=(width, height), pixelated=range(…), block_px=…)` writes a clip to `tmp_path`."""
 
     def make(
         name: str = "clip.mp4",
@@ -61,8 +61,8 @@ def make_clip(tmp_path: Path, painting: Rgb) -> MakeClip:
 
 @pytest.fixture(scope="session")
 def shared_clips() -> Path:
-    """Real clips beside the project, where a checkout has them."""
+    """Folder of real clips beside the project; skips the test if there is none."""
     folder = Path(__file__).parents[2] / "shared" / "data" / "clips"
     if not folder.is_dir():
-        pytest.skip("the shared clips are not beside this checkout: real containers and codecs go untested")
+        pytest.skip("REAL CLIPS UNTESTED: no shared/data/clips beside this checkout")
     return folder

@@ -1,4 +1,4 @@
-"""`detect --explain`: a picture of the evidence."""
+"""`detect --explain`: a plot of the evidence for a verdict."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from deepclarity.models.verdict import Chroma, Kind, Plane, Verdict
 from deepclarity.pipelines.demo.scene import pixelate
 from deepclarity.pipelines.report.explain import explain
 from deepclarity.stream.files.still import Picture, read_picture, write_picture
-from tests.clips import refused
+from tests.commands import expect_error
 from tests.conftest import MakeClip, Rgb
 
 Capture = pytest.CaptureFixture[str]
 
 
-class Counting:
-    """Calls the picture pixelated from its n-th look on."""
+class CountingDetector:
+    """Detector that counts its calls and returns "pixelated" from call `first` on."""
 
     name = "counting"
 
     def __init__(self, first: int) -> None:
-        self.looks = 0
+        self.calls = 0
         self._first = first
 
     def __call__(self, luma: Plane, *, max_value: int = 255, chroma: Chroma | None = None) -> Verdict:
-        self.looks += 1
-        found = self.looks >= self._first
-        return Verdict(0.9, Kind.PIXELATED) if found else Verdict(0.1)
+        self.calls += 1
+        pixelated = self.calls >= self._first
+        return Verdict(0.9, Kind.PIXELATED) if pixelated else Verdict(0.1)
 
 
 @pytest.fixture
-def part(tmp_path: Path, painting: Rgb) -> Path:
-    """A picture of which three quarters, on the left, are in blocks of five pixels."""
+def partly_pixelated(tmp_path: Path, painting: Rgb) -> Path:
+    """A picture whose left three quarters have blocks of 5 pixels."""
     picture = painting.copy()
     picture[:, :960] = pixelate(painting, block_px=5)[:, :960]
     path = tmp_path / "part.png"
@@ -43,9 +43,9 @@ def part(tmp_path: Path, painting: Rgb) -> Path:
     return path
 
 
-def test_a_picture_is_explained_and_told(part: Path, capsys: Capture) -> None:
-    out = part.with_name("why.png")
-    assert run(["detect", str(part), "--explain", str(out)]) == 0
+def test_detect_explain_writes_the_evidence_and_prints_the_verdict(partly_pixelated: Path, capsys: Capture) -> None:
+    out = partly_pixelated.with_name("why.png")
+    assert run(["detect", str(partly_pixelated), "--explain", str(out)]) == 0
     assert "part.png: pixelated" in capsys.readouterr().out
     drawn = read_picture(out).pixels
     heat = drawn[100:300, drawn.shape[1] // 2 + 20 : -20].astype(float)
@@ -53,36 +53,36 @@ def test_a_picture_is_explained_and_told(part: Path, capsys: Capture) -> None:
     assert left.mean() > 1.3 * right.mean()
 
 
-def test_of_a_video_the_first_pixelated_frame_is_shown(make_clip: MakeClip) -> None:
-    clip, detector = make_clip(count=12, size=(160, 90)), Counting(first=5)
+def test_explain_uses_the_first_pixelated_frame_of_a_video(make_clip: MakeClip) -> None:
+    clip, detector = make_clip(count=12, size=(160, 90)), CountingDetector(first=5)
     explain(clip, detector)
-    assert detector.looks == 5
+    assert detector.calls == 5
 
 
-def test_a_clean_video_is_explained_as_well(make_clip: MakeClip) -> None:
-    clip, detector = make_clip(count=4, size=(160, 90)), Counting(first=99)
+def test_explain_works_for_a_clean_video(make_clip: MakeClip) -> None:
+    clip, detector = make_clip(count=4, size=(160, 90)), CountingDetector(first=99)
     assert explain(clip, detector).pixels.ndim == 3
-    assert detector.looks == 4
+    assert detector.calls == 4
 
 
-def test_a_flat_picture_and_sixteen_bits_are_drawn(tmp_path: Path) -> None:
+def test_explain_works_for_a_flat_16_bit_picture(tmp_path: Path) -> None:
     path = tmp_path / "deep.png"
     write_picture(path, Picture(np.full((90, 160, 3), 40_000, np.uint16)))
-    assert explain(path, Counting(first=99)).pixels.dtype == np.uint8
+    assert explain(path, CountingDetector(first=99)).pixels.dtype == np.uint8
 
 
-def test_what_cannot_be_explained_is_refused(part: Path, capfd: Capture) -> None:
-    folder, out = part.parent, part.with_name("why.png")
-    speck = folder / "speck.png"
-    write_picture(speck, Picture(np.zeros((4, 4, 3), np.uint8)))
+def test_explain_refuses_invalid_arguments(partly_pixelated: Path, capfd: Capture) -> None:
+    folder, out = partly_pixelated.parent, partly_pixelated.with_name("why.png")
+    tiny = folder / "tiny.png"
+    write_picture(tiny, Picture(np.zeros((4, 4, 3), np.uint8)))
 
-    def said(*arguments: str | Path, target: Path = out) -> str:
-        return refused(capfd, folder, "detect", *arguments, "--explain", target)
+    def stderr(*arguments: str | Path, target: Path = out) -> str:
+        return expect_error(capfd, folder, "detect", *arguments, "--explain", target)
 
-    assert "one PATH, not 2" in said(part, part)
-    assert "a folder" in said(folder)
-    assert "no such file" in said(folder / "none.png")
-    assert "too few" in said(speck)
-    assert "no such folder" in said(part, target=folder / "nowhere" / "why.png")
-    assert ".txt" in said(part, target=folder / "why.txt")
-    assert "is the picture itself" in said(part, target=part)
+    assert "one PATH, not 2" in stderr(partly_pixelated, partly_pixelated)
+    assert "a folder" in stderr(folder)
+    assert "no such file" in stderr(folder / "none.png")
+    assert "too few" in stderr(tiny)
+    assert "no such folder" in stderr(partly_pixelated, target=folder / "nowhere" / "why.png")
+    assert ".txt" in stderr(partly_pixelated, target=folder / "why.txt")
+    assert "the output is the input" in stderr(partly_pixelated, target=partly_pixelated)

@@ -1,4 +1,4 @@
-"""Strangers at both ends: Debian's GStreamer RTSP server, and the `ffmpeg` command."""
+"""Interoperability of `relay` with other implementations: Debian's GStreamer RTSP server and the `ffmpeg` command."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tests.rtsp.server.server import RtspServer
 
 
 @pytest.fixture(autouse=True)
-def _strangers_are_here() -> None:
-    lacking = missing()
-    if lacking is not None:
-        pytest.skip(f"INTEROPERABILITY UNTESTED: {lacking}")
+def _skip_without_peers() -> None:
+    reason = missing()
+    if reason is not None:
+        pytest.skip(f"INTEROPERABILITY UNTESTED: {reason}")
 
 
-def test_gstreamer_s_stream_is_read_and_its_server_takes_ours() -> None:
+def test_relay_reads_from_and_publishes_to_gstreamer() -> None:
     with (
-        GstreamerServer() as stranger,
-        Running("relay", stranger.url("pattern"), stranger.url("record"), *QUICK) as running,
+        GstreamerServer() as peer,
+        Running("relay", peer.url("pattern"), peer.url("record"), *QUICK) as running,
     ):
-        stranger.wait_for_recorded(50, timeout_s=30)
+        peer.wait_for_recorded(50, timeout_s=30)
         assert "trying again" not in running.said
 
 
-def test_ffmpeg_publishes_to_and_reads_from_a_relay() -> None:
+def test_ffmpeg_publishes_to_and_reads_from_the_relay() -> None:
     assert missing_ffmpeg() is None
     with (
         RtspServer() as server,
