@@ -1,1 +1,1 @@
-"""The corridor: detect, route, enhance, and what is told about it afterwards."""
+"""The pipeline stages: detect, route, enhance; and the jobs built from them."""

@@ -1,4 +1,4 @@
-"""One picture: judged, and repaired if it needs it."""
+"""Still pictures: repairs one if it is pixelated."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from deepclarity.stream.files.still import Picture
 
 from .restore import restore
 
-_LARGEST_PX = 400_000_000
+_MAX_PX = 400_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """What became of a picture."""
+    """The result of `correct`."""
 
     picture: Picture
-    """The picture itself where nothing was done."""
+    """The repaired picture; the input object itself if it was left unchanged."""
     verdict: Verdict
     repaired: bool
 
@@ -29,10 +29,10 @@ class Corrected:
 def correct(
     picture: Picture, *, detector: Detector, enhancer: Enhancer, scale: float = 1.0, force: bool = False
 ) -> Corrected:
-    """Repair `picture` when it is pixelated; its size is kept but for `scale`.
+    """Repair `picture` if it is pixelated, at its own size times `scale`.
 
-    `scale` other than 1 enlarges whatever the verdict; `force` sends it through the network whatever the verdict.
-    A clean picture at scale 1 comes back as it is.
+    A `scale` other than 1 resizes it, and `force` runs the network on it, regardless of the verdict; otherwise a
+    clean picture is returned unchanged. Raises UsageError if the result would exceed 400 megapixels.
     """
     planes = picture.planes
     verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
@@ -40,7 +40,7 @@ def correct(
         return Corrected(picture, verdict, repaired=False)
     height, width = planes[0].shape
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    if size[0] * size[1] > _LARGEST_PX:
+    if size[0] * size[1] > _MAX_PX:
         raise UsageError(f"a picture of {size[0]}x{size[1]} pixels is too large. Choose a smaller --scale.")
     repaired = restore(
         planes,
@@ -54,7 +54,7 @@ def correct(
 
 
 def side_by_side(before: Picture, after: Picture) -> Picture:
-    """Both in one picture, the left enlarged by nearest neighbour to the right's size, a white line between."""
+    """Both pictures side by side, `before` enlarged by nearest neighbour to the size of `after`, divided by a line."""
     height, width = after.pixels.shape[:2]
     rows = np.arange(height) * before.pixels.shape[0] // height
     columns = np.arange(width) * before.pixels.shape[1] // width

@@ -1,4 +1,4 @@
-"""Verdicts on whole files: pictures, and videos as time ranges."""
+"""Detection on files: one verdict per picture or video, with the pixelated time ranges of a video."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deepclarity.stream.handover import Handover
 
 from .detect import Scored, detect
 from .records import Summary
-from .report.recorder import record_of
+from .report.recorder import frame_record
 from .report.report import Report
 from .route import Routing, route
 
@@ -26,44 +26,45 @@ VIDEOS = frozenset({
     ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })
 # fmt: on
-"""File endings that are taken for videos when a folder is searched."""
+"""File name suffixes that count as videos when a folder is searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileVerdict:
-    """What a detector says of one file."""
+    """A detector's verdict on one file."""
 
     path: str
     pixelated: bool
     kind: Kind
     score: float
-    """0..1; of a video, the highest of any frame."""
+    """0..1; of a video, the highest score of any frame."""
     block_px: float | None
+    """Block width in pixels; None if it is not pixelated."""
     block_height_px: float | None
     method: str
     ms: float
-    """Milliseconds the detector took; of a video, a frame's mean."""
+    """Milliseconds the detector took; of a video, the mean per frame."""
     frames: int | None = None
-    """Of a video."""
+    """Number of frames; None for a picture."""
     ranges: list[dict[str, Any]] = field(default_factory=list)
-    """Pixelated time ranges of a video, as in a report."""
+    """Pixelated time ranges of a video; the keys are those of `Report.ranges`."""
     damaged: int = 0
     """Packets of a video that could not be decoded."""
 
 
 def files_in(path: Path) -> Iterator[Path]:
-    """`path`, or the pictures and videos of a folder, by name."""
+    """Yield `path`, or if it is a folder all pictures and videos below it, sorted; SourceError if there are none."""
     if not path.is_dir():
         yield path
         return
-    found = sorted(item for item in path.rglob("*") if item.suffix.lower() in PICTURES | VIDEOS and item.is_file())
-    if not found:
+    files = sorted(item for item in path.rglob("*") if item.suffix.lower() in PICTURES | VIDEOS and item.is_file())
+    if not files:
         raise SourceError(f"{path}: no pictures or videos in it. Name another folder.")
-    yield from found
+    yield from files
 
 
 def detect_file(path: Path, detector: Detector) -> FileVerdict:
-    """Judge one picture or video file; SourceError where it is neither."""
+    """Detect pixelation in one picture or video file; raises SourceError if it cannot be read as either."""
     if path.suffix.lower() in PICTURES:
         return _detect_picture(path, detector)
     return _detect_video(path, detector)
@@ -72,11 +73,11 @@ def detect_file(path: Path, detector: Detector) -> FileVerdict:
 def _detect_picture(path: Path, detector: Detector) -> FileVerdict:
     picture = read_picture(path)
     planes = picture.planes
-    began = time.perf_counter()
+    started = time.perf_counter()
     verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
-    took_ms = (time.perf_counter() - began) * 1000
+    elapsed_ms = (time.perf_counter() - started) * 1000
     blocks = verdict.blocks if verdict.pixelated else None
-    return _file_verdict(path, detector, replace(verdict, blocks=blocks), took_ms)
+    return _file_verdict(path, detector, replace(verdict, blocks=blocks), elapsed_ms)
 
 
 def _detect_video(path: Path, detector: Detector) -> FileVerdict:
@@ -85,21 +86,20 @@ def _detect_video(path: Path, detector: Detector) -> FileVerdict:
     with FileSource(path) as source, Handover(source, size=4) as frames:
         scored = detect(frames, detector, summary)
         for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
-            report.add(record_of(routed))
+            report.add(frame_record(routed))
             if worst is None or routed.scored.verdict.score > worst.verdict.score:
                 worst = routed.scored
             summary.frames_in += 1
     assert worst is not None
     ranges = report.ranges()
-    took_ms = summary.stage_s["detect"] * 1000 / summary.frames_in
+    elapsed_ms = summary.stage_s["detect"] * 1000 / summary.frames_in
     kind = Kind.PIXELATED if ranges else Kind.CLEAN if worst.verdict.pixelated else worst.verdict.kind
     verdict = Verdict(worst.verdict.score, kind, worst.verdict.blocks if ranges else None)
-    return replace(
-        _file_verdict(path, detector, verdict, took_ms), frames=summary.frames_in, ranges=ranges, damaged=source.damaged
-    )
+    result = _file_verdict(path, detector, verdict, elapsed_ms)
+    return replace(result, frames=summary.frames_in, ranges=ranges, damaged=source.damaged)
 
 
-def _file_verdict(path: Path, detector: Detector, verdict: Verdict, took_ms: float) -> FileVerdict:
+def _file_verdict(path: Path, detector: Detector, verdict: Verdict, elapsed_ms: float) -> FileVerdict:
     blocks = verdict.blocks
     return FileVerdict(
         path=str(path),
@@ -109,5 +109,5 @@ def _file_verdict(path: Path, detector: Detector, verdict: Verdict, took_ms: flo
         block_px=round(blocks.width_px, 4) if blocks else None,
         block_height_px=round(blocks.height_px, 4) if blocks else None,
         method=detector.name,
-        ms=round(took_ms, 3),
+        ms=round(elapsed_ms, 3),
     )

@@ -1,4 +1,4 @@
-"""Every frame leaves at the output's size: untouched, resized, or repaired."""
+"""Enhancement stage: brings every frame to the output size by passing, resizing or repairing it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .route import Routed
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 5
-"""Failures in a row after which a device counts as lost."""
+_MAX_FAILURES = 5
+"""Consecutive failures after which the device counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A frame ready for the encoder, and how it came to be."""
+class Enhanced:
+    """A frame ready for the sink, and the routed frame it was made from."""
 
     frame: Frame
     routed: Routed
@@ -36,21 +36,21 @@ class Done:
 
 def enhance(
     routed: Iterable[Routed], enhancer: Enhancer | None, fit: Fit, summary: Summary, *, skip: int = 0
-) -> Iterator[Done]:
-    """Bring every frame to the output's size down its lane, in order.
+) -> Iterator[Enhanced]:
+    """Bring every frame to the output size by its lane, in order.
 
-    The first `skip` frames are counted but not worked on: an earlier run has them done.
+    The first `skip` frames are counted but not processed: an earlier run has already written them.
 
-    A frame that cannot be repaired goes on resized and is counted; when that happens to several in a row,
-    the device is given up with DeviceError.
+    A frame that cannot be repaired is resized instead and counted in `Summary.fallback`; after five consecutive
+    failures DeviceError is raised.
     """
     failures = 0
     for item in routed:
-        began = time.perf_counter()
+        started = time.perf_counter()
         lane, frame = item.lane, item.frame
         if frame.index < skip:
             _count(lane, summary)
-            yield Done(frame, item)
+            yield Enhanced(frame, item)
             continue
         if lane is Lane.ENHANCE and enhancer is not None:
             try:
@@ -58,19 +58,19 @@ def enhance(
                 failures = 0
             except (DeviceError, MemoryError) as error:
                 failures += 1
-                if failures >= _PATIENCE:
+                if failures >= _MAX_FAILURES:
                     raise DeviceError(f"{enhancer.backend}: failed on {failures} frames in a row: {error}") from error
                 log.warning("frame %d could not be repaired and was resized: %s", frame.index, error)
                 summary.fallback += 1
                 lane = Lane.RESIZE
         if frame is item.frame and frame.size != fit.size:
-            frame, lane = resized(frame, inside(frame, fit)), Lane.RESIZE
+            frame, lane = resized(frame, output_size(frame, fit)), Lane.RESIZE
         if frame.size != fit.canvas:
-            frame = _on_canvas(frame, fit)
+            frame = _padded(frame, fit)
         if lane is not Lane.PASS:
-            summary.spent(lane.value, time.perf_counter() - began)
+            summary.add_stage_time(lane.value, time.perf_counter() - started)
         _count(lane, summary)
-        yield Done(frame, replace(item, lane=lane))
+        yield Enhanced(frame, replace(item, lane=lane))
 
 
 def _count(lane: Lane, summary: Summary) -> None:
@@ -79,8 +79,8 @@ def _count(lane: Lane, summary: Summary) -> None:
     summary.passed += lane is Lane.PASS
 
 
-def inside(frame: Frame, fit: Fit) -> tuple[int, int]:
-    """The size that `frame` gets: the output's, or where pictures change their shape on the way, what fits into it."""
+def output_size(frame: Frame, fit: Fit) -> tuple[int, int]:
+    """The size (width, height) of `frame` in the output; if the source changed size midway, the largest that fits."""
     if frame.size == fit.source:
         return fit.size
     width, height = frame.size
@@ -93,27 +93,27 @@ def _repaired(frame: Frame, enhancer: Enhancer, blocks: Blocks | None, fit: Fit)
         frame.planes,
         enhancer=enhancer,
         blocks=blocks,
-        size=inside(frame, fit),
+        size=output_size(frame, fit),
         max_value=frame.max_value,
         subsampling=frame.subsampling,
     )
     return replace(frame, planes=planes, picture=None)
 
 
-def _on_canvas(frame: Frame, fit: Fit) -> Frame:
-    """`frame` in the middle of a black frame of `fit.canvas`."""
+def _padded(frame: Frame, fit: Fit) -> Frame:
+    """`frame` centred on a black frame of size `fit.canvas`."""
     grey, black = (frame.max_value + 1) // 2, 0 if frame.full_range else 16 << (frame.depth - 8)
-    left, top = ((whole - part) // 4 * 2 for whole, part in zip(fit.canvas, frame.size, strict=True))
-    luma = _framed(frame.planes[0], fit.canvas, (left, top), (1, 1), fill=black)
-    blue, red = (_framed(p, fit.canvas, (left, top), frame.subsampling, fill=grey) for p in frame.planes[1:])
+    left, top = ((outer - inner) // 4 * 2 for outer, inner in zip(fit.canvas, frame.size, strict=True))
+    luma = _padded_plane(frame.planes[0], fit.canvas, (left, top), (1, 1), fill=black)
+    blue, red = (_padded_plane(p, fit.canvas, (left, top), frame.subsampling, fill=grey) for p in frame.planes[1:])
     return replace(frame, planes=(luma, blue, red), picture=None)
 
 
-def _framed(
+def _padded_plane(
     plane: Plane, canvas: tuple[int, int], corner: tuple[int, int], subsampling: tuple[int, int], *, fill: int
 ) -> Plane:
     across, down = subsampling
-    framed = np.full((-(-canvas[1] // down), -(-canvas[0] // across)), fill, plane.dtype)
+    padded = np.full((-(-canvas[1] // down), -(-canvas[0] // across)), fill, plane.dtype)
     x, y = corner[0] // across, corner[1] // down
-    framed[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
-    return framed
+    padded[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
+    return padded

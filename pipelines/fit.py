@@ -1,4 +1,4 @@
-"""How large does the picture leave?"""
+"""Output size: fits the picture into the requested box, keeping its display aspect ratio."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from deepclarity.errors import UsageError
 from deepclarity.stream.info import VideoInfo
 
 _FHD = (1920, 1080)
-_LARGEST_PX = 16_384
+_MAX_SIDE_PX = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class SizeWish:
-    """What size the user asked for."""
+class SizeRequest:
+    """The size that was requested."""
 
     box: tuple[int, int] = _FHD
-    """(width, height) in pixels that the picture as seen must fit into."""
+    """(width, height) in pixels that the picture must fit into, as displayed."""
     shrink: bool = False
-    """Whether a larger picture is made smaller."""
+    """Whether to shrink larger pictures."""
     pad: bool = False
-    """Whether black bars fill the box up."""
+    """Whether to fill the box with black bars."""
 
     @classmethod
-    def parse(cls, text: str, *, pad: bool = False) -> SizeWish:
-        """`auto` (Full HD, larger pictures stay), `fhd` (inside 1920×1080) or `WIDTHxHEIGHT`."""
+    def parse(cls, text: str, *, pad: bool = False) -> SizeRequest:
+        """Parse `auto` (Full HD, larger pictures keep their size), `fhd` (inside 1920×1080) or `WIDTHxHEIGHT`."""
         if text == "auto":
             return cls(pad=pad)
         if text == "fhd":
@@ -35,51 +35,56 @@ class SizeWish:
         if match is None:
             raise UsageError(f"--size {text}: not a size. Use auto, fhd or WIDTHxHEIGHT, such as 1280x720.")
         width, height = int(match[1]), int(match[2])
-        if not (2 <= width <= _LARGEST_PX and 2 <= height <= _LARGEST_PX):
-            raise UsageError(f"--size {text}: width and height lie between 2 and {_LARGEST_PX} pixels.")
+        if not (2 <= width <= _MAX_SIDE_PX and 2 <= height <= _MAX_SIDE_PX):
+            raise UsageError(f"--size {text}: width and height must be between 2 and {_MAX_SIDE_PX} pixels.")
         return cls((width, height), shrink=True, pad=pad)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The size that pictures leave with."""
+    """The size of the output."""
 
     size: tuple[int, int]
     """(width, height) of the picture itself, even."""
     canvas: tuple[int, int]
-    """(width, height) of the frame: larger than `size` where bars were asked for."""
+    """(width, height) of the frame: larger than `size` if it is padded with bars."""
     source: tuple[int, int]
     """(width, height) of the source as stored."""
     sample_aspect: Fraction = Fraction(1)
-    """1 where the picture is resized, else the source's."""
+    """Sample aspect ratio: 1 if the picture is resized, else the source's."""
+
+    @property
+    def resizes(self) -> bool:
+        """Whether the output size differs from the source's."""
+        return self.size != self.source
 
     @property
     def enlarges(self) -> bool:
-        """Whether there is anything for a network to do where there are no blocks."""
+        """Whether the output is larger than the source, so that a network can enhance frames without blocks too."""
         return self.size[0] > self.source[0] or self.size[1] > self.source[1]
 
 
-def fit(info: VideoInfo, wish: SizeWish) -> Fit:
-    """Fit a video into `wish`: display aspect kept, square samples where it is resized, even sizes."""
+def fit(info: VideoInfo, request: SizeRequest) -> Fit:
+    """Fit a video into the requested box: keeps the display aspect, makes samples square if resized, sizes even."""
     stored = info.width_px, info.height_px
-    box = wish.box[::-1] if _turned(info.display_matrix) else wish.box
+    box = request.box[::-1] if _rotated(info.display_matrix) else request.box
     width, height = stored[0] * info.sample_aspect, Fraction(stored[1])
     scale = min(box[0] / width, box[1] / height)
-    if scale <= 1 and not wish.shrink:
+    if scale <= 1 and not request.shrink:
         size, aspect = (_even(stored[0]), _even(stored[1])), info.sample_aspect
     else:
         size, aspect = (_even(width * scale, box[0]), _even(height * scale, box[1])), Fraction(1)
         if size == stored:
             aspect = info.sample_aspect
-    canvas = (max(size[0], _even(box[0])), max(size[1], _even(box[1]))) if wish.pad else size
+    canvas = (max(size[0], _even(box[0])), max(size[1], _even(box[1]))) if request.pad else size
     return Fit(size, canvas, stored, aspect)
 
 
-def _even(length: float | Fraction, most: int = _LARGEST_PX) -> int:
-    """The nearest even length from 2 up that does not exceed `most`."""
-    return max(2, min(round(length / 2) * 2, most // 2 * 2))
+def _even(length: float | Fraction, maximum: int = _MAX_SIDE_PX) -> int:
+    """The nearest even length from 2 up that does not exceed `maximum`."""
+    return max(2, min(round(length / 2) * 2, maximum // 2 * 2))
 
 
-def _turned(matrix: tuple[int, ...] | None) -> bool:
-    """Whether players show the picture on its side."""
+def _rotated(matrix: tuple[int, ...] | None) -> bool:
+    """Whether the display matrix rotates the picture by 90 or 270 degrees."""
     return matrix is not None and abs(matrix[1]) > abs(matrix[0])

@@ -1,4 +1,4 @@
-"""Presets: flat TOML onto one frozen dataclass."""
+"""Presets: flat TOML files, validated into one frozen dataclass."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from typing import Any
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.models.detectors import DEFAULT_DETECTOR
 
-from .route import Routing, Which
+from .route import FrameSelection, Routing
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Everything that can be chosen about a run; command-line flags override it."""
+    """All settings of a run; command-line options override them."""
 
     method: str = DEFAULT_DETECTOR
-    """Detector."""
+    """Name of the detector."""
     pixel_art: bool = False
     """Whether pixel art is repaired like any other blocks."""
     model: str = "auto"
-    """Enhancer tier."""
-    which: Which = Which.PIXELATED
+    """Name of the enhancer tier."""
+    which: FrameSelection = FrameSelection.PIXELATED
     """Frames to repair: `pixelated`, `all` or `none`."""
     size: str = "auto"
     """`auto` (Full HD, larger pictures keep their size), `fhd` or `WIDTHxHEIGHT`."""
     pad: bool = False
-    """Fill the size up with black bars."""
+    """Fill the output size with black bars."""
     codec: str = "auto"
     """`h264`, `hevc`, `av1`; auto: h264 for 8 bit, hevc for 10 bit, av1 in webm."""
     crf: int | None = None
-    """Constant rate factor; the codec's own default without."""
+    """Constant rate factor; None: the codec's default."""
     speed: str = "superfast"
-    """Encoder effort, in x264's words."""
+    """Encoder effort, by the names of x264's presets."""
     encoder: str = "auto"
-    """`software`, `nvenc`, or auto: NVENC where the enhancer runs on the GPU and a probe says it works."""
+    """`software`, `nvenc`, or auto: NVENC if the enhancer runs on the GPU and a probe shows that it works."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     on_score: float = 0.6
@@ -48,11 +48,11 @@ class Preset:
     sink_buffer_frames: int = 4
     restart_every_frames: int = 250
     latency_ms: int = 100
-    """Live: age of a frame at the sink from which on a simpler tier takes over."""
+    """Live: age of a frame at the sink above which a simpler tier takes over."""
 
     @property
     def routing(self) -> Routing:
-        """The part that the router needs."""
+        """The settings of the routing stage."""
         return Routing(
             which=self.which,
             on=self.on_score,
@@ -63,26 +63,26 @@ class Preset:
 
 
 def load_preset(name: str) -> Preset:
-    """A preset by the name of a file in `configs/`, or by the path of a TOML file of one's own."""
+    """Load a preset by its name in `configs/`, or by the path of your own TOML file; UsageError if it is invalid."""
     return preset_from(_read(name), where=name)
 
 
 def preset_from(values: dict[str, Any], *, where: str) -> Preset:
-    """A preset from parsed TOML; UsageError for an unknown key or a value of the wrong type."""
+    """Make a preset from parsed TOML; UsageError for an unknown key or an invalid value. `where` is named in errors."""
     known = {item.name: item for item in fields(Preset)}
     changes: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
             raise UsageError(f"preset {where}: unknown key '{key}'; {did_you_mean(key, known)}")
-        changes[key] = _converted(key, value, where)
+        changes[key] = _validated(key, value, where)
     preset = replace(Preset(), **changes)
     if preset.off_score > preset.on_score:
-        raise UsageError(f"preset {where}: off_score {preset.off_score} lies above on_score {preset.on_score}.")
+        raise UsageError(f"preset {where}: off_score {preset.off_score} is above on_score {preset.on_score}.")
     return preset
 
 
 def preset_names() -> list[str]:
-    """The presets that come with DeepClarity."""
+    """Names of the presets that ship with DeepClarity."""
     folder = resources.files("deepclarity.configs")
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
@@ -131,19 +131,21 @@ _BOUNDS = {
 }
 
 
-def _converted(key: str, value: object, where: str) -> object:
-    wanted = _TYPES.get(key, str)
-    names = " or ".join(t.__name__ for t in (wanted if isinstance(wanted, tuple) else (wanted,)))
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        raise UsageError(f"preset {where}: {key} = {value!r}: wants {names}, not {type(value).__name__}.")
+def _validated(key: str, value: object, where: str) -> object:
+    expected = _TYPES.get(key, str)
+    names = " or ".join(t.__name__ for t in (expected if isinstance(expected, tuple) else (expected,)))
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise UsageError(f"preset {where}: {key} = {value!r}: must be {names}, not {type(value).__name__}.")
     if key == "which":
-        if value not in set(Which):
-            raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(str(value), list(Which))}")
-        return Which(str(value))
-    if key in _BOUNDS and isinstance(value, int | float) and not _BOUNDS[key][0] <= value <= _BOUNDS[key][1]:
-        raise UsageError(f"preset {where}: {key} = {value}: between {_BOUNDS[key][0]:g} and {_BOUNDS[key][1]:g}.")
+        if value not in set(FrameSelection):
+            raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(str(value), list(FrameSelection))}")
+        return FrameSelection(str(value))
+    if key in _BOUNDS and isinstance(value, int | float):
+        low, high = _BOUNDS[key]
+        if not low <= value <= high:
+            raise UsageError(f"preset {where}: {key} = {value}: must be between {low:g} and {high:g}.")
     if isinstance(value, int) and not isinstance(value, bool) and key.endswith("frames"):
-        least = 0 if key == "confirm_frames" else 1
-        if value < least:
-            raise UsageError(f"preset {where}: {key} = {value}: at least {least}.")
+        minimum = 0 if key == "confirm_frames" else 1
+        if value < minimum:
+            raise UsageError(f"preset {where}: {key} = {value}: must be at least {minimum}.")
     return value

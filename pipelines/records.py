@@ -1,4 +1,4 @@
-"""What is remembered of a run: a line a frame, and the sums."""
+"""Per-frame records and the summary of a run."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from deepclarity.models.verdict import Kind
 
 
 class Lane(StrEnum):
-    """The way a frame takes through the corridor."""
+    """How a frame is processed."""
 
     PASS = "pass"
-    """Untouched: the decoder's own planes go to the encoder."""
+    """Unchanged: the decoder's own planes go to the encoder."""
     RESIZE = "resize"
-    """Clean but not of the output's size: Lanczos."""
+    """Clean, but not of the output size: resized by Lanczos interpolation."""
     ENHANCE = "enhance"
-    """Pixelated (or `--all`): blocks undone, network, fitted."""
+    """Pixelated (or `--all`): blocks averaged, enlarged by the network, fitted to the output."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """One frame's line in the report."""
+    """The record of one frame in the report."""
 
     index: int
     """Position in presentation order, from 0."""
     time_s: float
+    """Presentation time."""
     score: float
-    """The detector's 0..1."""
+    """The detector's score, 0..1."""
     kind: Kind
     block_px: float | None
-    """Block width in source pixels, when a lattice was found."""
+    """Block width in source pixels; None if no lattice was found."""
     lane: Lane
 
 
 @dataclass(slots=True)
 class Summary:
-    """The sums of a run."""
+    """Totals of a run."""
 
     source: str = ""
     output: str = ""
@@ -51,23 +52,24 @@ class Summary:
     damaged: int = 0
     """Packets that could not be decoded, and frames that the container promised but does not hold."""
     dropped: int = 0
+    """Frames dropped because a live buffer was full."""
     retimed: int = 0
-    """Frames whose timestamp stood still or ran backwards and was moved."""
+    """Frames whose timestamp did not increase and was corrected."""
     lane_switches: int = 0
     elapsed_s: float = 0.0
     stage_s: dict[str, float] = field(default_factory=dict)
-    """Busy seconds a stage: decode, detect, enhance, resize, encode, … (stages overlap)."""
+    """Busy seconds per stage: decode, detect, enhance, resize, encode, … (stages overlap)."""
     model: str = ""
     backend: str = ""
     method: str = ""
     size: str = ""
-    """Output size, `1920x1080`."""
+    """Output size, such as `1920x1080`."""
 
-    def spent(self, stage: str, seconds: float) -> None:
+    def add_stage_time(self, stage: str, seconds: float) -> None:
         """Add to a stage's busy time."""
         self.stage_s[stage] = self.stage_s.get(stage, 0.0) + seconds
 
     @property
     def frames_per_s(self) -> float:
-        """Frames out a second of wall clock."""
+        """Output frames per second of wall-clock time."""
         return self.frames_out / self.elapsed_s if self.elapsed_s else 0.0

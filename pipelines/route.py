@@ -1,9 +1,9 @@
-"""Which lane does each frame take?
+"""Routing stage: decides for each frame whether to pass, resize or repair it.
 
-A Schmitt trigger: on above one score, off below a lower one, nothing between. A switch is confirmed by the
-frames that follow it, so that one odd frame does not turn the picture over, and is made at the frame where the
-evidence begins. Once repairing has ended, it rests for a while before it may begin again, except at a scene cut. It
-may end at any time: to go on repairing clean pictures would do harm.
+A Schmitt trigger: repair switches on at one score, off below a lower one, and keeps its state in between. A switch
+must be confirmed by the frames that follow it, so that a single outlier has no effect, and takes effect at the frame
+where the evidence begins. After repair has stopped, it restarts only after a hold time, except at a scene cut. It may
+stop at any time: repairing clean frames would do harm.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .detect import Scored
 from .records import Lane, Summary
 
 
-class Which(StrEnum):
-    """Which frames are repaired."""
+class FrameSelection(StrEnum):
+    """Which frames to repair."""
 
     PIXELATED = "pixelated"
     ALL = "all"
@@ -31,61 +31,65 @@ class Which(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """When the lane is switched."""
+    """When repair switches on and off."""
 
-    which: Which = Which.PIXELATED
+    which: FrameSelection = FrameSelection.PIXELATED
     on: float = 0.6
-    """Score from which a frame is repaired."""
+    """Score at and above which repair switches on."""
     off: float = 0.4
-    """Score below which repairing ends."""
+    """Score below which repair switches off."""
     hold_s: float = 0.5
-    """Repairing begins no sooner than that after a switch."""
+    """Minimum time from a switch until repair switches on again."""
     confirm_frames: int = 2
-    """Frames that must agree with a switch before it is made; that many are looked ahead."""
+    """Number of following frames that must agree with a switch; also the length of the look-ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """A frame, its verdict, and the lane it takes."""
+    """A scored frame and the lane it takes."""
 
     scored: Scored
     lane: Lane
     blocks: Blocks | None = None
-    """What is undone before the network."""
+    """Blocks to average before the network; None: none."""
 
     @property
     def frame(self) -> Frame:
-        """The frame itself."""
+        """The frame."""
         return self.scored.frame
 
 
 def route(
     scored: Iterable[Scored], routing: Routing, *, resize: bool, enlarge: bool, summary: Summary
 ) -> Iterator[Routed]:
-    """Send every frame down a lane. `resize`: clean frames are not of the output's size; `enlarge`: smaller."""
+    """Choose a lane for every frame, in order.
+
+    `resize`: clean frames must be resized to the output size; `enlarge`: the output is larger than the source. An
+    error in `scored` is raised after the frames that precede it.
+    """
     trigger = Trigger(routing)
     clean = Lane.RESIZE if resize else Lane.PASS
-    for now, ahead in _looking_ahead(scored, routing.confirm_frames):
+    for current, upcoming in _with_look_ahead(scored, routing.confirm_frames):
         blocks = None
-        if now.cut:
-            trigger.forget_lattice()
-        if not now.frame.whole or now.frame.placeholder is not None:
-            repair = False  # nothing to go by, and nothing to be made up
-        elif routing.which is Which.ALL:
+        if current.cut:
+            trigger.reset_lattice()
+        if not current.frame.intact or current.frame.placeholder is not None:
+            repair = False  # no evidence, and no real picture to repair
+        elif routing.which is FrameSelection.ALL:
             repair = True
-            blocks = trigger.lattice(now) if now.verdict.pixelated else None
-        elif routing.which is Which.PIXELATED and trigger.decide(now, ahead):
+            blocks = trigger.lattice(current) if current.verdict.pixelated else None
+        elif routing.which is FrameSelection.PIXELATED and trigger.decide(current, upcoming):
             repair = True
-            blocks = trigger.lattice(now)
+            blocks = trigger.lattice(current)
         else:
             repair = False
         lane = Lane.ENHANCE if repair and (enlarge or blocks) else clean
         summary.lane_switches = trigger.switches
-        yield Routed(now, lane, blocks)
+        yield Routed(current, lane, blocks)
 
 
-def _looking_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Scored, list[Scored]]]:
-    """Each frame with up to `count` that follow it."""
+def _with_look_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Scored, list[Scored]]]:
+    """Yield each frame with up to `count` frames that follow it."""
     waiting: deque[Scored] = deque()
     failure: Exception | None = None
     try:
@@ -93,7 +97,7 @@ def _looking_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Score
             waiting.append(item)
             if len(waiting) > count:
                 yield waiting.popleft(), list(waiting)
-    except Exception as error:  # goes on behind the frames that came before it
+    except Exception as error:  # raised after the frames that precede it
         failure = error
     while waiting:
         yield waiting.popleft(), list(waiting)
@@ -102,66 +106,66 @@ def _looking_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Score
 
 
 class Trigger:
-    """Decides frame by frame whether to repair."""
+    """Decides frame by frame whether to repair: a Schmitt trigger with confirmation and hold time."""
 
     def __init__(self, routing: Routing) -> None:
         self._routing = routing
-        self._since: Fraction | None = None
+        self._switched_s: Fraction | None = None
         self.repairing = False
         self.switches = 0
         self._lattice: Blocks | None = None
 
-    def decide(self, now: Scored, ahead: list[Scored]) -> bool:
-        """Whether to repair this frame, knowing the next ones."""
-        wanted = self._wants(now)
-        if wanted != self.repairing and self._confirmed(wanted, ahead) and self._may_switch(now):
-            self._switch(now)
+    def decide(self, current: Scored, upcoming: list[Scored]) -> bool:
+        """Whether to repair the current frame, given the upcoming ones."""
+        repair = self._calls_for_repair(current)
+        if repair != self.repairing and self._confirmed(repair, upcoming) and self._may_switch(current):
+            self._switch(current)
         return self.repairing
 
-    def forget_lattice(self) -> None:
-        """A new scene: what the last one's blocks were like tells nothing of this one's."""
+    def reset_lattice(self) -> None:
+        """Forget the lattice at a scene cut: the blocks of the new scene may differ."""
         self._lattice = None
 
-    def lattice(self, now: Scored) -> Blocks | None:
-        """The blocks to undo: this frame's, or the scene's where it shows none or almost the same."""
-        seen = now.verdict.blocks if now.verdict.pixelated else None
-        if seen is not None and (self._lattice is None or not _alike(seen, self._lattice)):
-            self._lattice = seen
+    def lattice(self, current: Scored) -> Blocks | None:
+        """The blocks to average: this frame's, or the scene's if it has none or almost the same."""
+        blocks = current.verdict.blocks if current.verdict.pixelated else None
+        if blocks is not None and (self._lattice is None or not _nearly_equal(blocks, self._lattice)):
+            self._lattice = blocks
         return self._lattice
 
-    def _wants(self, scored: Scored) -> bool:
-        """What this frame asks for: between the two scores, what is being done anyway."""
+    def _calls_for_repair(self, scored: Scored) -> bool:
+        """Whether this frame alone calls for repair; between the two scores, the current state."""
         score = scored.verdict.score
         if self.repairing:
             return score >= self._routing.off
         return scored.verdict.pixelated and score >= self._routing.on
 
-    def _confirmed(self, wanted: bool, ahead: list[Scored]) -> bool:
-        """Whether the next frames of the same scene agree; at the end of a scene there are none to ask."""
-        for scored in ahead:
+    def _confirmed(self, repair: bool, upcoming: list[Scored]) -> bool:
+        """Whether the upcoming frames of the same scene agree; a switch right before a cut needs no confirmation."""
+        for scored in upcoming:
             if scored.cut:
                 return True
-            if self._wants(scored) != wanted:
+            if self._calls_for_repair(scored) != repair:
                 return False
         return True
 
-    def _may_switch(self, now: Scored) -> bool:
-        if self.repairing or self._since is None or now.cut:
+    def _may_switch(self, current: Scored) -> bool:
+        if self.repairing or self._switched_s is None or current.cut:
             return True
-        rested = now.frame.pts * now.frame.time_base - self._since
-        return rested >= self._routing.hold_s
+        elapsed_s = current.frame.pts * current.frame.time_base - self._switched_s
+        return elapsed_s >= self._routing.hold_s
 
-    def _switch(self, now: Scored) -> None:
+    def _switch(self, current: Scored) -> None:
         self.repairing = not self.repairing
         self.switches += 1
-        self._since = now.frame.pts * now.frame.time_base
+        self._switched_s = current.frame.pts * current.frame.time_base
 
 
-def _alike(one: Blocks, other: Blocks) -> bool:
-    """Within measuring error: switching between the two would only make the picture tremble."""
+def _nearly_equal(first: Blocks, second: Blocks) -> bool:
+    """Whether two lattices differ only by measurement error: switching between them would make the picture jitter."""
     return (
-        abs(one.width_px - other.width_px) <= 0.002 * other.width_px
-        and abs(one.height_px - other.height_px) <= 0.002 * other.height_px
-        and abs(one.phase_x_px - other.phase_x_px) <= 0.25
-        and abs(one.phase_y_px - other.phase_y_px) <= 0.25
+        abs(first.width_px - second.width_px) <= 0.002 * second.width_px
+        and abs(first.height_px - second.height_px) <= 0.002 * second.height_px
+        and abs(first.phase_x_px - second.phase_x_px) <= 0.25
+        and abs(first.phase_y_px - second.phase_y_px) <= 0.25
     )

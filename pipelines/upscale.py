@@ -1,4 +1,4 @@
-"""The main job: a video file in, the same video repaired out."""
+"""The upscale pipeline: repairs the pixelated frames of a video file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from deepclarity import __version__
 from deepclarity.errors import DamagedInputError, UsageError
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.enhancer import Enhancer
@@ -18,29 +17,30 @@ from deepclarity.models.verdict import Detector
 from deepclarity.models.weights import read_manifest
 from deepclarity.stream.errors import check_readable
 from deepclarity.stream.files.encode import EncodeSettings, nvenc_works
-from deepclarity.stream.files.output_path import check_writable, container_of, partial_path
+from deepclarity.stream.files.output_path import CONTAINERS, check_writable, container_of, partial_path
 from deepclarity.stream.files.passthrough import Passthrough
-from deepclarity.stream.files.resume import PartialOutput, Ticket, find_partial_output, forget, is_ours
+from deepclarity.stream.files.resume import PartialOutput, ResumeToken, find_partial_output, forget, is_ours
 from deepclarity.stream.files.sink import FileSink, Sink
 from deepclarity.stream.files.source import FileSource, Source
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.planes import depth_of
+from deepclarity.version import __version__
 
 from .detect import detect
 from .enhance import enhance
-from .fit import Fit, SizeWish, fit
+from .fit import Fit, SizeRequest, fit
 from .preset import Preset
 from .records import Summary
-from .report.recorder import Notes
+from .report.recorder import Recorder
 from .report.report import check_report
-from .route import Which, route
+from .route import FrameSelection, route
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[Summary, VideoInfo], None]
-"""Called after every frame that left."""
+"""Called after every frame that was written, with the summary so far and the source's properties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Job:
     preset: Preset = field(default_factory=Preset)
     overwrite: bool = False
     report: Path | None = None
-    """`.html` or `.json`."""
+    """Where to write a report, `.html` or `.json`."""
     resume: bool = False
-    """Go on where an interrupted run of the same job stopped."""
+    """Continue where an interrupted run of the same job stopped."""
     demuxer: str | None = None
-    """FFmpeg's name of the demuxer that must read the source, for files from strangers; None: by content."""
+    """FFmpeg's name of the demuxer that must read the source, for untrusted files; None: detected by content."""
 
 
 def run_pipeline(
@@ -67,18 +67,25 @@ def run_pipeline(
     enhancer: Enhancer | None,
     preset: Preset,
     fit: Fit,
-    notes: Notes,
+    recorder: Recorder,
     progress: Progress,
     skip: int = 0,
 ) -> Summary:
-    """Source, detect, route, enhance, sink: every frame of the source leaves, in order."""
-    summary = notes.summary
-    small = (source.info.width_px, source.info.height_px) != fit.size
-    scored = detect(_counted(source, summary), detector, summary)
+    """Run source, detect, route, enhance and sink: every frame of the source is written, in order.
+
+    `skip`: number of frames that an earlier run has already written.
+    """
+    summary = recorder.summary
+    decoded = _count(source, summary)
+    # how pixelated is each frame?
+    scored = detect(decoded, detector, summary)
     with Handover(scored, size=preset.source_buffer_frames, when_full=source.when_full) as arriving:
-        routed = route(arriving, preset.routing, resize=small, enlarge=fit.enlarges, summary=summary)
-        done = enhance(routed, enhancer, fit, summary, skip=skip)
-        with Handover(notes.taken(done), size=preset.sink_buffer_frames) as leaving:
+        # which lane does it take?
+        routed = route(arriving, preset.routing, resize=fit.resizes, enlarge=fit.enlarges, summary=summary)
+        # network, or plain resize; order kept
+        enhanced = enhance(routed, enhancer, fit, summary, skip=skip)
+        recorded = recorder.record(enhanced)
+        with Handover(recorded, size=preset.sink_buffer_frames) as leaving:
             for frame in leaving:
                 sink.write(frame)
                 summary.frames_out += 1
@@ -87,38 +94,40 @@ def run_pipeline(
     return summary
 
 
-def _counted(frames: Iterable[Frame], summary: Summary) -> Iterator[Frame]:
+def _count(frames: Iterable[Frame], summary: Summary) -> Iterator[Frame]:
     for frame in frames:
         summary.frames_in += 1
         yield frame
 
 
 def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Summary:
-    """Repair one file. `Summary.damaged` tells of damage in the input; `raise_if_damaged` makes an error of it.
+    """Repair one file; options are validated before any work is done.
 
-    Everything that can be refused is refused before any work is done.
+    Damage in the input is counted in `Summary.damaged`, which `raise_if_damaged` turns into an error. Raises
+    UsageError, SourceError, OutputError or DeviceError if the file cannot be repaired.
     """
-    preset, began = job.preset, time.perf_counter()
+    preset, started = job.preset, time.perf_counter()
     check_readable(job.source)
     check_writable(job.output, source=job.source, overwrite=job.overwrite)
     if job.report is not None:
         check_report(job.report)
     container_of(job.output, "av1" if preset.codec == "auto" else preset.codec)
-    wish = SizeWish.parse(preset.size, pad=preset.pad)
+    size_request = SizeRequest.parse(preset.size, pad=preset.pad)
     check_enhancer(preset.model)
-    detector = load_detector(preset.method, pixel_art=preset.pixel_art) if preset.which is not Which.NONE else None
+    repairs = preset.which is not FrameSelection.NONE
+    detector = load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer))
         enhancer = None
-        if preset.which is not Which.NONE:
+        if repairs:
             enhancer = opened.enter_context(contextlib.closing(load_enhancer(preset.model, device=preset.device)))
         settings = encode_settings(preset, source.planar, job.output, enhancer)
         source.suit(settings.encoder)
-        fitted = fit(source.info, wish)
-        others = opened.enter_context(Passthrough(job.source, but=source.stream_index, demuxer=job.demuxer))
-        _warn(source.info, fitted)
+        fitted = fit(source.info, size_request)
+        passthrough = opened.enter_context(Passthrough(job.source, but=source.stream_index, demuxer=job.demuxer))
+        _warn_if_interlaced(source.info, fitted)
         summary = _summary(job, detector, enhancer, fitted)
-        notes = Notes(summary, source.planar, source.info.colour, want_pictures=_is_page(job.report))
+        recorder = Recorder(summary, source.planar, source.info.colour, keep_pictures=_is_html(job.report))
         resume_token = _resume_token(job, settings, summary)
         partial_output = _partial_output(job, settings, resume_token)
         sink = opened.enter_context(
@@ -128,7 +137,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
                 size=fitted.canvas,
                 planar=source.planar,
                 settings=settings,
-                passthrough=others,
+                passthrough=passthrough,
                 partial_output=partial_output,
                 resume_token=resume_token,
             )
@@ -136,30 +145,30 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         for warning in sink.warnings:
             log.warning("%s", warning)
         run_pipeline(
-            source, sink, detector=detector, enhancer=enhancer, preset=preset, fit=fitted, notes=notes,
+            source, sink, detector=detector, enhancer=enhancer, preset=preset, fit=fitted, recorder=recorder,
             progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
-    summary.damaged = source.damaged + others.damaged
-    summary.retimed = source.retimed + others.retimed
+    summary.damaged = source.damaged + passthrough.damaged
+    summary.retimed = source.retimed + passthrough.retimed
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
-    summary.elapsed_s = time.perf_counter() - began
+    summary.elapsed_s = time.perf_counter() - started
     if job.report is not None:
-        notes.report.write(job.report, summary)
+        recorder.report.write(job.report, summary)
     return summary
 
 
 def encode_settings(preset: Preset, planar: str, output: Path, enhancer: Enhancer | None) -> EncodeSettings:
-    """What the preset leaves open, decided by the video's planar format, the container and the machine."""
+    """Encoder settings of a preset; `auto` is resolved by pixel format, container and available hardware."""
     codec = preset.codec
     if codec == "auto":
-        deep = depth_of(planar) > 8  # hardly a player takes ten bits in H.264
+        deep = depth_of(planar) > 8  # hardly any player supports 10-bit H.264
         codec = "av1" if output.suffix.lower() == ".webm" else "hevc" if deep else "h264"
     if preset.encoder not in ("auto", "software", "nvenc"):
         raise UsageError(f"encoder {preset.encoder}: use auto, software or nvenc.")
     settings = EncodeSettings(codec, preset.crf, preset.speed, restart_every=preset.restart_every_frames)
     on_gpu = enhancer is not None and "cuda" in enhancer.backend
     if preset.encoder == "nvenc" or (preset.encoder == "auto" and on_gpu):
-        # NVENC keeps more than 8 bits 4:2:0 in semi-planar formats only, which the corridor does not use.
+        # NVENC keeps more than 8 bits 4:2:0 in semi-planar formats only, which the pipeline does not use.
         if planar in ("yuv420p", "yuvj420p") and nvenc_works(codec):
             return replace(settings, hardware=True)
         if preset.encoder == "nvenc":
@@ -167,8 +176,14 @@ def encode_settings(preset: Preset, planar: str, output: Path, enhancer: Enhance
     return settings
 
 
+def default_output(source: Path) -> Path:
+    """`film.mp4` -> `film.clear.mp4`; a container that cannot be written becomes Matroska, which holds every track."""
+    known = source.suffix.lower() in CONTAINERS
+    return source.with_name(f"{source.stem}.clear{source.suffix if known else '.mkv'}")
+
+
 def raise_if_damaged(summary: Summary) -> None:
-    """DamagedInputError when frames of the input are missing from an output that is otherwise whole."""
+    """Raise DamagedInputError if the input was damaged, so that frames may be missing from the finished output."""
     if summary.damaged:
         raise DamagedInputError(
             f"{summary.source}: {summary.damaged} damaged or missing packets; "
@@ -187,46 +202,46 @@ def _summary(job: Job, detector: Detector | None, enhancer: Enhancer | None, fit
     )
 
 
-def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> Ticket:
-    """All that decides which packets this job writes."""
+def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> ResumeToken:
+    """Everything that determines which packets this job writes."""
     stat = job.source.stat()
     records = read_manifest()
-    weights, eye = records.get(summary.model), records.get(summary.method)
+    enhancer, detector = records.get(summary.model), records.get(summary.method)
     return {
         "input": f"{job.source.resolve()} {stat.st_size} {stat.st_mtime_ns}",
         "preset": repr(job.preset),
         "encoding": repr(settings),
-        "model": f"{summary.model} {summary.backend} {weights.sha256 if weights else '-'}",
-        "method": f"{summary.method} {eye.sha256 if eye else '-'}",
+        "model": f"{summary.model} {summary.backend} {enhancer.sha256 if enhancer else '-'}",
+        "method": f"{summary.method} {detector.sha256 if detector else '-'}",
         "size": summary.size,
         "version": __version__,
     }
 
 
-def _partial_output(job: Job, settings: EncodeSettings, resume_token: Ticket) -> PartialOutput | None:
-    """The part of this job that an earlier run has done, if it is to be used."""
+def _partial_output(job: Job, settings: EncodeSettings, resume_token: ResumeToken) -> PartialOutput | None:
+    """The output of an interrupted run of this job, if it is to be resumed."""
     partial = partial_path(job.output)
     if not job.resume:
         if is_ours(partial):
-            log.warning("%s: an unfinished run is begun again; --resume would have gone on from it", partial)
+            log.warning("%s: discarding the output of an interrupted run; use --resume to continue one", partial)
         forget(partial)
         return None
     found = find_partial_output(partial, resume_token, restart_every=settings.restart_every)
     if found is None:
-        log.warning("%s: nothing there to resume; beginning at the first frame", partial)
+        log.warning("%s: nothing to resume; starting at the first frame", partial)
     else:
         log.info("resuming after %d frames", found.frames)
     return found
 
 
-def _is_page(report: Path | None) -> bool:
+def _is_html(report: Path | None) -> bool:
     return report is not None and report.suffix.lower() in (".html", ".htm")
 
 
-def _warn(info: VideoInfo, fitted: Fit) -> None:
+def _warn_if_interlaced(info: VideoInfo, fitted: Fit) -> None:
     if info.interlaced and fitted.size != (info.width_px, info.height_px):
         log.warning("the video is interlaced: resizing mixes its two fields. Deinterlace it first for best results.")
     elif info.interlaced and info.height_px % 4:
-        log.warning("the video is interlaced, but fields of this height cannot be encoded: kept as whole frames.")
+        log.warning("the video is interlaced, but fields of this height cannot be encoded: kept as complete frames.")
     elif info.interlaced:
         log.warning("the video is interlaced: its field order is kept, frames are not deinterlaced.")

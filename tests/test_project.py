@@ -114,7 +114,7 @@ def test_secrets_are_cut_out_of_every_message(text: str, hidden: str) -> None:
 
 
 def test_nothing_reports_over_the_network() -> None:
-    told = python(
+    reported = python(
         "import sys\n"
         "called = []\n"
         "sys.addaudithook(lambda event, a: called.append(event) if event.startswith('socket.') else None)\n"
@@ -122,7 +122,7 @@ def test_nothing_reports_over_the_network() -> None:
         "load_enhancer('turbo', device='cpu'), load_detector('lattice-net'), load_detector('canny-mobilenet')\n"
         "import time; time.sleep(2.5)\nprint(sorted(set(called) - {'socket.__new__'}))"
     )
-    assert told == "[]"
+    assert reported == "[]"
 
 
 def test_openvino_is_imported_in_one_place() -> None:

@@ -11,7 +11,7 @@ from deepclarity.models.detectors import DETECTORS, load_detector
 from deepclarity.models.verdict import Detector, Verdict
 from deepclarity.pipelines.datasets.detector_dataset import DetectorDataset, Protocol, Sample
 from deepclarity.pipelines.datasets.photos import Split, find_source_images
-from deepclarity.pipelines.report.roc_plot import draw_roc
+from deepclarity.pipelines.report.plots import RocCurve, plot_roc
 from deepclarity.stream.files.still import write_picture
 
 from .detector_scores import (
@@ -95,9 +95,13 @@ def evaluate_detector(job: Job, *, notify: Notify) -> Evaluation:
             rows += [row_of(sample, detector, protocol=protocol, index=index) for detector in detectors]
     found = Evaluation(job, rows)
     if job.picture:
-        curves = {p: {m: roc(group) for m, group in methods.items()} for p, methods in found.groups.items()}
-        write_picture(job.picture, draw_roc(curves))
+        write_picture(job.picture, plot_roc({name: _roc_curves(methods) for name, methods in found.groups.items()}))
     return found
+
+
+def _roc_curves(methods: dict[str, list[Row]]) -> list[RocCurve]:
+    curves = {method: roc(rows) for method, rows in methods.items()}
+    return [RocCurve(method, points, area_under(points)) for method, points in curves.items()]
 
 
 def row_of(sample: Sample, detector: Detector, *, protocol: str, index: int) -> Row:

@@ -10,16 +10,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deepclarity.errors import SourceError, UsageError, did_you_mean
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import available_models, check_enhancer, load_enhancer
 from deepclarity.models.metrics import Lpips
 from deepclarity.pipelines.detect_file import VIDEOS
-from deepclarity.pipelines.report.contact_sheet import contact_sheet
-from deepclarity.stream.files.still import PICTURES, write_picture
+from deepclarity.pipelines.report.contact_sheet import MAX_COLUMNS, contact_sheet
+from deepclarity.stream.files.still import PICTURES, Picture, write_picture
 
-from .pictures import PictureSet, pictures, standard
+from .pictures import SCALE, PictureSet, pictures, sheet_rows, standard
 from .scores import MEASURES, Notify, Row, means, missed
 from .video import video
 
@@ -174,4 +176,6 @@ def _lpips(job: Job) -> Lpips | None:
 def _write_sheet(target: Path, sets: Sequence[PictureSet], tiers: Sequence[Enhancer]) -> None:
     """Of Set5 where it is there, else of the smallest set."""
     chosen = next((found for found in sets if found.name.lower() == "set5"), sets[0])
-    write_picture(target, contact_sheet(chosen, tiers))
+    pairs = chosen.pairs[:MAX_COLUMNS]
+    sheet = contact_sheet(sheet_rows(pairs, tiers), [large.stem for large, _ in pairs], align_px=SCALE)
+    write_picture(target, Picture(np.ascontiguousarray(sheet[..., ::-1])))

@@ -120,6 +120,18 @@ def bicubic_picture(small: Bytes) -> tuple[Levels, Bytes]:
     return luma_of(rgb), rgb
 
 
+def sheet_rows(pairs: Sequence[tuple[Path, Path]], tiers: Sequence[Enhancer]) -> dict[str, list[Bytes]]:
+    """The rows of a contact sheet by label, all RGB at the large size: input, output of each tier, target."""
+    rows: dict[str, list[Bytes]] = {}
+    for pair in pairs:
+        large, small = read_pair(pair)
+        rows.setdefault("input", []).append(small.repeat(SCALE, axis=0).repeat(SCALE, axis=1))
+        for tier in tiers:
+            rows.setdefault(f"output|{tier.name}", []).append(enlarged(small, by_tier(tier))[1])
+        rows.setdefault("target", []).append(large)
+    return rows
+
+
 def read_pair(pair: tuple[Path, Path]) -> tuple[Bytes, Bytes]:
     """The large and the small picture; SourceError where one is not four times the other."""
     large, small = (read_rgb(path) for path in pair)

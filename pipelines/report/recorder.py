@@ -1,4 +1,4 @@
-"""What the corridor notes down for the report as frames pass by."""
+"""Pipeline stage that records every frame for the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepclarity.models.verdict import Kind
-from deepclarity.pipelines.enhance import Done
+from deepclarity.pipelines.enhance import Enhanced
 from deepclarity.pipelines.records import FrameRecord, Lane, Summary
 from deepclarity.pipelines.route import Routed
 from deepclarity.stream.frame import Frame, Planes
@@ -19,28 +19,28 @@ from deepclarity.stream.planes import rgb_of
 from .report import Comparison, Report
 
 
-class Notes:
-    """Takes down a line for every frame, and before/after pictures of the worst ones where they are wanted."""
+class Recorder:
+    """Adds a record of every frame to `report`, and before/after pictures of the worst ones if wanted."""
 
-    def __init__(self, summary: Summary, planar: str, colour: Colour, *, want_pictures: bool) -> None:
-        """`planar`, `colour`: the pixel format and colour tags of the frames, for the pictures."""
+    def __init__(self, summary: Summary, planar: str, colour: Colour, *, keep_pictures: bool) -> None:
+        """`planar`, `colour`: pixel format and colour tags of the frames; `keep_pictures`: whether to add pictures."""
         self.summary = summary
         self.report = Report()
         self._planar = planar
         self._colour = colour
-        self._want_pictures = want_pictures
+        self._keep_pictures = keep_pictures
 
-    def taken(self, done: Iterable[Done]) -> Iterator[Frame]:
-        """Pass every frame on, noted."""
-        for item in done:
-            record = record_of(item.routed)
+    def record(self, enhanced: Iterable[Enhanced]) -> Iterator[Frame]:
+        """Record every frame and pass it on unchanged."""
+        for item in enhanced:
+            record = frame_record(item.routed)
             self.report.add(record)
-            worked_on = item.frame is not item.routed.frame  # not by an earlier run that is resumed
-            if self._want_pictures and worked_on and record.lane is Lane.ENHANCE and self.report.wants(record):
-                self.report.compare(self._comparison(item, record))
+            processed = item.frame is not item.routed.frame  # False if an earlier run, now resumed, did it
+            if self._keep_pictures and processed and record.lane is Lane.ENHANCE and self.report.would_keep(record):
+                self.report.add_comparison(self._comparison(item, record))
             yield item.frame
 
-    def _comparison(self, item: Done, record: FrameRecord) -> Comparison:
+    def _comparison(self, item: Enhanced, record: FrameRecord) -> Comparison:
         after = self._rgb(item.frame.planes)
         before = self._rgb(item.routed.frame.planes)
         size = after.shape[1], after.shape[0]
@@ -56,8 +56,8 @@ class Notes:
         return rgb_of(planes, self._planar, self._colour)
 
 
-def record_of(routed: Routed) -> FrameRecord:
-    """One frame's line."""
+def frame_record(routed: Routed) -> FrameRecord:
+    """The record of one frame."""
     verdict, frame = routed.scored.verdict, routed.frame
     return FrameRecord(
         index=frame.index,

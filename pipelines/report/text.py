@@ -1,4 +1,4 @@
-"""The words of a report: what happened, in sentences and in a table."""
+"""Text of a report: headline, notes and a table of the summary."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from deepclarity.pipelines.records import Summary
 
 
 def name(source: str) -> str:
-    """What people call the source: the file's name, or the whole address with its secrets cut."""
+    """Display name of a source: the file name, or the full address without passwords."""
     source = hide_secrets(source)
     return source if "://" in source else Path(source).name or "video"
 
 
-def sums(summary: Summary) -> dict[str, Any]:
-    """`summary` and its speed as a dict for JSON, secrets cut out of addresses."""
-    known = dataclasses.asdict(summary)
-    known["source"], known["output"] = hide_secrets(summary.source), hide_secrets(summary.output)
-    known["elapsed_s"] = round(summary.elapsed_s, 4)
-    known["stage_s"] = {stage: round(seconds, 4) for stage, seconds in summary.stage_s.items()}
-    return {**known, "frames_per_s": round(summary.frames_per_s, 3)}
+def summary_values(summary: Summary) -> dict[str, Any]:
+    """`summary` and its speed as a dict for JSON, without passwords in addresses."""
+    values = dataclasses.asdict(summary)
+    values["source"], values["output"] = hide_secrets(summary.source), hide_secrets(summary.output)
+    values["elapsed_s"] = round(summary.elapsed_s, 4)
+    values["stage_s"] = {stage: round(seconds, 4) for stage, seconds in summary.stage_s.items()}
+    return {**values, "frames_per_s": round(summary.frames_per_s, 3)}
 
 
 def numbers(summary: Summary) -> list[tuple[str, str]]:
-    """The table: labels and values."""
-    known = sums(summary)
-    known["elapsed_s"], known["frames_per_s"] = f"{summary.elapsed_s:,.2f}", f"{summary.frames_per_s:,.1f}"
+    """The summary table as (label, value) pairs."""
+    values = summary_values(summary)
+    values["elapsed_s"], values["frames_per_s"] = f"{summary.elapsed_s:,.2f}", f"{summary.frames_per_s:,.1f}"
     labels = {"elapsed_s": "Time taken, s", "frames_per_s": "Frames per second", "passed": "Untouched"}
     labels |= {"fallback": "Only resized, repair failed", "damaged": "Damaged packets", "method": "Detector"}
     labels |= {"retimed": "Timestamps moved", "backend": "Back end"}
-    rows = [(labels.get(k, k.replace("_", " ").capitalize()), v) for k, v in known.items() if k != "stage_s"]
+    rows = [(labels.get(k, k.replace("_", " ").capitalize()), v) for k, v in values.items() if k != "stage_s"]
     return [(label, f"{value:,}" if isinstance(value, int) else value or "–") for label, value in rows]
 
 
 def headline(summary: Summary) -> str:
-    """What happened, in one sentence."""
+    """The result of the run in one sentence."""
     total, repaired = summary.frames_out, summary.repaired
     if not total:
-        return "No frame came through."
+        return "No frames were written."
     if not repaired:
-        few = f"{summary.fallback:,} of {_frames(total)}"
-        failed = f"{few} should have been repaired and could only be resized"
-        calm = f"Nothing was repaired: none of {_frames(total)} was pixelated"
-        return f"{failed if summary.fallback else calm}."
+        count = f"{summary.fallback:,} of {_frames(total)}"
+        failed = f"{count} should have been repaired and could only be resized"
+        clean = f"Nothing was repaired: none of {_frames(total)} was pixelated"
+        return f"{failed if summary.fallback else clean}."
     if repaired == total:
         return f"{'The only frame was' if total == 1 else f'All {_frames(total)} were'} repaired."
     others = [(summary.passed, "went through untouched"), (summary.resized, "only resized")]
@@ -56,15 +56,16 @@ def headline(summary: Summary) -> str:
 
 
 def notes(summary: Summary, length_s: float) -> Iterator[str]:
-    """Sentences under the headline: how fast, and what did not go as it should."""
+    """Sentences below the headline: speed and problems."""
     if summary.elapsed_s:
-        pace = length_s / summary.elapsed_s
-        paced = f", {pace:,.{0 if pace >= 10 else 1 if pace >= 1 else 2}f}× real time" if length_s else ""
-        made = " on ".join(part for part in (summary.model, summary.backend) if part)
-        speed = f"{summary.frames_per_s:,.1f} frames per second{paced}"
-        yield f"Took {summary.elapsed_s:,.1f} s: {speed}{'; ' + made if made else ''}."
+        factor = length_s / summary.elapsed_s
+        digits = 0 if factor >= 10 else 1 if factor >= 1 else 2
+        real_time = f", {factor:,.{digits}f}× real time" if length_s else ""
+        engine = " on ".join(part for part in (summary.model, summary.backend) if part)
+        speed = f"{summary.frames_per_s:,.1f} frames per second{real_time}"
+        yield f"Took {summary.elapsed_s:,.1f} s: {speed}{'; ' + engine if engine else ''}."
     if summary.frames_out and not summary.repaired and not summary.fallback:
-        yield "If it looks pixelated to you, run again with --all: it repairs every frame."
+        yield "If you see blocks, run again with --all: it repairs every frame."
     if summary.fallback and summary.repaired:
         yield f"{_frames(summary.fallback)} should have been repaired and could only be resized."
     if summary.damaged:

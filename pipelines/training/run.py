@@ -20,7 +20,7 @@ from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import DeviceError, OutputError, StageError, UsageError, did_you_mean
 from deepclarity.models.generator import Tensors
 from deepclarity.models.train.enhancer.run import export
-from deepclarity.pipelines.report.plots import Series, plot
+from deepclarity.pipelines.report.plots import Series, plot_curves
 
 Say = Callable[[str], None]
 
@@ -101,7 +101,7 @@ class TrainingRun:
         entries = [*self._entries(before=run.step), entry]
         export(tensors, self._out / WEIGHTS)
         atomic_write(self._out / LOG, "".join(json.dumps(line) + "\n" for line in entries).encode())
-        plot(_series(entries), self._out / PLOT, title=f"{run.title}, step {run.step} of {run.steps}")
+        plot_curves(_series(entries), self._out / PLOT, title=f"{run.title}, step {run.step} of {run.steps}")
         run.save(self._out / CHECKPOINT)
         left_s = (run.steps - run.step) * took_s / len(losses)
         self._say("  ".join(f"{key} {value}" for key, value in entry.items()) + f"  left {left_s / 60:.0f} min")

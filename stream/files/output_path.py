@@ -51,7 +51,7 @@ def _check_names(path: Path, *, source: Path | None, overwrite: bool) -> None:
             what = "the output is the input" if ours == path else "its incomplete form would overwrite the input"
             raise UsageError(f"{path}: {what}. Choose another name with -o.")
     if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already. Add -y to replace it, or choose another name with -o.")
+        raise UsageError(f"{path}: already exists. Add -y to replace it, or choose another name with -o.")
     if partial.exists() and not overwrite and not resume.is_ours(partial):
         raise UsageError(f"{partial}: exists and was not made by an interrupted run. Move it, or add -y.")
     if not path.parent.is_dir():

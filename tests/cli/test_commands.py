@@ -140,7 +140,7 @@ def test_correct_never_overwrites_without_yes(pixelated_picture: Path, capsys: C
     assert run(["correct", str(pixelated_picture), "-o", str(target), "--device", "cpu"]) == 2
     assert target.read_bytes() == b"mine"
     assert run(["correct", str(pixelated_picture), "-o", str(pixelated_picture), "-y", "--device", "cpu"]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_models_lists_models_and_presets(capsys: Capture) -> None:

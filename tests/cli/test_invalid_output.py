@@ -28,7 +28,7 @@ def test_partial_file_equal_to_input_is_refused(clip: Path, tmp_path: Path, capf
 def test_existing_output_is_replaced_only_with_yes(clip: Path, tmp_path: Path, capfd: Capture) -> None:
     target = tmp_path / "out.mp4"
     target.write_text("existing")
-    assert "exists already" in expect_error(capfd, tmp_path, "upscale", clip, "-o", target)
+    assert "already exists" in expect_error(capfd, tmp_path, "upscale", clip, "-o", target)
     assert target.read_text() == "existing"
     assert run(["upscale", str(clip), "-o", str(target), "-y", *QUICK]) == 0
     assert frame_times(target) == frame_times(clip)

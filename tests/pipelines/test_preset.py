@@ -1,4 +1,4 @@
-"""Presets: flat, typed, and forgiving in nothing but spelling."""
+"""Presets: strict validation, with suggestions for misspelled keys."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import pytest
 
 from deepclarity.errors import UsageError
 from deepclarity.pipelines.preset import Preset, load_preset, preset_from, preset_names
-from deepclarity.pipelines.route import Which
+from deepclarity.pipelines.route import FrameSelection
 
 
-def test_every_preset_that_ships_can_be_loaded_and_says_when_to_use_it() -> None:
+def test_every_shipped_preset_loads_and_states_its_use() -> None:
     folder = Path(__file__).parents[2] / "configs"
     assert {"default", "archive", "preview"} <= set(preset_names())
     for name in preset_names():
         assert isinstance(load_preset(name), Preset)
-        assert (folder / f"{name}.toml").read_text().startswith("# When")
+        assert (folder / f"{name}.toml").read_text().startswith("# For ")
 
 
-def test_an_unknown_key_names_the_nearest() -> None:
+def test_unknown_key_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="unknown key 'modle'; did you mean 'model'"):
         preset_from({"modle": "turbo"}, where="mine")
 
 
-def test_an_unknown_preset_names_the_nearest() -> None:
+def test_unknown_preset_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'archive'"):
         load_preset("archiv")
 
@@ -33,15 +33,15 @@ def test_an_unknown_preset_names_the_nearest() -> None:
     ("key", "value"),
     [("crf", "low"), ("crf", True), ("pad", 1), ("hold_s", "long"), ("source_buffer_frames", 0), ("which", "some")],
 )
-def test_a_value_that_does_not_fit_is_refused(key: str, value: object) -> None:
+def test_invalid_value_raises_usage_error(key: str, value: object) -> None:
     with pytest.raises(UsageError, match=key):
         preset_from({key: value}, where="mine")
 
 
-def test_a_file_of_ones_own(tmp_path: Path) -> None:
+def test_preset_from_a_toml_file(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('which = "all"\ncrf = 12\n')
-    assert (load_preset(str(mine)).which, load_preset(str(mine)).crf) == (Which.ALL, 12)
+    assert (load_preset(str(mine)).which, load_preset(str(mine)).crf) == (FrameSelection.ALL, 12)
     mine.write_text("crf = = 12\n")
     with pytest.raises(UsageError, match="not valid TOML"):
         load_preset(str(mine))

@@ -1,4 +1,4 @@
-"""Real containers and codecs: every frame, every timestamp, every sound packet. Needs the shared clips."""
+"""Real containers and codecs: every frame, timestamp and audio packet is kept. Needs the shared clips."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from deepclarity.stream.files.source import FileSource
 
 pytestmark = pytest.mark.shared
 
-TAKEN_FOR_BLOCKS = {
+FALSE_POSITIVES = {
     "axm__sample.avi": "a sky in MPEG-4's own flat 16×16 blocks",
-    "mediabunny__cursed-vfr.mp4": "a screen with thumbnails that are in blocks",
+    "mediabunny__cursed-vfr.mp4": "a screen with pixelated thumbnails",
 }
-"""Where the detector is known to err: frames of these are repaired though they should not be."""
+"""Clips on which the detector is known to err: some of their frames are repaired although they should not be."""
 
 SMALL = Preset(speed="ultrafast", size="426x240", device="cpu")
 AT_SOURCE_SIZE = Preset(speed="ultrafast", size="auto", device="cpu")
@@ -33,19 +33,19 @@ def clips(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in kept)
 
 
-def decodable(path: Path) -> list[Fraction]:
-    """Times of all pictures as PyAV alone decodes them; a raw stream has none, and shows at its nominal rate."""
-    found = []
+def decoded_times(path: Path) -> list[Fraction]:
+    """Times of all frames as PyAV alone decodes them; a raw stream has none, so its nominal frame rate is used."""
+    times = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         for picture in container.decode(stream):
             assert stream.average_rate is not None
-            nominal = len(found) / stream.average_rate
-            found.append(nominal if picture.pts is None else picture.pts * stream.time_base)
-    return found
+            nominal = len(times) / stream.average_rate
+            times.append(nominal if picture.pts is None else picture.pts * stream.time_base)
+    return times
 
 
-def sound(path: Path) -> list[str]:
+def audio_digests(path: Path) -> list[str]:
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return []
@@ -54,24 +54,24 @@ def sound(path: Path) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
-def test_every_clip_keeps_its_frames_times_and_sound(shared_clips: Path, tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_frames_timestamps_and_audio_are_kept(shared_clips: Path, tmp_path: Path, suffix: str) -> None:
     found = clips(shared_clips)
     assert len(found) >= 20
-    tolerance = Fraction(1, 1000) if ending == ".mkv" else 0
+    tolerance = Fraction(1, 1000) if suffix == ".mkv" else 0
     for clip in found:
-        out = tmp_path / f"{clip.stem}{ending}"
+        out = tmp_path / f"{clip.stem}{suffix}"
         summary = upscale(Job(clip, out, SMALL))
-        before, after = decodable(clip), decodable(out)
+        before, after = decoded_times(clip), decoded_times(out)
         assert len(before) == len(after) == summary.frames_out, clip.name
         assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= tolerance, clip.name
-        assert sound(out) == sound(clip), clip.name
+        assert audio_digests(out) == audio_digests(clip), clip.name
         assert (summary.damaged, summary.retimed) == (0, 0), clip.name
-        assert summary.repaired == 0 or clip.name in TAKEN_FOR_BLOCKS, clip.name
+        assert summary.repaired == 0 or clip.name in FALSE_POSITIVES, clip.name
         out.unlink()
 
 
-def test_an_hdr10_clip_stays_ten_bit_and_tagged(shared_clips: Path, tmp_path: Path) -> None:
+def test_hdr10_clip_keeps_bit_depth_and_colour_tags(shared_clips: Path, tmp_path: Path) -> None:
     clip, out = shared_clips / "zoo" / "axm__hdr10-av1.mp4", tmp_path / "out.mp4"
     upscale(Job(clip, out, SMALL))
     with FileSource(clip) as before, FileSource(out) as after:
@@ -80,33 +80,33 @@ def test_an_hdr10_clip_stays_ten_bit_and_tagged(shared_clips: Path, tmp_path: Pa
         assert after.info.pixel_format == "yuv420p10le"
 
 
-def test_a_turned_and_mirrored_clip_keeps_its_matrix(shared_clips: Path, tmp_path: Path) -> None:
+def test_rotated_and_mirrored_clip_keeps_its_display_matrix(shared_clips: Path, tmp_path: Path) -> None:
     clip, out = shared_clips / "zoo" / "axm__sample_rotate_and_reflect.mp4", tmp_path / "out.mp4"
     upscale(Job(clip, out, SMALL))
     with FileSource(clip) as before, FileSource(out) as after:
         assert after.info.display_matrix == before.info.display_matrix is not None
 
 
-def test_subtitles_are_copied_to_matroska_and_missed_with_a_word_in_mp4(
+def test_subtitles_are_copied_to_matroska_and_dropped_with_a_warning_in_mp4(
     shared_clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = shared_clips / "zoo" / "axm__sample_with_srt.mkv"
-    for ending, kept in ((".mkv", True), (".mp4", False)):
+    for suffix, kept in ((".mkv", True), (".mp4", False)):
         caplog.clear()
-        upscale(Job(clip, tmp_path / f"out{ending}", SMALL))
-        with av.open(str(tmp_path / f"out{ending}")) as container:
+        upscale(Job(clip, tmp_path / f"out{suffix}", SMALL))
+        with av.open(str(tmp_path / f"out{suffix}")) as container:
             assert bool(container.streams.subtitles) is kept
         assert [record.levelname for record in caplog.records] == ([] if kept else ["WARNING"])
 
 
-def test_clean_full_hd_never_meets_the_network(shared_clips: Path, tmp_path: Path) -> None:
+def test_clean_full_hd_clip_passes_unchanged(shared_clips: Path, tmp_path: Path) -> None:
     clip, out = shared_clips / "openh264__VID_1920x1080_cavlc_temporal_direct.264", tmp_path / "out.mkv"
     summary = upscale(Job(clip, out, AT_SOURCE_SIZE))
     assert (summary.passed, summary.resized, summary.repaired) == (54, 0, 0)
 
 
 def with_pixelated_middle(clip: Path, path: Path, *, block_px: float) -> None:
-    """`clip`, of which the frames 300 to 599 are drawn in blocks, coded once more."""
+    """Re-encode `clip` with frames 300 to 599 pixelated."""
     with av.open(str(clip)) as before, av.open(str(path), "w") as after:
         pictures = before.streams.video[0]
         stream = after.add_stream("libx264", rate=30, options={"crf": "23", "preset": "superfast"})
@@ -125,11 +125,11 @@ def with_pixelated_middle(clip: Path, path: Path, *, block_px: float) -> None:
 
 
 @pytest.mark.parametrize("block_px", [2, 4])
-def test_a_pixelated_middle_is_found_to_the_frame_and_once(shared_clips: Path, tmp_path: Path, block_px: float) -> None:
+def test_pixelated_range_is_detected_within_three_frames(shared_clips: Path, tmp_path: Path, block_px: float) -> None:
     film = tmp_path / "film.mp4"
     with_pixelated_middle(shared_clips / "gradio__world.mp4", film, block_px=block_px)
-    found = detect_file(film, load_detector(DEFAULT_DETECTOR))
-    assert found.frames == 901
-    assert len(found.ranges) == 1
-    assert abs(found.ranges[0]["first_frame"] - 300) <= 3
-    assert abs(found.ranges[0]["last_frame"] - 599) <= 3
+    result = detect_file(film, load_detector(DEFAULT_DETECTOR))
+    assert result.frames == 901
+    assert len(result.ranges) == 1
+    assert abs(result.ranges[0]["first_frame"] - 300) <= 3
+    assert abs(result.ranges[0]["last_frame"] - 599) <= 3

@@ -1,4 +1,4 @@
-"""Repair: blocks undone exactly, nothing moved, 8 and 10 bits, any chroma."""
+"""Frame repair: exact block averaging, no shift, 8 and 10 bits, any chroma subsampling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deepclarity.pipelines.restore import axis_of, network_factor, resample, res
 
 
 def nearest(small: Plane, size: tuple[int, int], factor: float, shift: float) -> tuple[Plane, float]:
-    """`small` enlarged by nearest neighbour, and where its blocks begin on average."""
+    """`small` enlarged by nearest neighbour, and the mean position of its first block."""
     columns = np.floor((np.arange(size[0]) + shift) / factor + 1e-9).astype(int)
     rows = np.floor((np.arange(size[1]) + shift) / factor + 1e-9).astype(int)
     starts = np.flatnonzero(np.diff(columns, prepend=-1))
@@ -23,7 +23,7 @@ def nearest(small: Plane, size: tuple[int, int], factor: float, shift: float) ->
 @pytest.mark.parametrize("factor", [1.5, 2, 2.25, 2.5, 3, 3.75, 4, 7.11])
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_undoing_nearest_blocks_gives_the_small_picture_back(factor: float, shift: float, dtype: type) -> None:
+def test_averaging_nearest_blocks_restores_the_small_picture(factor: float, shift: float, dtype: type) -> None:
     rng = np.random.default_rng(4)
     small = rng.integers(0, 256 if dtype is np.uint8 else 1024, (140, 220)).astype(dtype)
     picture, phase = nearest(small, (320, 200), factor, shift)
@@ -33,7 +33,7 @@ def test_undoing_nearest_blocks_gives_the_small_picture_back(factor: float, shif
     assert found.dtype == dtype
 
 
-def test_part_blocks_at_the_edges_become_samples_of_their_own() -> None:
+def test_partial_blocks_at_the_edges_become_samples() -> None:
     small = np.random.default_rng(5).integers(0, 256, (9, 12), np.uint8)
     picture = np.kron(small, np.ones((8, 8), np.uint8))[5:, 3:]
     found = undo_blocks(picture, axis_of(picture.shape[1], 8, 5).starts(), axis_of(picture.shape[0], 8, 3).starts())
@@ -41,14 +41,14 @@ def test_part_blocks_at_the_edges_become_samples_of_their_own() -> None:
 
 
 def wave(width: int, height: int, *, left: float = 0.0) -> NDArray[np.float32]:
-    """A smooth picture; `left`: how far its samples sit left of their centres, as 4:2:0 chroma does."""
+    """A smooth picture; `left`: offset of its samples to the left of their centres, as for 4:2:0 chroma."""
     x = (np.arange(width) + 0.5 - left) / width
     y = (np.arange(height) + 0.5) / height
     return (100 + 80 * np.sin(6 * x[None, :]) * np.cos(5 * y[:, None])).astype(np.float32)
 
 
 def in_blocks(width: int, height: int, blocks: Blocks) -> Plane:
-    """The same picture, every block showing what lies at its centre."""
+    """The same picture in blocks, each with the value at its centre."""
     x = (np.floor((np.arange(width) + 0.5 - blocks.phase_x_px) / blocks.width_px) + 0.5) * blocks.width_px
     y = (np.floor((np.arange(height) + 0.5 - blocks.phase_y_px) / blocks.height_px) + 0.5) * blocks.height_px
     x, y = (x + blocks.phase_x_px) / width, (y + blocks.phase_y_px) / height
@@ -59,7 +59,7 @@ def in_blocks(width: int, height: int, blocks: Blocks) -> Plane:
     "blocks",
     [Blocks(4, 4), Blocks(4, 4, 1, 3), Blocks(2.5, 2.5, 1, 2), Blocks(6, 4.5, 2, 1), Blocks(8, 8), Blocks(1.5, 1.5)],
 )
-def test_a_smooth_picture_comes_out_of_its_blocks_where_it_was(blocks: Blocks) -> None:
+def test_restored_picture_is_not_shifted(blocks: Blocks) -> None:
     luma = in_blocks(480, 270, blocks)
     grey = np.full((135, 240), 128, np.uint8)
     lanczos = load_enhancer("lanczos")
@@ -71,7 +71,7 @@ def test_a_smooth_picture_comes_out_of_its_blocks_where_it_was(blocks: Blocks) -
 
 
 @pytest.mark.parametrize(("ratios", "left"), [((2, 2), 0.25), ((2, 1), 0.25), ((1, 1), 0.0)])
-def test_chroma_stays_where_its_samples_sit(ratios: tuple[int, int], left: float) -> None:
+def test_chroma_siting_is_kept(ratios: tuple[int, int], left: float) -> None:
     width, height = 240, 136
     luma = np.round(wave(width, height)).astype(np.uint8)
     chroma = np.round(wave(width // ratios[0], height // ratios[1], left=left)).astype(np.uint8)
@@ -90,7 +90,7 @@ def test_chroma_stays_where_its_samples_sit(ratios: tuple[int, int], left: float
 
 @pytest.mark.parametrize("block", [2, 3, 4, 5, 8])
 @pytest.mark.parametrize("phase", [0, 1, 2, 3])
-def test_chroma_of_blocks_stays_where_it_was(block: int, phase: int) -> None:
+def test_chroma_of_blocks_is_not_shifted(block: int, phase: int) -> None:
     blocks = Blocks(block, block, phase % block, phase % block)
     full = in_blocks(480, 270, blocks).astype(np.float32)
     left = np.roll(full, 1, axis=1)  # 4:2:0 as encoders make it: filtered 1 2 1 about the left column
@@ -115,7 +115,7 @@ def test_chroma_of_blocks_stays_where_it_was(block: int, phase: int) -> None:
 SHIFTS = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
 
 
-def test_ten_bits_stay_ten_bits() -> None:
+def test_10_bit_depth_is_kept() -> None:
     luma = np.random.default_rng(7).integers(0, 1024, (40, 64)).astype(np.uint16)
     chroma = np.full((20, 32), 512, np.uint16)
     enhancer = load_enhancer("turbo", device="cpu")
@@ -127,24 +127,24 @@ def test_ten_bits_stay_ten_bits() -> None:
     enhancer.close()
 
 
-def test_a_window_of_whole_samples_is_a_slice_and_no_copy() -> None:
+def test_integer_window_is_a_slice_without_copy() -> None:
     plane = np.arange(200, dtype=np.uint8).reshape(10, 20)
     part = resample(plane, (10, 5), step=(1.0, 1.0), start=(3.0, 2.0), max_value=255)
     assert np.array_equal(part, plane[2:7, 3:13])
     assert np.shares_memory(part, plane)
 
 
-def test_shrinking_averages() -> None:
+def test_downscaling_averages() -> None:
     fine = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (64, 64))
     coarse = resample(fine, (37, 37), step=(128 / 37, 128 / 37), start=(0.0, 0.0), max_value=255)
     assert np.abs(coarse.astype(int) - 128).max() < 40
 
 
-def test_the_nearest_network_factor_is_taken() -> None:
+def test_network_factor_is_the_nearest_supported_scale() -> None:
     assert [network_factor((2, 3, 4), needed) for needed in (1.5, 2.0, 2.05, 2.5, 4.0, 8.0)] == [2, 2, 2, 3, 4, 4]
 
 
-def test_the_repair_is_closer_to_the_truth_than_leaving_the_blocks() -> None:
+def test_repair_improves_psnr() -> None:
     from deepclarity.pipelines.demo.scene import paint, pixelate
 
     truth = cv2.cvtColor(paint(640, 360), cv2.COLOR_RGB2GRAY)

@@ -1,4 +1,4 @@
-"""Routing: hysteresis, rest, scene cuts, and never a clean frame repaired."""
+"""Routing: hysteresis, confirmation, hold time and scene cuts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from deepclarity.models.verdict import Blocks, Kind, Verdict
 from deepclarity.pipelines.detect import Scored, detect
 from deepclarity.pipelines.records import Lane, Summary
-from deepclarity.pipelines.route import Routing, Which, route
+from deepclarity.pipelines.route import FrameSelection, Routing, route
 from deepclarity.stream.frame import Frame
 
 BLOCKS = Blocks(4, 4)
@@ -38,40 +38,40 @@ def lanes(scores: list[float], *, cuts: tuple[int, ...] = (), **routing: object)
     return "".join("E" if item.lane is Lane.ENHANCE else "." for item in routed)
 
 
-def test_a_pixelated_stretch_is_repaired_from_its_first_frame_to_its_last() -> None:
+def test_pixelated_range_is_repaired_from_first_to_last_frame() -> None:
     assert lanes([0.0] * 20 + [1.0] * 20 + [0.0] * 20) == "." * 20 + "E" * 20 + "." * 20
 
 
-def test_one_odd_frame_turns_nothing_over() -> None:
+def test_single_outlier_is_ignored() -> None:
     assert lanes([0.0] * 10 + [0.9] + [0.0] * 10) == "." * 21
 
 
-def test_between_the_two_scores_everything_stays_as_it_was() -> None:
+def test_score_between_thresholds_keeps_the_state() -> None:
     assert lanes([0.0] * 5 + [0.55] * 20) == "." * 25
     assert lanes([1.0] * 20 + [0.45] * 20) == "E" * 40
 
 
-def test_noise_around_the_thresholds_switches_at_most_twice_a_second() -> None:
+def test_noisy_scores_switch_at_most_twice_per_second() -> None:
     scores = np.random.default_rng(5).uniform(0.2, 0.8, 500).tolist()
     switches = sum(a != b for a, b in zip(lanes(scores), lanes(scores)[1:], strict=False))
     assert switches <= 500 / 25 * 2
 
 
-def test_repairing_rests_before_it_begins_again_but_not_across_a_cut() -> None:
+def test_hold_time_delays_the_next_repair_except_at_a_cut() -> None:
     scores = [1.0] * 5 + [0.3] * 5 + [1.0] * 20
     assert lanes(scores) == "E" * 5 + "." * 13 + "E" * 12  # half a second is 13 frames
     assert lanes(scores, cuts=(10,)) == "E" * 5 + "." * 5 + "E" * 20
 
 
-def test_repairing_may_end_as_soon_as_the_pictures_are_clean() -> None:
+def test_repair_stops_immediately_on_clean_frames() -> None:
     assert lanes([1.0] * 5 + [0.3] * 20) == "E" * 5 + "." * 20
 
 
-def test_a_single_frame_that_the_detector_misses_stays_repaired() -> None:
+def test_single_missed_frame_is_still_repaired() -> None:
     assert lanes([1.0] * 5 + [0.0] + [1.0] * 5) == "E" * 11
 
 
-def test_a_lattice_is_taken_only_from_pixelated_frames_of_the_same_scene() -> None:
+def test_lattice_comes_only_from_pixelated_frames_of_the_same_scene() -> None:
     other = Blocks(16, 16)
     seen = scored([1.0] * 5 + [0.45] * 5, cuts=(8,))
     seen[5:] = [replace(j, verdict=replace(j.verdict, kind=Kind.BLOCKY, blocks=other)) for j in seen[5:]]
@@ -79,7 +79,7 @@ def test_a_lattice_is_taken_only_from_pixelated_frames_of_the_same_scene() -> No
     assert [item.blocks for item in routed] == [BLOCKS] * 8 + [None] * 2
 
 
-def test_a_detector_that_fails_is_told_behind_the_frames_that_came_before() -> None:
+def test_detector_failure_is_raised_after_earlier_frames() -> None:
     def failing() -> Iterator[Scored]:
         yield from scored([0.0] * 5)
         raise RuntimeError("detector died")
@@ -87,18 +87,20 @@ def test_a_detector_that_fails_is_told_behind_the_frames_that_came_before() -> N
     seen: list[int] = []
     with pytest.raises(RuntimeError, match="detector died"):
         for item in route(failing(), Routing(), resize=False, enlarge=False, summary=Summary()):
-            seen.append(item.frame.index)  # noqa: PERF401  the error comes behind them
+            seen.append(item.frame.index)  # noqa: PERF401  the error is raised after them
     assert seen == list(range(5))
 
 
-def test_a_burst_that_ends_at_a_cut_needs_no_later_frame_to_confirm_it() -> None:
+def test_short_range_ending_at_a_cut_needs_no_confirmation() -> None:
     assert lanes([0.0] * 30 + [1.0, 1.0] + [0.0] * 10, cuts=(30, 32)) == "." * 30 + "EE" + "." * 10
 
 
-def test_all_and_none_ask_nobody() -> None:
+def test_all_and_none_ignore_the_detector() -> None:
     scores = [0.0, 1.0, 0.0, 1.0]
-    assert lanes(scores, which=Which.NONE) == "...."
-    routed = list(route(scored(scores), Routing(which=Which.ALL), resize=True, enlarge=True, summary=Summary()))
+    assert lanes(scores, which=FrameSelection.NONE) == "...."
+    routed = list(
+        route(scored(scores), Routing(which=FrameSelection.ALL), resize=True, enlarge=True, summary=Summary())
+    )
     assert [item.lane for item in routed] == [Lane.ENHANCE] * 4
     assert [item.blocks for item in routed] == [None, BLOCKS, None, BLOCKS]
 
@@ -108,14 +110,14 @@ def test_clean_frames_of_another_size_are_resized() -> None:
     assert {item.lane for item in routed} == {Lane.RESIZE}
 
 
-def test_a_lattice_that_trembles_within_measuring_error_is_held_still() -> None:
+def test_lattice_jitter_within_measurement_error_is_ignored() -> None:
     wobble = [Blocks(4, 4, 0.1 * (i % 2), 0) for i in range(10)]
     seen = [Scored(frame(i), Verdict(1.0, Kind.PIXELATED, b), i == 0) for i, b in enumerate(wobble)]
     routed = list(route(seen, Routing(), resize=False, enlarge=False, summary=Summary()))
     assert {item.blocks for item in routed} == {wobble[0]}
 
 
-def test_every_frame_leaves_in_order_whatever_the_look_ahead() -> None:
+def test_order_is_kept_for_every_look_ahead() -> None:
     for confirm in (0, 1, 7, 50):
         routed = route(
             scored([0.5] * 20), Routing(confirm_frames=confirm), resize=False, enlarge=False, summary=Summary()
@@ -123,7 +125,7 @@ def test_every_frame_leaves_in_order_whatever_the_look_ahead() -> None:
         assert [item.frame.index for item in routed] == list(range(20))
 
 
-def test_a_new_scene_is_a_cut_and_pixelation_is_none() -> None:
+def test_scene_change_is_detected_as_a_cut() -> None:
     rng = np.random.default_rng(6)
     scene = np.kron(rng.integers(0, 256, (9, 16), np.uint8), np.ones((40, 40), np.uint8))
     other = np.kron(rng.integers(0, 256, (9, 16), np.uint8), np.ones((40, 40), np.uint8))
@@ -132,5 +134,5 @@ def test_a_new_scene_is_a_cut_and_pixelation_is_none() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_an_empty_or_single_frame_stream_is_no_special_case(count: int) -> None:
+def test_empty_and_single_frame_streams(count: int) -> None:
     assert lanes([1.0] * count) == "E" * count

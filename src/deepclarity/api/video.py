@@ -65,7 +65,7 @@ def upscale(
 
     Raises:
         SourceError: The source is missing or no video.
-        UsageError: An option cannot be used, or the output exists already.
+        UsageError: An option cannot be used, or the output already exists.
         OutputError: The output cannot be written.
         DeviceError: The device does not exist or failed.
     """

@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
-from deepclarity import __version__
 from deepclarity.errors import DeepClarityError, hide_secrets
+from deepclarity.version import __version__
 
 from . import output
 

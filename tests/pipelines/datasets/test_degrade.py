@@ -77,7 +77,7 @@ def test_photos_for_validation_are_kept_apart(tmp_path):
         split_photos(tmp_path / "nowhere", 1)
 
 
-def test_photos_too_small_to_cut_from_are_told(tmp_path):
+def test_photos_smaller_than_a_patch_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "dot.png"), drawing(0, 16))
     with pytest.raises(SourceError, match="smaller than 24"):
         read_photo(tmp_path / "dot.png")

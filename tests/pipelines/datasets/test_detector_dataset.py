@@ -213,7 +213,7 @@ def test_frames_of_clips_are_used_and_a_torn_clip_is_left_out(
     assert "torn.mp4" in caplog.text
 
 
-def test_too_few_photos_are_told(tmp_path: Path, painting: Rgb) -> None:
+def test_too_few_photos_are_refused(tmp_path: Path, painting: Rgb) -> None:
     write_picture(tmp_path / "one.png", Picture(painting))
     with pytest.raises(SourceError, match="1 photos; 3 at least"):
         find_source_images(tmp_path, Split.TEST)

@@ -26,7 +26,7 @@ from deepclarity.pipelines.evaluation.detector_scores import (
     size_error,
 )
 from deepclarity.stream.files.still import Picture, read_picture, write_picture
-from tests.clips import refused
+from tests.commands import expect_error
 from tests.conftest import Rgb
 
 Capture = pytest.CaptureFixture[str]
@@ -160,7 +160,7 @@ def test_the_command_prints_tables_and_writes_everything(photos: Path, tmp_path:
     }  # fmt: skip
     assert written["protocols"]["video"]["grid"]["cells"]["class"]["pixelated"]["recall"]["of"] == 10
     assert len(written["rows"]) == 40
-    assert read_picture(curves).pixels.shape[1] > 1000  # two panels
+    assert read_picture(curves).pixels.shape[1] > 1000  # two subplots
 
 
 def test_the_same_seed_measures_the_same(photos: Path, capsys: Capture) -> None:
@@ -175,7 +175,7 @@ def test_the_same_seed_measures_the_same(photos: Path, capsys: Capture) -> None:
 
 def test_bad_input_is_refused_in_one_line(photos: Path, capfd: Capture) -> None:
     def said(*arguments: str | Path) -> str:
-        return refused(capfd, photos, "evaluate", "detector", *arguments)
+        return expect_error(capfd, photos, "evaluate", "detector", *arguments)
 
     assert "no such folder" in said("--data", photos / "nowhere")
     assert "did you mean 'grid'" in said("--data", photos, "--method", "girds")

@@ -14,16 +14,16 @@ from deepclarity.cli.app import run
 from deepclarity.errors import SourceError
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.load import load_enhancer
-from deepclarity.models.metrics import Bytes, luma_of, psnr
-from deepclarity.models.verdict import Plane
+from deepclarity.models.metrics import luma_of, psnr
+from deepclarity.models.verdict import Bytes, Plane
 from deepclarity.pipelines.evaluation.enhancer import find_clips, find_sets
 from deepclarity.pipelines.evaluation.pictures import PictureSet, bicubic_picture, pictures, read_pair, standard
 from deepclarity.pipelines.evaluation.scores import Row, Scores, means, missed
 from deepclarity.pipelines.evaluation.video import video
-from deepclarity.pipelines.report.contact_sheet import lay_out
+from deepclarity.pipelines.report.contact_sheet import contact_sheet
 from deepclarity.stream.files.clip import write_clip
 from deepclarity.stream.files.still import Picture, read_picture, write_picture
-from tests.clips import refused
+from tests.commands import expect_error
 from tests.conftest import MakeClip, Rgb
 
 Capture = pytest.CaptureFixture[str]
@@ -98,7 +98,7 @@ def test_a_tier_that_knows_the_answer_wins(data: Path) -> None:
     alone = PictureSet(found.name, found.pairs[:1])
     answer = (luma_of(read_pair(alone.pairs[0])[0]) + 0.5).astype(np.uint8)
     tiers = [load_enhancer("lanczos"), Knowing(answer, (4,))]
-    scores = {row.method: row.scores for row in standard([alone], tiers, lpips=None, tell=say_nothing)}
+    scores = {row.method: row.scores for row in standard([alone], tiers, lpips=None, notify=say_nothing)}
     assert (scores["knowing"].psnr_y or 0) > 55
     assert (scores["knowing"].ssim_y or 0) > 0.999 > (scores["lanczos"].ssim_y or 0)
 
@@ -108,7 +108,7 @@ def test_a_tier_that_cannot_enlarge_by_four_is_left_out(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("deepclarity"), "propagate", True)
     tiers = [load_enhancer("lanczos"), Knowing(np.zeros((1, 1), np.uint8), (2, 3))]
-    rows = list(standard(find_sets(data), tiers, lpips=None, tell=say_nothing))
+    rows = list(standard(find_sets(data), tiers, lpips=None, notify=say_nothing))
     assert {row.method for row in rows} == {"bicubic", "lanczos"}
     assert "knowing does not enlarge by 4" in caplog.text
 
@@ -127,7 +127,7 @@ def test_pixelated_pictures_are_repaired_and_misses_counted(tmp_path: Path, pain
     add_pair(tmp_path / "two", "busy", painting[:256, 400:800])
     add_pair(tmp_path / "two", "flat", np.full((128, 128, 3), 90, np.uint8))
     tiers, detector = [load_enhancer("lanczos")], load_detector("grid")
-    rows = list(pictures(find_sets(tmp_path), tiers, detector=detector, lpips=None, tell=say_nothing))
+    rows = list(pictures(find_sets(tmp_path), tiers, detector=detector, lpips=None, notify=say_nothing))
     got = {(row.item, row.method): row.scores.psnr_y or 0 for row in rows}
     assert got["busy", "lanczos"] > got["busy", "as is"] + 0.5
     assert got["flat", "lanczos"] == got["flat", "as is"]
@@ -167,7 +167,7 @@ def test_clips_are_chosen_by_a_part_of_their_names(clips: Path) -> None:
     assert [path.name for path in find_clips(clips, ["goo"])] == ["good.mp4"]
     torn = find_clips(clips, ["torn"])
     with pytest.raises(ValueError, match="none of 1 clips"):
-        list(video(torn, [], frames=2, lpips=None, tell=say_nothing))
+        list(video(torn, [], frames=2, lpips=None, notify=say_nothing))
 
 
 def test_means_leave_out_what_was_not_measured() -> None:
@@ -181,7 +181,7 @@ def test_bad_input_is_refused_in_one_line(data: Path, capfd: pytest.CaptureFixtu
     empty.mkdir()
 
     def said(*arguments: str | Path) -> str:
-        return refused(capfd, data, "evaluate", "enhancer", *arguments)
+        return expect_error(capfd, data, "evaluate", "enhancer", *arguments)
 
     assert "no test set" in said("--data", empty)
     assert "no such folder" in said("--data", data / "nowhere")
@@ -189,7 +189,7 @@ def test_bad_input_is_refused_in_one_line(data: Path, capfd: pytest.CaptureFixtu
     assert "did you mean 'turbo'" in said("--data", data, "--model", "turbi")
     assert "no such folder" in said("--data", data, "--json", data / "nowhere" / "out.json")
     assert ".txt" in said("--data", data, "--sheet", data / "sheet.txt")
-    assert "no LPIPS weights" in said("--data", data, "--lpips", data / "none.npz")
+    assert "no readable LPIPS weights" in said("--data", data, "--lpips", data / "none.npz")
     assert "did you mean 'film'" in said("--data", clip_beside(data), "--protocol", "video", "--clips", "flim")
 
 
@@ -204,20 +204,20 @@ def clip_beside(data: Path) -> Path:
 def test_pictures_without_a_partner_are_refused(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = data / "sets" / "harbour"
     (folder / "lr_x4" / "part_1.png").rename(folder / "lr_x4" / "part_2.png")
-    assert "'part_1' is in hr/ only" in refused(capfd, data, *COMMAND, data)
+    assert "'part_1' is in hr/ only" in expect_error(capfd, data, *COMMAND, data)
 
 
 def test_pictures_that_are_not_four_to_one_are_refused(data: Path) -> None:
     small = data / "sets" / "harbour" / "lr_x4" / "part_0.png"
     write_picture(small, Picture(np.zeros((30, 40, 3), np.uint8)))
     with pytest.raises(SourceError, match="160x128 and 40x30"):
-        list(standard(find_sets(data), [], lpips=None, tell=say_nothing))
+        list(standard(find_sets(data), [], lpips=None, notify=say_nothing))
 
 
-def test_a_contact_sheet_leaves_room_for_the_longest_label() -> None:
+def test_contact_sheet_fits_the_longest_label() -> None:
     dark = np.zeros((64, 64, 3), np.uint8)
-    short = lay_out({"input": [dark, dark]}, ["a", "b"])
-    long = lay_out({"input": [dark, dark], "output|a-tier-with-a-very-long-name": [dark, dark]}, ["a", "b"])
+    short = contact_sheet({"input": [dark, dark]}, ["a", "b"])
+    long = contact_sheet({"input": [dark, dark], "output|a-tier-with-a-very-long-name": [dark, dark]}, ["a", "b"])
     assert long.shape[1] > short.shape[1] + 100
     margin = long.shape[1] - 2 * 230
     assert (long[30:60, :margin] > 30).all(axis=(1, 2)).any()

@@ -153,7 +153,7 @@ def test_lavfi_source_is_paced_and_invalid_graph_is_rejected(tmp_path: Path) -> 
 def test_invalid_output_is_rejected_before_the_camera_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "there.mp4"
     path.write_bytes(b"something")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         Live(LiveJob(CAMERA, file=path, preset=SMALL))
     with pytest.raises(UsageError, match="even width and height"):
         Live(LiveJob(CAMERA, preset=replace(SMALL, size="641x360")))

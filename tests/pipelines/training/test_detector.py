@@ -48,7 +48,7 @@ def train(work: Path, *more: str) -> int:
 
 
 def seen(count: int = 40) -> PreprocessedDataset:
-    """Pictures of which the first number tells the class."""
+    """Pictures of which the first number says the class."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, count).astype(np.intp)
     alike = rng.normal(0, 0.3, (count, 4)).astype(np.float32)
@@ -58,10 +58,10 @@ def seen(count: int = 40) -> PreprocessedDataset:
 
 def test_a_run_leaves_weights_a_log_and_a_plot(work: Path, capsys: Capture) -> None:
     assert train(work) == 0
-    told = capsys.readouterr().out
-    assert "train pictures of protocol published: 24 of 24" in told
-    assert "32 pictures" in told
-    assert f"weights: {work / 'out' / 'weights.safetensors'}" in told
+    reported = capsys.readouterr().out
+    assert "train pictures of protocol published: 24 of 24" in reported
+    assert "32 pictures" in reported
+    assert f"weights: {work / 'out' / 'weights.safetensors'}" in reported
     entry = json.loads((work / "out" / "log.jsonl").read_text())
     assert entry["step"] == 40
     assert entry["loss"] < 0.9 * np.log(3)  # better than guessing among three classes

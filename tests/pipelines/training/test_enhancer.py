@@ -33,9 +33,9 @@ def train(work: Path, *more: str) -> int:
 
 def test_a_run_leaves_weights_a_log_and_a_plot_and_can_go_on(work, capsys):
     assert train(work) == 0
-    told = capsys.readouterr().out
-    assert "pixelated x4: bicubic" in told
-    assert f"weights: {work / 'out' / 'weights.safetensors'}" in told
+    reported = capsys.readouterr().out
+    assert "pixelated x4: bicubic" in reported
+    assert f"weights: {work / 'out' / 'weights.safetensors'}" in reported
     entry = json.loads((work / "out" / "log.jsonl").read_text().splitlines()[-1])
     assert entry["step"] == 3
     assert entry["pixelated_db"] > 15
@@ -135,6 +135,6 @@ def test_weights_that_are_not_finite_are_refused_by_name(work, capsys):
 )
 def test_what_is_wrong_is_one_line(work, capsys, change, complaint):
     assert train(work, *change) in (2, 5)
-    told = capsys.readouterr().err
-    assert complaint in told
-    assert len(told.splitlines()) == 1
+    reported = capsys.readouterr().err
+    assert complaint in reported
+    assert len(reported.splitlines()) == 1

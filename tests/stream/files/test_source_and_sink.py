@@ -136,7 +136,7 @@ def test_what_must_not_be_written_is_refused_before_any_work(make_clip: MakeClip
     clip = make_clip(count=3, size=(64, 36))
     with pytest.raises(UsageError, match="the output is the input"):
         check_writable(clip, source=clip, overwrite=True)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         check_writable(clip, source=None, overwrite=False)
     with pytest.raises(UsageError, match="no such folder"):
         check_writable(tmp_path / "none" / "out.mp4", source=clip, overwrite=False)

@@ -103,7 +103,7 @@ def check_target(target: Path, image: Path, *, overwrite: bool) -> None:
     if target.exists() and image.exists() and target.samefile(image):
         raise UsageError(f"{target}: the output is the input. Choose another name with -o.")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target}: exists already. Add -y to replace it, or choose another name with -o.")
+        raise UsageError(f"{target}: already exists. Add -y to replace it, or choose another name with -o.")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent}: no such folder. Create it, or choose another place with -o.")
 
