@@ -18,7 +18,7 @@ def info(width: int, height: int, aspect: Fraction = Fraction(1), matrix: tuple[
 
 
 @pytest.mark.parametrize(
-    ("stored", "request", "size"),
+    ("stored", "requested", "size"),
     [
         ((480, 270), "auto", (1920, 1080)),
         ((1920, 1080), "auto", (1920, 1080)),
@@ -33,8 +33,8 @@ def info(width: int, height: int, aspect: Fraction = Fraction(1), matrix: tuple[
         ((7680, 4320), "auto", (7680, 4320)),
     ],
 )
-def test_picture_fits_the_box(stored: tuple[int, int], request: str, size: tuple[int, int]) -> None:
-    assert fit(info(*stored), SizeRequest.parse(request)).size == size
+def test_picture_fits_the_box(stored: tuple[int, int], requested: str, size: tuple[int, int]) -> None:
+    assert fit(info(*stored), SizeRequest.parse(requested)).size == size
 
 
 @pytest.mark.parametrize("stored", [(427, 241), (321, 181), (853, 357), (720, 576), (641, 479)])
