@@ -75,7 +75,7 @@ def test_chroma_siting_is_kept(ratios: tuple[int, int], left: float) -> None:
     width, height = 240, 136
     luma = np.round(wave(width, height)).astype(np.uint8)
     chroma = np.round(wave(width // ratios[0], height // ratios[1], left=left)).astype(np.uint8)
-    grown = restore(
+    restored = restore(
         (luma, chroma, chroma),
         enhancer=load_enhancer("lanczos"),
         blocks=None,
@@ -83,9 +83,9 @@ def test_chroma_siting_is_kept(ratios: tuple[int, int], left: float) -> None:
         max_value=255,
         subsampling=ratios,
     )
-    wanted = wave(960 // ratios[0], 544 // ratios[1], left=left)
-    assert grown[1].shape == wanted.shape
-    assert np.abs(grown[1] - wanted)[8:-8, 8:-8].max() < 2
+    expected = wave(960 // ratios[0], 544 // ratios[1], left=left)
+    assert restored[1].shape == expected.shape
+    assert np.abs(restored[1] - expected)[8:-8, 8:-8].max() < 2
 
 
 @pytest.mark.parametrize("block", [2, 3, 4, 5, 8])

@@ -73,9 +73,9 @@ def test_single_missed_frame_is_still_repaired() -> None:
 
 def test_lattice_comes_only_from_pixelated_frames_of_the_same_scene() -> None:
     other = Blocks(16, 16)
-    seen = scored([1.0] * 5 + [0.45] * 5, cuts=(8,))
-    seen[5:] = [replace(j, verdict=replace(j.verdict, kind=Kind.BLOCKY, blocks=other)) for j in seen[5:]]
-    routed = list(route(seen, Routing(), resize=False, enlarge=False, summary=Summary()))
+    frames = scored([1.0] * 5 + [0.45] * 5, cuts=(8,))
+    frames[5:] = [replace(j, verdict=replace(j.verdict, kind=Kind.BLOCKY, blocks=other)) for j in frames[5:]]
+    routed = list(route(frames, Routing(), resize=False, enlarge=False, summary=Summary()))
     assert [item.blocks for item in routed] == [BLOCKS] * 8 + [None] * 2
 
 
@@ -84,11 +84,11 @@ def test_detector_failure_is_raised_after_earlier_frames() -> None:
         yield from scored([0.0] * 5)
         raise RuntimeError("detector died")
 
-    seen: list[int] = []
+    indices: list[int] = []
     with pytest.raises(RuntimeError, match="detector died"):
         for item in route(failing(), Routing(), resize=False, enlarge=False, summary=Summary()):
-            seen.append(item.frame.index)  # noqa: PERF401  the error is raised after them
-    assert seen == list(range(5))
+            indices.append(item.frame.index)  # noqa: PERF401  the error is raised after them
+    assert indices == list(range(5))
 
 
 def test_short_range_ending_at_a_cut_needs_no_confirmation() -> None:
@@ -111,10 +111,10 @@ def test_clean_frames_of_another_size_are_resized() -> None:
 
 
 def test_lattice_jitter_within_measurement_error_is_ignored() -> None:
-    wobble = [Blocks(4, 4, 0.1 * (i % 2), 0) for i in range(10)]
-    seen = [Scored(frame(i), Verdict(1.0, Kind.PIXELATED, b), i == 0) for i, b in enumerate(wobble)]
-    routed = list(route(seen, Routing(), resize=False, enlarge=False, summary=Summary()))
-    assert {item.blocks for item in routed} == {wobble[0]}
+    jitter = [Blocks(4, 4, 0.1 * (i % 2), 0) for i in range(10)]
+    frames = [Scored(frame(i), Verdict(1.0, Kind.PIXELATED, b), i == 0) for i, b in enumerate(jitter)]
+    routed = list(route(frames, Routing(), resize=False, enlarge=False, summary=Summary()))
+    assert {item.blocks for item in routed} == {jitter[0]}
 
 
 def test_order_is_kept_for_every_look_ahead() -> None:
