@@ -11,7 +11,7 @@ from typing import Any
 from deepclarity.errors import SourceError
 from deepclarity.models.verdict import Detector, Kind, Verdict
 from deepclarity.stream.files.source import FileSource
-from deepclarity.stream.files.still import PICTURES, read_picture
+from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.handover import Handover
 
 from .detect import Scored, detect
@@ -57,7 +57,9 @@ def files_in(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    files = sorted(item for item in path.rglob("*") if item.suffix.lower() in PICTURES | VIDEOS and item.is_file())
+    files = sorted(
+        item for item in path.rglob("*") if item.suffix.lower() in IMAGE_SUFFIXES | VIDEOS and item.is_file()
+    )
     if not files:
         raise SourceError(f"{path}: no pictures or videos in it. Name another folder.")
     yield from files
@@ -65,7 +67,7 @@ def files_in(path: Path) -> Iterator[Path]:
 
 def detect_file(path: Path, detector: Detector) -> FileVerdict:
     """Detect pixelation in one picture or video file; raises SourceError if it cannot be read as either."""
-    if path.suffix.lower() in PICTURES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return _detect_picture(path, detector)
     return _detect_video(path, detector)
 

@@ -19,7 +19,13 @@ from deepclarity.stream.errors import check_readable
 from deepclarity.stream.files.encode import EncodeSettings, nvenc_works
 from deepclarity.stream.files.output_path import CONTAINERS, check_writable, container_of, partial_path
 from deepclarity.stream.files.passthrough import Passthrough
-from deepclarity.stream.files.resume import PartialOutput, ResumeToken, find_partial_output, forget, is_ours
+from deepclarity.stream.files.resume import (
+    PartialOutput,
+    ResumeToken,
+    find_partial_output,
+    has_resume_token,
+    remove_resume_files,
+)
 from deepclarity.stream.files.sink import FileSink, Sink
 from deepclarity.stream.files.source import FileSource, Source
 from deepclarity.stream.frame import Frame
@@ -121,13 +127,13 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         enhancer = None
         if repairs:
             enhancer = opened.enter_context(contextlib.closing(load_enhancer(preset.model, device=preset.device)))
-        settings = encode_settings(preset, source.planar, job.output, enhancer)
-        source.suit(settings.encoder)
+        settings = encode_settings(preset, source.pixel_format, job.output, enhancer)
+        source.choose_pixel_format(settings.encoder)
         fitted = fit(source.info, size_request)
-        passthrough = opened.enter_context(Passthrough(job.source, but=source.stream_index, demuxer=job.demuxer))
+        passthrough = opened.enter_context(Passthrough(job.source, exclude=source.stream_index, demuxer=job.demuxer))
         _warn_if_interlaced(source.info, fitted)
         summary = _summary(job, detector, enhancer, fitted)
-        recorder = Recorder(summary, source.planar, source.info.colour, keep_pictures=_is_html(job.report))
+        recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
         resume_token = _resume_token(job, settings, summary)
         partial_output = _partial_output(job, settings, resume_token)
         sink = opened.enter_context(
@@ -135,7 +141,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
                 job.output,
                 info=replace(source.info, sample_aspect=fitted.sample_aspect),
                 size=fitted.canvas,
-                planar=source.planar,
+                pixel_format=source.pixel_format,
                 settings=settings,
                 passthrough=passthrough,
                 partial_output=partial_output,
@@ -157,11 +163,11 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     return summary
 
 
-def encode_settings(preset: Preset, planar: str, output: Path, enhancer: Enhancer | None) -> EncodeSettings:
+def encode_settings(preset: Preset, pixel_format: str, output: Path, enhancer: Enhancer | None) -> EncodeSettings:
     """Encoder settings of a preset; `auto` is resolved by pixel format, container and available hardware."""
     codec = preset.codec
     if codec == "auto":
-        deep = depth_of(planar) > 8  # hardly any player supports 10-bit H.264
+        deep = depth_of(pixel_format) > 8  # hardly any player supports 10-bit H.264
         codec = "av1" if output.suffix.lower() == ".webm" else "hevc" if deep else "h264"
     if preset.encoder not in ("auto", "software", "nvenc"):
         raise UsageError(f"encoder {preset.encoder}: use auto, software or nvenc.")
@@ -169,10 +175,10 @@ def encode_settings(preset: Preset, planar: str, output: Path, enhancer: Enhance
     on_gpu = enhancer is not None and "cuda" in enhancer.backend
     if preset.encoder == "nvenc" or (preset.encoder == "auto" and on_gpu):
         # NVENC keeps more than 8 bits 4:2:0 in semi-planar formats only, which the pipeline does not use.
-        if planar in ("yuv420p", "yuvj420p") and nvenc_works(codec):
+        if pixel_format in ("yuv420p", "yuvj420p") and nvenc_works(codec):
             return replace(settings, hardware=True)
         if preset.encoder == "nvenc":
-            raise UsageError(f"encoder nvenc: cannot encode {planar} as {codec} here. Use --encoder software.")
+            raise UsageError(f"encoder nvenc: cannot encode {pixel_format} as {codec} here. Use --encoder software.")
     return settings
 
 
@@ -222,9 +228,9 @@ def _partial_output(job: Job, settings: EncodeSettings, resume_token: ResumeToke
     """The output of an interrupted run of this job, if it is to be resumed."""
     partial = partial_path(job.output)
     if not job.resume:
-        if is_ours(partial):
+        if has_resume_token(partial):
             log.warning("%s: discarding the output of an interrupted run; use --resume to continue one", partial)
-        forget(partial)
+        remove_resume_files(partial)
         return None
     found = find_partial_output(partial, resume_token, restart_every=settings.restart_every)
     if found is None:

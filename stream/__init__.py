@@ -1,1 +1,1 @@
-"""Frames in, frames out: sources, sinks, encoders. The only package that imports FFmpeg (PyAV)."""
+"""Video I/O: sources, sinks, encoders and the frame type. The only package that imports FFmpeg (PyAV)."""

@@ -1,4 +1,4 @@
-"""Translates FFmpeg's errors into DeepClarity's: what, where, and what to do."""
+"""Translates FFmpeg and OS errors into DeepClarity errors, each with the file, the reason and a remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DISK = {
 
 
 def check_readable(path: Path) -> None:
-    """Raise SourceError for what need not even be opened: missing, a directory, empty, no permission."""
+    """Raise SourceError if `path` is missing, a directory, a device, empty or not readable, before FFmpeg opens it."""
     if _URL.match(str(path)):
         raise SourceError(f"{path}: an address, not a file. Save the stream to a file first.")
     try:
@@ -46,7 +46,7 @@ def check_readable(path: Path) -> None:
 
 
 def open_failed(error: Exception, name: str) -> SourceError:
-    """Why a file could not be opened as a video."""
+    """The SourceError for a file that FFmpeg could not open."""
     text = str(error).lower()
     if "moov" in text or _index_missing(name):
         return SourceError(f"{name}: the index is missing (the recording was cut off). Repair or record it again.")
@@ -57,7 +57,7 @@ def open_failed(error: Exception, name: str) -> SourceError:
 
 
 def _index_missing(name: str) -> bool:
-    """Whether this is an ISO file (`ftyp` first) in which no `moov` box can be reached."""
+    """Whether this is an ISO base media file (starts with `ftyp`) without a reachable `moov` box."""
     try:
         with Path(name).open("rb") as file:
             position, found_ftyp = 0, False
@@ -81,12 +81,12 @@ def _index_missing(name: str) -> bool:
 
 
 def write_failed(error: Exception, path: Path) -> DeepClarityError:
-    """Why the output could not be written: the disk's fault, or the encoder's."""
+    """The error for a failed write: OutputError if the disk failed, StageError if the encoder or muxer did."""
     number = getattr(error, "errno", None)
-    # A muxer's bare -1 reads like EPERM, but has nothing to do with permissions.
+    # FFmpeg muxers return a plain -1 that equals EPERM but has nothing to do with permissions.
     if number in _DISK and not (number == errno.EPERM and isinstance(error, av.error.FFmpegError)):
         return OutputError(f"{path}: {_DISK[number]}.")
     if isinstance(error, OSError) and not isinstance(error, av.error.FFmpegError):
         return OutputError(f"{path}: cannot be written: {error.strerror or error}.")
     reason = getattr(error, "strerror", None) or str(error)
-    return StageError(f"{path}: the encoder or muxer gave up: {reason}. Try another --codec or container.")
+    return StageError(f"{path}: the encoder or muxer failed: {reason}. Try another --codec or container.")

@@ -1,4 +1,4 @@
-"""The frame: one picture in the video's own planes, with its timestamp."""
+"""The `Frame` type: one picture in the video's own Y'CbCr planes, with its timestamp."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """One plane, (height, width): uint8, or uint16 holding 10 bits."""
 
 Planes = tuple[Plane, Plane, Plane]
-"""Y', Cb, Cr; the chroma planes are smaller where the format subsamples them."""
+"""Y', Cb, Cr; the chroma planes are smaller if the format subsamples chroma."""
 
 
 class Placeholder(Enum):
-    """What is shown when nothing comes."""
+    """What a live source shows while no new frame arrives."""
 
     HELD = "held"
-    """The last picture once more."""
+    """The last frame, repeated."""
     SLATE = "slate"
-    """A picture that says why."""
+    """A generated picture that states the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +30,29 @@ class Frame:
     """One picture on its way through the pipeline."""
 
     planes: Planes
-    """Views of the decoder's memory: reading is free, writing is forbidden."""
+    """Read-only views of the decoder's memory, not copies."""
     index: int
     """Position in presentation order, from 0."""
     pts: int
     """Presentation time, counted in `time_base`."""
     time_base: Fraction
-    """Seconds a tick."""
+    """Seconds per tick."""
     duration: int = 0
-    """Ticks on screen; 0 where the source does not say."""
+    """Display duration in ticks; 0 if unknown."""
     depth: int = 8
-    """Bits a sample: 8 or 10."""
+    """Bits per sample: 8 or 10."""
     subsampling: tuple[int, int] = (2, 2)
-    """Luma samples a chroma sample, across and down: (2, 2) is 4:2:0, (1, 1) is 4:4:4."""
+    """Luma samples per chroma sample, horizontally and vertically: (2, 2) is 4:2:0, (1, 1) is 4:4:4."""
     full_range: bool = False
-    """Whether samples use all values (0..255) or leave space at both ends (16..235)."""
+    """Full range (0..255) or limited range (16..235)."""
     picture: object | None = None
-    """The decoder's own picture while nobody has changed it: handed to the encoder as it is."""
+    """The decoder's own picture as long as it is unmodified: passed to the encoder unchanged."""
     arrived_s: float | None = None
-    """When it came, by the monotonic clock: live sources only."""
+    """Arrival time on the monotonic clock; live sources only."""
     intact: bool = True
-    """False where parts of it were lost on the way and the decoder made them up."""
+    """False if parts were lost in transit and the decoder concealed them."""
     placeholder: Placeholder | None = None
-    """What it is when nothing came from the source."""
+    """Its kind if it replaces a frame that did not arrive; None for a real frame."""
 
     @property
     def luma(self) -> Plane:

@@ -1,6 +1,6 @@
-"""Bounded hand-over queue between two threads, and background workers.
+"""Thread primitives: a bounded hand-over queue between two threads, a background worker, a background result.
 
-The only file of the project that knows threads and locks.
+The only module of the package that creates threads or locks.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ T = TypeVar("T")
 
 
 class WhenFull(Enum):
-    """What a full buffer does with the next item."""
+    """Policy of a full queue for the next item."""
 
     WAIT = "wait"
-    """Hold the producer back and lose nothing: for files."""
+    """Block the producer and lose nothing: for files."""
     DROP_OLDEST = "drop_oldest"
-    """Stay current and count the loss: for live feeds."""
+    """Drop and count the oldest item to stay current: for live sources."""
 
 
 class Handover(Generic[T]):
-    """Runs `upstream` in a thread of its own; iterating receives its items in order.
+    """A bounded hand-over queue between two threads: runs `upstream` in its own thread; iterate to receive its items.
 
-    An error upstream is raised here, in the consumer, behind the items that came before it.
-    Leaving the `with` block stops the thread whether the buffer is full, empty or abandoned;
-    an upstream generator is closed in its own thread.
+    The order is kept. An error in `upstream` is raised in the consumer, after the items that preceded it.
+    Leaving the `with` block stops the thread, whether the queue is full, empty or abandoned; a generator
+    `upstream` is closed in its own thread.
     """
 
     def __init__(self, upstream: Iterable[T], *, size: int, when_full: WhenFull = WhenFull.WAIT) -> None:
         if size < 1:
-            raise ValueError(f"a hand-over holds at least one item, not {size}")
+            raise ValueError(f"size must be at least 1, not {size}")
         self.dropped = 0
-        """Items lost to newer ones so far."""
+        """Items dropped in favour of newer ones so far."""
         self._upstream = upstream
         self._size = size
         self._when_full = when_full
@@ -46,7 +46,7 @@ class Handover(Generic[T]):
         self._closed = False
         self._ended = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._pump, name="handover", daemon=True)
+        self._thread = threading.Thread(target=self._produce, name="handover", daemon=True)
 
     def __enter__(self) -> Handover[T]:
         self._thread.start()
@@ -60,13 +60,13 @@ class Handover(Generic[T]):
             self._items.clear()
             self._changed.notify_all()
         self._thread.join()
-        if error is None and self._error is not None:  # nobody has been reported it yet
+        if error is None and self._error is not None:  # not raised in the consumer yet
             failure, self._error = self._error, None
             raise failure
 
     @property
     def waiting(self) -> int:
-        """Items in the buffer now."""
+        """Items in the queue now."""
         return len(self._items)
 
     def __iter__(self) -> Iterator[T]:
@@ -84,7 +84,7 @@ class Handover(Generic[T]):
             raise error
         raise StopIteration
 
-    def _pump(self) -> None:
+    def _produce(self) -> None:
         try:
             items = iter(self._upstream)
             with contextlib.ExitStack() as opened:
@@ -93,7 +93,7 @@ class Handover(Generic[T]):
                 for item in items:
                     if not self._put(item):
                         break
-        except BaseException as error:  # carried to the consumer, never swallowed
+        except BaseException as error:  # raised in the consumer, never swallowed
             self._error = error
         finally:
             with self._changed:
@@ -101,7 +101,7 @@ class Handover(Generic[T]):
                 self._changed.notify_all()
 
     def _put(self, item: T) -> bool:
-        """Store `item`; False when nobody wants any more."""
+        """Append `item`; returns False once the consumer has left."""
         with self._changed:
             if self._when_full is WhenFull.WAIT:
                 self._changed.wait_for(lambda: len(self._items) < self._size or self._closed)
@@ -115,15 +115,15 @@ class Handover(Generic[T]):
 
 
 class BackgroundWorker(Generic[T]):
-    """Runs `work` in a thread of its own; `put` gives it items and never waits.
+    """Runs `work` in a background thread that consumes a bounded queue; `put` never blocks.
 
-    `work` takes them with `take`, and returns when `closed`. A full buffer is emptied: what comes behind a hole is of
-    no use to a stream.
+    `work` calls `get` for the items and returns once `closed` is set. A full queue is cleared entirely: in a coded
+    stream, nothing after a gap can be decoded.
     """
 
     def __init__(self, work: Callable[[BackgroundWorker[T]], None], *, size: int) -> None:
         self.closed = False
-        """Whether the items that wait are the last."""
+        """Whether no more items will be put."""
         self._size = size
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
@@ -146,14 +146,14 @@ class BackgroundWorker(Generic[T]):
             self.check()
 
     def check(self) -> None:
-        """Raise what `work` has failed with, once."""
+        """Raise the error that ended `work`, if any; only the first call raises it."""
         with self._changed:
             error, self._error = self._error, None
         if error is not None:
             raise error
 
     def put(self, item: T) -> list[T]:
-        """Leave an item; what was thrown away for want of space: nothing, or all that waited and the item itself."""
+        """Append an item; returns the dropped items: none, or the entire queue and the item itself if it was full."""
         with self._changed:
             lost: list[T] = []
             if len(self._items) >= self._size:
@@ -164,14 +164,14 @@ class BackgroundWorker(Generic[T]):
             self._changed.notify_all()
         return lost
 
-    def take(self, timeout_s: float) -> T | None:
-        """The next item; None when none came in time, or none will any more."""
+    def get(self, timeout_s: float) -> T | None:
+        """The next item; None after `timeout_s` seconds, or once the queue is empty and closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self.closed, timeout_s)
             return self._items.popleft() if self._items else None
 
-    def empty(self) -> list[T]:
-        """Throw away what waits, and say what that was."""
+    def clear(self) -> list[T]:
+        """Drop all queued items and return them."""
         with self._changed:
             lost = list(self._items)
             self._items.clear()
@@ -180,23 +180,23 @@ class BackgroundWorker(Generic[T]):
     def _run(self) -> None:
         try:
             self._work(self)
-        except BaseException as error:  # carried to whoever asks
+        except BaseException as error:  # raised by `check`
             with self._changed:
                 self._error = error
 
 
 class BackgroundResult(Generic[T]):
-    """The result of something that may take long, asked for without waiting: names looked up, hosts knocked at.
+    """Result of a slow call, such as a name lookup or a connection attempt, polled without blocking.
 
-    It has a thread of its own, which nobody waits for.
+    The call runs in a daemon thread that is never joined.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
         self.result: T | None = None
-        """None until it is `done`, or where it failed."""
+        """None until `done`, or if the call failed."""
         self.done = False
         self._work = work
-        threading.Thread(target=self._run, name="later", daemon=True).start()
+        threading.Thread(target=self._run, name="background-result", daemon=True).start()
 
     def _run(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Value types that describe a video before its frames arrive: size, format, rate, colour tags."""
+"""Video properties known before decoding: size, pixel format, frame rate, colour tags, HDR metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """The colour tags of ITU-T H.273, as their code points; 2 means unspecified."""
+    """Colour tags as ITU-T H.273 code points; 2 means unspecified."""
 
     primaries: int = 2
     transfer: int = 2
@@ -24,35 +24,35 @@ class Colour:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is known of a video before its frames arrive."""
+    """Video properties known before decoding."""
 
     name: str
-    """For messages: secrets cut out."""
+    """Name for messages, without credentials."""
     width_px: int
     height_px: int
     pixel_format: str
-    """FFmpeg's name of the decoder's own format."""
+    """FFmpeg's name of the decoder's output format."""
     time_base: Fraction
-    """Seconds a tick of `Frame.pts`."""
+    """Seconds per tick of `Frame.pts`."""
     rate: Fraction | None = None
-    """Nominal frames a second; a hint only, time is `pts`."""
+    """Nominal frames per second; only a hint, `pts` is authoritative."""
     frames: int | None = None
-    """How many frames the container promises."""
+    """Frame count according to the container."""
     duration_s: float | None = None
     sample_aspect: Fraction = Fraction(1)
-    """Width over height of one sample."""
+    """Sample aspect ratio, width over height."""
     display_matrix: tuple[int, ...] | None = None
-    """3×3 fixed-point matrix of ISO 14496-12 that players turn the picture by."""
+    """3×3 fixed-point matrix (ISO/IEC 14496-12) by which players rotate or flip the picture."""
     colour: Colour = field(default_factory=Colour)
     mastering: bytes | None = None
-    """SMPTE ST 2086 side data as FFmpeg's AVMasteringDisplayMetadata."""
+    """Mastering display metadata (SMPTE ST 2086) as FFmpeg's AVMasteringDisplayMetadata."""
     light_level: bytes | None = None
-    """CTA-861.3 side data as FFmpeg's AVContentLightMetadata."""
+    """Content light level (CTA-861.3) as FFmpeg's AVContentLightMetadata."""
     interlaced: bool = False
 
     @property
     def expected_frames(self) -> int | None:
-        """The promised count, or one estimated from duration and rate, or nothing."""
+        """The container's frame count, else an estimate from duration and rate, else None."""
         if self.frames:
             return self.frames
         if self.duration_s and self.rate:

@@ -1,4 +1,4 @@
-"""Defers SIGINT and SIGTERM until a frame is completely written."""
+"""Defers SIGINT and SIGTERM until a frame has been written completely."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the block is done, then deliver the first of them.
+def defer_interrupts() -> Iterator[None]:
+    """Context manager that holds back SIGINT and SIGTERM until the block ends, then raises the first of them again.
 
-    Python raises for a signal wherever the main thread stands: between an encoder giving its packets out and
-    the muxer taking them in, that would lose a frame. In other threads, where no signal arrives, this does nothing.
+    Python runs a signal handler wherever the main thread happens to be: between the encoder's output and the muxer's
+    input, an exception would lose a frame. Does nothing in other threads, which receive no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     caught: list[int] = []
-    ours = [number for number in _SIGNALS if signal.getsignal(number) is not None]  # None: set outside Python
-    before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in ours}
+    handled = [number for number in _SIGNALS if signal.getsignal(number) is not None]  # None: installed outside Python
+    previous = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in handled}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
         if caught:
             signal.raise_signal(caught[0])

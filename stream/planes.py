@@ -1,4 +1,4 @@
-"""Conversion between FFmpeg's pictures and NumPy planes, without a copy where possible."""
+"""Conversion between PyAV frames and NumPy planes, without a copy where possible."""
 
 from __future__ import annotations
 
@@ -30,58 +30,60 @@ _SWS_MATRIX = {
 
 
 def planar_format(source: str, *, encoder: str | None = None) -> str:
-    """The planar Y'CbCr format that the pipeline works in for pictures of `source` format.
+    """The planar Y'CbCr pixel format in which the pipeline processes pictures of format `source`.
 
-    The source's own where it is planar 8- or 10-bit 4:2:0, 4:2:2 or 4:4:4, else the nearest that holds at least
-    as much; less chroma only where FFmpeg's `encoder` takes no more.
+    The source's own format if it is planar, 8 or 10 bits, 4:2:0, 4:2:2 or 4:4:4; otherwise the nearest one without
+    loss of depth or chroma resolution. Chroma resolution is reduced only if `encoder` (FFmpeg's name) requires it.
+    Raises UsageError if the encoder supports none of them.
     """
-    wanted = _nearest_planar(VideoFormat(source, 64, 64))
+    nearest = _nearest_planar(VideoFormat(source, 64, 64))
     if encoder is None:
-        return wanted
-    takes = {form.name for form in av.Codec(encoder, "w").video_formats or ()}
-    depth = "10le" if wanted.endswith("10le") else ""
-    for name in (wanted, wanted.replace("yuvj", "yuv"), f"yuv422p{depth}", f"yuv420p{depth}"):
-        if name in takes and _samples(name) <= _samples(wanted):
+        return nearest
+    supported = {form.name for form in av.Codec(encoder, "w").video_formats or ()}
+    depth = "10le" if nearest.endswith("10le") else ""
+    for name in (nearest, nearest.replace("yuvj", "yuv"), f"yuv422p{depth}", f"yuv420p{depth}"):
+        if name in supported and _samples(name) <= _samples(nearest):
             return name
-    raise UsageError(f"the encoder {encoder} takes no {wanted} pictures. Use --encoder software or another --codec.")
+    raise UsageError(f"encoder {encoder} does not support {nearest}. Use --encoder software or another --codec.")
 
 
 def _nearest_planar(form: VideoFormat) -> str:
-    deep = max(component.bits for component in form.components) > 8
+    is_deep = max(component.bits for component in form.components) > 8
     if form.is_rgb or form.has_palette:
-        return "yuv444p10le" if deep else "yuv444p"
+        return "yuv444p10le" if is_deep else "yuv444p"
     if len(form.components) < 3:
-        return "yuv420p10le" if deep else "yuv420p"
+        return "yuv420p10le" if is_deep else "yuv420p"
     ratio = (min(2, 64 // form.chroma_width(64)), min(2, 64 // form.chroma_height(64)))
     layout = _SUBSAMPLING.get(ratio, "444")
     full = "j" if form.name.startswith("yuvj") else ""
-    return f"yuv{full}{layout}p{'10le' if deep else ''}"
+    return f"yuv{full}{layout}p{'10le' if is_deep else ''}"
 
 
 def _samples(name: str) -> int:
+    """Samples per four pixels, all planes together."""
     return {"420": 6, "422": 8, "444": 12}[name.replace("j", "")[3:6]]
 
 
 def depth_of(name: str) -> int:
-    """Bits a sample of one of our planar formats: 8 or 10."""
+    """Bits per sample of a planar format that `planar_format` returns: 8 or 10."""
     return 10 if name.endswith("10le") else 8
 
 
 def subsampling_of(name: str) -> tuple[int, int]:
-    """Luma samples a chroma sample, across and down, in one of our planar formats."""
+    """Luma samples per chroma sample of a planar format, horizontally and vertically."""
     form = VideoFormat(name, 64, 64)
     return 64 // form.chroma_width(64), 64 // form.chroma_height(64)
 
 
 def is_full_range(picture: VideoFrame) -> bool:
-    """Whether samples run 0..255, whichever way the decoder says so."""
+    """Whether samples are full range, signalled either by a `yuvj` format or by the range tag."""
     return picture.format.name.startswith("yuvj") or picture.color_range == ColorRange.JPEG
 
 
 def to_planar(picture: VideoFrame, name: str) -> VideoFrame:
-    """`picture` in planar format `name`: itself, its samples under another name, or converted once.
+    """Convert `picture` to planar format `name`; returned unchanged, or rewrapped, if the samples are the same.
 
-    RGB becomes BT.709 limited range; the matrix and range of Y'CbCr are never changed.
+    RGB becomes limited-range BT.709; the matrix and range of Y'CbCr never change.
     """
     if picture.format.name == name:
         return picture
@@ -102,7 +104,7 @@ def _same_samples(one: str, other: str) -> bool:
 
 
 def planes_of(picture: VideoFrame) -> Planes:
-    """Views of a planar Y'CbCr picture's samples, rows trimmed to the width. Not to be written to."""
+    """Read-only views of a planar Y'CbCr picture's samples, without the padding at the end of each row."""
     deep = depth_of(picture.format.name) > 8
     views: list[Plane] = []
     for plane in picture.planes[:3]:
@@ -115,7 +117,7 @@ def planes_of(picture: VideoFrame) -> Planes:
 
 
 def picture_of(planes: Planes, name: str) -> VideoFrame:
-    """A new picture in planar format `name` that holds a copy of `planes`."""
+    """A new PyAV frame in planar format `name` with a copy of `planes`."""
     height, width = planes[0].shape
     picture = VideoFrame(width, height, name)
     for plane, samples in zip(picture.planes, planes, strict=True):
@@ -127,20 +129,22 @@ def picture_of(planes: Planes, name: str) -> VideoFrame:
 
 
 def rewrap(picture: VideoFrame, name: str) -> VideoFrame:
-    """The same samples under the planar format `name`, timestamps kept."""
-    again = picture_of(planes_of(picture), name)
-    again.pts = picture.pts
+    """A copy of `picture` with the same samples and timestamps, labelled as planar format `name`."""
+    copy = picture_of(planes_of(picture), name)
+    copy.pts = picture.pts
     if picture.time_base is not None:
-        again.time_base = picture.time_base
-    return again
+        copy.time_base = picture.time_base
+    return copy
 
 
-def dress(picture: VideoFrame, *, pts: int, time_base: Fraction, duration: int, colour: Colour) -> VideoFrame:
-    """Make `picture` ready for an encoder: its time, its colour tags, and no forced picture type."""
+def prepare_for_encoder(
+    picture: VideoFrame, *, pts: int, time_base: Fraction, duration: int, colour: Colour
+) -> VideoFrame:
+    """Set the timestamps and colour tags of `picture` in place, and clear its picture type; returns it."""
     picture.pts = pts
     picture.time_base = time_base
     picture.duration = duration
-    picture.pict_type = PictureType.NONE  # or the source's I and B decisions are forced on the encoder
+    picture.pict_type = PictureType.NONE  # otherwise the source's I and B frames are forced on the encoder
     picture.color_primaries = colour.primaries
     picture.color_trc = colour.transfer
     picture.colorspace = colour.matrix
@@ -149,7 +153,7 @@ def dress(picture: VideoFrame, *, pts: int, time_base: Fraction, duration: int, 
 
 
 def colour_of(picture: VideoFrame) -> Colour:
-    """The colour tags that frames of this kind leave with."""
+    """The colour tags of `picture` after `to_planar`."""
     if picture.format.is_rgb or picture.format.has_palette:
         return Colour(primaries=_BT709, transfer=_BT709, matrix=_BT709, range=1)
     return Colour(
@@ -161,14 +165,14 @@ def colour_of(picture: VideoFrame) -> Colour:
 
 
 def sws_matrix(colour: Colour) -> Colorspace:
-    """swscale's name for the matrix of `colour`; BT.709 where it has none."""
+    """swscale's constant for the matrix of `colour`; BT.709 if unspecified or unknown."""
     return _SWS_MATRIX.get(colour.matrix, Colorspace.ITU709)
 
 
 def rgb_of(planes: Planes, name: str, colour: Colour) -> NDArray[np.uint8]:
-    """Planar Y'CbCr as people see it: (height, width, 3) RGB uint8 by the matrix and range of `colour`.
+    """Convert planar Y'CbCr to RGB for display, (height, width, 3) uint8, by the matrix and range of `colour`.
 
-    Untagged pictures are BT.709 from 720 rows on and BT.601 below, as players take them.
+    Untagged pictures count as BT.709 from 720 rows up and as BT.601 below, as in players.
     """
     picture = picture_of(planes, name)
     untagged = Colorspace.ITU709 if picture.height >= 720 else Colorspace.ITU601
@@ -184,24 +188,27 @@ def rgb_of(planes: Planes, name: str, colour: Colour) -> NDArray[np.uint8]:
 
 
 def resized(frame: Frame, size: tuple[int, int]) -> Frame:
-    """`frame` at `size` (width, height) by Lanczos; format, colour and range unchanged."""
+    """`frame` resized to `size` (width, height) by Lanczos; format, colour and range unchanged."""
     picture = frame.picture
     if not isinstance(picture, VideoFrame):
         return replace(frame, planes=_resized_planes(frame, size), picture=None)
-    ranged = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
-    smaller = picture.reformat(
+    sample_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
+    scaled = picture.reformat(
         width=size[0],
         height=size[1],
         format=picture.format.name,
         interpolation=Interpolation.LANCZOS,
-        src_color_range=ranged,
-        dst_color_range=ranged,
+        src_color_range=sample_range,
+        dst_color_range=sample_range,
     )
-    return replace(frame, planes=planes_of(smaller), picture=smaller)
+    return replace(frame, planes=planes_of(scaled), picture=scaled)
 
 
 def _resized_planes(frame: Frame, size: tuple[int, int]) -> Planes:
-    """Planes that no decoder made, at `size` (width, height) of luma: Lanczos to enlarge, area averaging to shrink."""
+    """The planes of a frame without a decoder picture, resized by OpenCV: Lanczos to enlarge, area averaging to shrink.
+
+    `size`: (width, height) of the luma plane.
+    """
     across, down = frame.subsampling
     shrinks = size[0] < frame.size[0] or size[1] < frame.size[1]
     chroma = -(-size[0] // across), -(-size[1] // down)

@@ -15,7 +15,7 @@ from deepclarity.models.train.enhancer.recipe import Recipe
 from deepclarity.models.verdict import Bytes
 from deepclarity.pipelines.restore import Starts, undo_blocks
 from deepclarity.stream.files.recode import recode
-from deepclarity.stream.files.still import PICTURES, read_picture
+from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 
 from .bicubic import reduce_bicubic
 
@@ -40,7 +40,7 @@ def split_photos(folder: Path, validation: int) -> tuple[list[Path], list[Path]]
     """The photos in `folder` for training and, spread evenly over the sorted names, for validation."""
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder of photos. Name one by --data.")
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if len(photos) <= validation:
         raise SourceError(f"{folder}: {len(photos)} photos, {validation} of them wanted for validation; give more")
     apart = {photos[i * len(photos) // validation] for i in range(validation)}

@@ -17,7 +17,7 @@ from deepclarity.errors import SourceError
 from deepclarity.models.verdict import Bytes
 from deepclarity.pipelines.detect_file import VIDEOS
 from deepclarity.stream.files.source import FileSource
-from deepclarity.stream.files.still import PICTURES
+from deepclarity.stream.files.still import IMAGE_SUFFIXES
 
 from .degrade import Photo, read_photo
 
@@ -58,7 +58,7 @@ def find_source_images(data: Path, split: Split, *, keep: int = 48) -> SourceIma
     folder = data / "train_photos" if (data / "train_photos").is_dir() else data
     if not folder.is_dir():
         raise SourceError(f"{data}: no such folder. Name a folder of photos by --data.")
-    photos = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()]
+    photos = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if len(photos) < 3:
         raise SourceError(f"{folder}: {len(photos)} photos; 3 at least are needed, one a split. Name another folder.")
     beside = data / "clips"
@@ -159,7 +159,7 @@ def _stills_of(path: Path) -> list[Photo]:
     stills: list[Photo] = []
     try:
         with FileSource(path) as source:
-            if source.planar not in ("yuv420p", "yuvj420p"):
+            if source.pixel_format not in ("yuv420p", "yuvj420p"):
                 raise SourceError(f"{path}: {source.info.pixel_format} pictures; only 8-bit 4:2:0 is used.")
             for frame in source:
                 if frame.index % _STILLS_EVERY == 0:

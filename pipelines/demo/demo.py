@@ -65,7 +65,7 @@ def _frame(path: Path, index: int) -> NDArray[np.uint8]:
     with FileSource(path) as source:
         for frame in source:
             if frame.index == index:
-                return rgb_of(frame.planes, source.planar, source.info.colour)
+                return rgb_of(frame.planes, source.pixel_format, source.info.colour)
     raise OutputError(f"{path}: ends before frame {index}. Run the demo again.")
 
 

@@ -19,7 +19,7 @@ from deepclarity.models.load import available_models, check_enhancer, load_enhan
 from deepclarity.models.metrics import Lpips
 from deepclarity.pipelines.detect_file import VIDEOS
 from deepclarity.pipelines.report.contact_sheet import MAX_COLUMNS, contact_sheet
-from deepclarity.stream.files.still import PICTURES, Picture, write_picture
+from deepclarity.stream.files.still import IMAGE_SUFFIXES, Picture, write_picture
 
 from .pictures import SCALE, PictureSet, pictures, sheet_rows, standard
 from .scores import MEASURES, Notify, Row, means, missed
@@ -134,7 +134,7 @@ def _picture_set(folder: Path) -> PictureSet:
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES):
         if path.stem in found:
             raise SourceError(f"{path}: there is {found[path.stem].name} too. Pictures pair by name: rename one.")
         found[path.stem] = path

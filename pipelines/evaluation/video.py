@@ -145,7 +145,7 @@ def _read(path: Path, count: int) -> _Clip:
     """Up to `count` frames from a quarter of the way in, where no title stands any more."""
     with FileSource(path) as source:
         info = source.info
-        if source.planar not in ("yuv420p", "yuvj420p"):
+        if source.pixel_format not in ("yuv420p", "yuvj420p"):
             raise SourceError(f"{path}: {info.pixel_format} pictures; only 8-bit 4:2:0 is evaluated.")
         if min(info.width_px, info.height_px) < _SMALLEST_PX:
             raise SourceError(f"{path}: {info.width_px}x{info.height_px} pixels are too few to evaluate.")
@@ -162,7 +162,7 @@ def _read(path: Path, count: int) -> _Clip:
             raise SourceError(f"{path}: the frames that would be evaluated are blank: every method is perfect on them.")
         if len({planes[0].shape for planes in kept}) > 1:
             raise SourceError(f"{path}: its pictures change their size; that is not evaluated.")
-        return _Clip(path.name, list(kept), source.planar, info.colour)
+        return _Clip(path.name, list(kept), source.pixel_format, info.colour)
 
 
 def _bytes(planes: Sequence[Plane]) -> list[Bytes]:

@@ -17,8 +17,8 @@ from deepclarity.pipelines.records import Lane
 from deepclarity.pipelines.route import FrameSelection, route
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
-from deepclarity.stream.interrupts import interrupts_deferred
-from deepclarity.stream.live.source import LiveSource, give_up
+from deepclarity.stream.interrupts import defer_interrupts
+from deepclarity.stream.live.source import LiveSource, connect_failed
 from deepclarity.stream.live.state import State
 
 from .governor import Governor, GovernorSettings, Ladder, fallback_tiers
@@ -48,7 +48,9 @@ class Live:
         self.stats = LiveStats()
         self.summary = LiveSummary(self.stats)
         preset = job.preset
-        self._source = LiveSource(job.source, canvas=job.canvas, waiting=job.waiting, sound=job.sound, loop=job.loop)
+        self._source = LiveSource(
+            job.source, slate_size=job.canvas, timeouts=job.timeouts, audio=job.audio, loop=job.loop
+        )
         self._sinks = LiveSinks(job, self._source, self.stats)
         repairs = preset.which is not FrameSelection.NONE
         self._detector = detector or (load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None)
@@ -86,12 +88,12 @@ class Live:
                 raise
             except BaseException as interruption:
                 interrupted = interruption
-            with interrupts_deferred():  # a second Ctrl-C must not lose what the first one saved
+            with defer_interrupts():  # a second Ctrl-C must not lose what the first one saved
                 outputs.close()
         if interrupted is not None:
             raise interrupted
-        if not self._source.met and not self._window_closed:
-            raise give_up(self._source)
+        if not self._source.ever_connected and not self._window_closed:
+            raise connect_failed(self._source)
         server = self._sinks.server
         if server is not None and not server.counts.connections:
             raise OutputError(f"{server.address.label}: {server.reason}; no frame was published.")

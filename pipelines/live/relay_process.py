@@ -63,7 +63,7 @@ def main() -> None:
     log.propagate = False
     log.handlers[:] = [supervisor]
     try:
-        _run(RelayConfig(request.body["name"], request.body["values"]), supervisor)
+        _run(RelayConfig(request.fields["name"], request.fields["values"]), supervisor)
     except (_Stopped, BrokenPipeError):
         return
     except DeepClarityError as error:

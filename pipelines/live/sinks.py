@@ -22,13 +22,14 @@ from deepclarity.stream.files.output_path import check_writable, container_of
 from deepclarity.stream.files.sink import FileSink
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
-from deepclarity.stream.live.encode import LiveEncoding
-from deepclarity.stream.live.normalize import PLANAR, TIME_BASE
-from deepclarity.stream.live.rtsp_sink import SOUND_CARRIED, RtspSink
+from deepclarity.stream.live.encode import LiveEncodeSettings
+from deepclarity.stream.live.normalize import LIVE_PIXEL_FORMAT
+from deepclarity.stream.live.rtsp_sink import RTP_AUDIO_CODECS, RtspSink
 from deepclarity.stream.live.source import LiveSource
-from deepclarity.stream.live.state import Waiting
+from deepclarity.stream.live.state import Timeouts
 from deepclarity.stream.live.virtual_camera import VirtualCamera
 from deepclarity.stream.live.window import Window
+from deepclarity.stream.packets import RTP_TIME_BASE
 from deepclarity.stream.rtsp.address import Address
 
 from .stats import LiveStats
@@ -55,13 +56,13 @@ class LiveJob:
     preset: Preset = field(default_factory=Preset)
     name: str = "live"
     """Label in the status line and the metrics."""
-    sound: bool = True
+    audio: bool = True
     loop: bool = False
     """Restart a file at its end."""
     overwrite: bool = False
     seconds: float | None = None
     """Stop after this time; None: never."""
-    waiting: Waiting = field(default_factory=Waiting)
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -72,20 +73,20 @@ class LiveJob:
         return width, height
 
     @property
-    def encoding(self) -> LiveEncoding:
+    def encoding(self) -> LiveEncodeSettings:
         """Encoder settings for the RTSP server."""
         preset = self.preset
         if self.server is None:
-            return LiveEncoding()
-        return LiveEncoding("h264" if preset.codec == "auto" else preset.codec, preset.crf, preset.speed)
+            return LiveEncodeSettings()
+        return LiveEncodeSettings("h264" if preset.codec == "auto" else preset.codec, preset.crf, preset.speed)
 
     def check(self) -> None:
         """Raise UsageError or SourceError for everything that can be found invalid before anything is opened."""
         if not re.fullmatch(r"[\w.-]+", self.name):
             raise UsageError("--name: use letters, digits, '.', '-' and '_' only: it labels metrics and logs.")
-        if self.server is not None and self.source.is_same(self.server):
+        if self.server is not None and self.source.same_endpoint(self.server):
             raise UsageError(f"{self.server.label}: the target is the source. Publish to another path.")
-        if self.source.ends:
+        if self.source.is_finite:
             check_readable(Path(self.source.url))
         check_enhancer(self.preset.model)
         check_detector(self.preset.method)
@@ -122,7 +123,7 @@ class LiveSinks:
         closed with `stack`.
         """
         started = time.perf_counter()
-        has_started = self._opened or (self._source.met and frame.placeholder is None)
+        has_started = self._opened or (self._source.ever_connected and frame.placeholder is None)
         if has_started and not self._opened:
             self._open(stack)
         for write in self._writers:
@@ -142,9 +143,9 @@ class LiveSinks:
                     job.server,
                     size=job.canvas,
                     rate=source.rate,
-                    encoding=self._encoding.tagged(source.colour),
-                    source_sample=self._audio_sample(),
-                    timeout_s=job.waiting.open_s,
+                    encoding=self._encoding.with_colour(source.colour),
+                    audio_header=self._audio_header(),
+                    timeout_s=job.timeouts.open_s,
                     written=self._on_written,
                 )
             )
@@ -157,8 +158,8 @@ class LiveSinks:
 
     def _publish(self, frame: Frame) -> None:
         assert self.server is not None
-        while self._source.sound:
-            self.server.hear(self._source.sound.popleft())
+        while self._source.audio:
+            self.server.write_audio(self._source.audio.popleft())
         self.server.write(frame)
 
     def _on_written(self, age_s: float | None) -> None:
@@ -166,18 +167,22 @@ class LiveSinks:
         if age_s is not None:
             self._stats.record_latency(age_s)
 
-    def _audio_sample(self) -> bytes | None:
+    def _audio_header(self) -> bytes | None:
         """A sample of the source's audio, or None if it has none or RTSP cannot carry it."""
-        kind = self._source.sound_kind
-        if kind is not None and kind.codec not in SOUND_CARRIED:
+        kind = self._source.audio_format
+        if kind is not None and kind.codec not in RTP_AUDIO_CODECS:
             log.warning("%s: its %s audio cannot be sent over RTSP and is left out", self._job.name, kind.codec)
             return None
-        return self._source.sample if kind is not None else None
+        return self._source.nut_header if kind is not None else None
 
     def _file_sink(self, path: Path) -> FileSink:
         source, canvas = self._source, self._job.canvas
-        info = VideoInfo(source.address.label, *canvas, PLANAR, TIME_BASE, rate=source.rate, colour=source.colour)
-        return FileSink(path, info=info, size=canvas, planar=PLANAR, settings=self._file_settings(path))
+        info = VideoInfo(
+            source.address.label, *canvas, LIVE_PIXEL_FORMAT, RTP_TIME_BASE, rate=source.rate, colour=source.colour
+        )
+        return FileSink(
+            path, info=info, size=canvas, pixel_format=LIVE_PIXEL_FORMAT, settings=self._file_settings(path)
+        )
 
     def _file_settings(self, path: Path) -> EncodeSettings:
         preset, codec = self._job.preset, self._job.preset.codec

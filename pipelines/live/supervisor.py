@@ -16,7 +16,7 @@ from typing import Any
 
 from deepclarity.errors import DeepClarityError, DeviceError, UsageError, did_you_mean, hide_secrets
 from deepclarity.pipelines.preset import Preset, load_preset, preset_from
-from deepclarity.stream.live.state import State, Waiting
+from deepclarity.stream.live.state import State, Timeouts
 from deepclarity.stream.rtsp import ipc
 from deepclarity.stream.rtsp.address import Address, sink_address, source_address
 from deepclarity.stream.rtsp.subprocess import Subprocess, SubprocessLostError
@@ -61,9 +61,9 @@ class RelayConfig:
             server=sink_address(options["out"], timeout_s=timeout_s),
             preset=preset,
             name=self.name,
-            sound=options.get("audio", True),
+            audio=options.get("audio", True),
             loop=options.get("loop", False),
-            waiting=Waiting(timeout_s, timeout_s),
+            timeouts=Timeouts(timeout_s, timeout_s),
         )
 
 
@@ -102,7 +102,7 @@ def _check_targets(path: Path, relays: Sequence[RelayConfig]) -> None:
         server = relay.job().server
         assert server is not None
         for name, other in servers:
-            if server.is_same(other):
+            if server.same_endpoint(other):
                 raise UsageError(f"{path}: relays {name} and {relay.name} publish to the same place.")
         servers.append((relay.name, server))
 
@@ -194,10 +194,10 @@ class _SupervisedProcess:
     def _handle(self, message: ipc.Message) -> None:
         if message.kind == "snapshot":
             self._timeout_s = _SILENCE_TIMEOUT_S
-            self.snapshot = StatsSnapshot(**message.body)
+            self.snapshot = StatsSnapshot(**message.fields)
             self.snapshot.counts["restarts"] = self.restarts
         elif message.kind == "log":
-            log.log(message.body["level"], "%s: %s", self.relay.name, hide_secrets(message.body["text"]))
+            log.log(message.fields["level"], "%s: %s", self.relay.name, hide_secrets(message.fields["text"]))
 
     def _on_ended(self) -> None:
         """Its source was a file that has ended, which is not a failure."""
@@ -230,7 +230,7 @@ class Supervisor:
     ) -> None:
         running = self._subprocesses()
         for subprocess in running:
-            subprocess.dismiss()
+            subprocess.close_stdin()
         deadline = time.monotonic() + _SHUTDOWN_TIMEOUT_S
         for subprocess in running:
             subprocess.finish(patience_s=max(0.0, deadline - time.monotonic()))

@@ -14,7 +14,7 @@ from deepclarity.errors import SourceError
 from deepclarity.models.detectors.evidence import AxisEvidence, evidence
 from deepclarity.models.verdict import Bytes, Detector, Plane, Verdict
 from deepclarity.stream.files.source import FileSource
-from deepclarity.stream.files.still import PICTURES, Picture, read_picture
+from deepclarity.stream.files.still import IMAGE_SUFFIXES, Picture, read_picture
 from deepclarity.stream.planes import rgb_of
 
 _WIDTH, _GAP, _HEAD, _PLOT = 720, 16, 40, 250
@@ -42,7 +42,7 @@ def explain(path: Path, detector: Detector) -> Picture:
     """
     if path.is_dir():
         raise SourceError(f"{path}: is a folder. Name one picture or video to explain.")
-    scored = _of_picture(path, detector) if path.suffix.lower() in PICTURES else _of_video(path, detector)
+    scored = _of_picture(path, detector) if path.suffix.lower() in IMAGE_SUFFIXES else _of_video(path, detector)
     if min(scored.luma.shape) < MIN_SIDE_PX:
         height, width = scored.luma.shape
         raise SourceError(
@@ -73,7 +73,7 @@ def _of_video(path: Path, detector: Detector) -> _Scored:
         for frame in source:
             verdict = detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
             if best is None or verdict.pixelated or verdict.score > best.verdict.score:
-                bgr = np.ascontiguousarray(rgb_of(frame.planes, source.planar, source.info.colour)[..., ::-1])
+                bgr = np.ascontiguousarray(rgb_of(frame.planes, source.pixel_format, source.info.colour)[..., ::-1])
                 title = f"{path.name}, frame {frame.index} at {frame.time_s:.3f} s"
                 best = _Scored(title, frame.luma.copy(), frame.max_value, bgr, verdict)
             if verdict.pixelated:

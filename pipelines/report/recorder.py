@@ -22,11 +22,11 @@ from .report import Comparison, Report
 class Recorder:
     """Adds a record of every frame to `report`, and before/after pictures of the worst ones if wanted."""
 
-    def __init__(self, summary: Summary, planar: str, colour: Colour, *, keep_pictures: bool) -> None:
-        """`planar`, `colour`: pixel format and colour tags of the frames; `keep_pictures`: whether to add pictures."""
+    def __init__(self, summary: Summary, pixel_format: str, colour: Colour, *, keep_pictures: bool) -> None:
+        """`pixel_format`, `colour`: of the frames; `keep_pictures`: whether to add before/after pictures."""
         self.summary = summary
         self.report = Report()
-        self._planar = planar
+        self._pixel_format = pixel_format
         self._colour = colour
         self._keep_pictures = keep_pictures
 
@@ -53,7 +53,7 @@ class Recorder:
         )
 
     def _rgb(self, planes: Planes) -> NDArray[np.uint8]:
-        return rgb_of(planes, self._planar, self._colour)
+        return rgb_of(planes, self._pixel_format, self._colour)
 
 
 def frame_record(routed: Routed) -> FrameRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deepclarity.stream import errors
 
-_SOUND_HZ = 48_000
+_SAMPLE_RATE_HZ = 48_000
 
 
 def write_clip(
@@ -32,25 +32,25 @@ def write_clip(
 ) -> int:
     """Encode RGB `pictures`, uint8 (height, width, 3) with even sides, as H.264 in BT.709; returns their count.
 
-    `tone_hz` adds a stereo AAC track with a soft tone of that pitch. Raises OutputError where it cannot be written.
+    `tone_hz` adds a stereo AAC track with a soft sine tone of that frequency. `speed` is an x264 preset.
+    Raises OutputError if the file cannot be written.
     """
     count = 0
     try:
         with av.open(str(path), "w") as container:
-            video, sound = None, None
+            video, audio = None, None
             for picture in pictures:
                 if video is None:
                     video = _add_video(container, picture.shape, rate=rate, crf=crf, speed=speed)
-                    sound = _add_sound(container) if tone_hz else None
+                    audio = _add_audio(container) if tone_hz else None
                 frame = VideoFrame.from_ndarray(picture, format="rgb24")
                 frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
                 frame.pts, frame.time_base = count, Fraction(1, rate)
                 container.mux(video.encode(frame))
-                if sound is not None and tone_hz:
-                    for part in _tone(tone_hz, count, rate):
-                        container.mux(sound.encode(part))
+                if audio is not None and tone_hz:
+                    container.mux(audio.encode(_tone(tone_hz, count, rate)))
                 count += 1
-            for stream in (video, sound):
+            for stream in (video, audio):
                 if stream is not None:
                     container.mux(stream.encode(None))
     except (av.error.FFmpegError, OSError) as error:
@@ -68,17 +68,17 @@ def _add_video(container: OutputContainer, shape: tuple[int, ...], *, rate: int,
     return stream
 
 
-def _add_sound(container: OutputContainer) -> AudioStream:
-    stream = container.add_stream("aac", rate=_SOUND_HZ)
+def _add_audio(container: OutputContainer) -> AudioStream:
+    stream = container.add_stream("aac", rate=_SAMPLE_RATE_HZ)
     assert isinstance(stream, AudioStream)
     stream.codec_context.layout = "stereo"
     return stream
 
 
-def _tone(pitch_hz: float, number: int, rate: int) -> Iterator[AudioFrame]:
-    """The sound that belongs to one picture."""
-    first, last = number * _SOUND_HZ // rate, (number + 1) * _SOUND_HZ // rate
-    wave = 0.1 * np.sin(2 * np.pi * pitch_hz * np.arange(first, last) / _SOUND_HZ)
+def _tone(frequency_hz: float, number: int, rate: int) -> AudioFrame:
+    """The audio of video frame `number`."""
+    first, last = number * _SAMPLE_RATE_HZ // rate, (number + 1) * _SAMPLE_RATE_HZ // rate
+    wave = 0.1 * np.sin(2 * np.pi * frequency_hz * np.arange(first, last) / _SAMPLE_RATE_HZ)
     frame = AudioFrame.from_ndarray(np.stack([wave, wave]).astype(np.float32), format="fltp", layout="stereo")
-    frame.sample_rate, frame.pts, frame.time_base = _SOUND_HZ, first, Fraction(1, _SOUND_HZ)
-    yield frame
+    frame.sample_rate, frame.pts, frame.time_base = _SAMPLE_RATE_HZ, first, Fraction(1, _SAMPLE_RATE_HZ)
+    return frame

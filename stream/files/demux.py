@@ -1,4 +1,4 @@
-"""Demuxes a file into packets and skips damaged ones."""
+"""Demuxer: opens a file and reads its packets, skipping damaged ones."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ from deepclarity.errors import SourceError
 from deepclarity.stream import errors
 from deepclarity.stream.packets import AnyPacket
 
-_PROTOCOLS = {"protocol_whitelist": "file,pipe"}  # a playlist inside a file must not reach for the network
-_PATIENCE = 100
-"""Errors in a row after which nothing more is expected of a file."""
-_DEVICE = {errno.EIO, errno.ETIMEDOUT, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EACCES, errno.EPERM}
-"""What a disk or network drive says when it is gone: no damage of the file's."""
+_PROTOCOLS = {"protocol_whitelist": "file,pipe"}  # a playlist inside a file must not access the network
+_MAX_CONSECUTIVE_ERRORS = 100
+"""After this many read errors in a row, the file counts as ended."""
+_DEVICE_ERRORS = {errno.EIO, errno.ETIMEDOUT, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EACCES, errno.EPERM}
+"""Errors of a disk or network drive that has gone, as opposed to damage in the file."""
 
 
 def open_input(path: Path, *, demuxer: str | None = None) -> InputContainer:
-    """Open a file by its absolute path, which FFmpeg cannot take for a protocol; SourceError where it is no video.
+    """Open a video file; raises SourceError if FFmpeg cannot read it.
 
-    `demuxer`: FFmpeg's name of the one that must read it, instead of whichever its content asks for.
+    `demuxer`: FFmpeg's name of the demuxer to use, instead of detecting it from the content.
     """
-    try:
+    try:  # an absolute path, which FFmpeg cannot mistake for a protocol
         return av.open(
-            str(path.absolute()), "r", format=demuxer, container_options=_allowed(demuxer), metadata_errors="replace"
+            str(path.absolute()), "r", format=demuxer, container_options=_whitelists(demuxer), metadata_errors="replace"
         )
-    except (av.error.FFmpegError, OSError, ValueError) as error:  # an end of file is no OSError
+    except (av.error.FFmpegError, OSError, ValueError) as error:  # av.error.EOFError is not an OSError
         raise errors.open_failed(error, str(path)) from error
 
 
-def _allowed(demuxer: str | None) -> dict[str, str]:
-    """What FFmpeg may open: with a demuxer pinned, that one alone, for whatever the file holds or refers to."""
+def _whitelists(demuxer: str | None) -> dict[str, str]:
+    """FFmpeg options that limit what it may open: a given demuxer is the only one, for nested files too."""
     if demuxer is None:
         return _PROTOCOLS
     return {"protocol_whitelist": "file", "format_whitelist": demuxer}
 
 
-def packets_of(container: InputContainer, streams: list[Stream], *, damaged: Callable[[], None]) -> Iterator[AnyPacket]:
-    """The packets of `streams` in the file's order; `damaged` is called for what cannot be read.
+def demux_packets(
+    container: InputContainer, streams: list[Stream], *, on_damage: Callable[[], None]
+) -> Iterator[AnyPacket]:
+    """Yield the packets of `streams` in file order; `on_damage` is called for each packet that cannot be read.
 
-    Raises SourceError when the disk or the network drive fails: that is not the file's fault, nor its end.
+    Raises SourceError if the disk or network drive fails, which is neither damage nor the end of the file.
     """
     failures = 0
-    while failures < _PATIENCE:
+    while failures < _MAX_CONSECUTIVE_ERRORS:
         try:
             for packet in container.demux(streams):
                 failures = 0
@@ -57,7 +59,7 @@ def packets_of(container: InputContainer, streams: list[Stream], *, damaged: Cal
         except EOFError:
             return
         except av.error.FFmpegError as error:
-            if error.errno in _DEVICE:
+            if error.errno in _DEVICE_ERRORS:
                 raise SourceError(f"{container.name}: reading failed: {error.strerror}. Check the drive.") from error
             failures += 1
-            damaged()
+            on_damage()

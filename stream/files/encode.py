@@ -21,43 +21,43 @@ from deepclarity.stream.packets import AnyPacket
 SPEEDS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
 )  # fmt: skip
-"""How much work the encoder puts into a bit, in x264's words for every codec."""
+"""Encoder speed presets, by x264's names for every codec."""
 
 CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
-"""Codec by the name that people use → FFmpeg's software encoder."""
+"""Codec name → FFmpeg's software encoder."""
 
 _NVENC = {"h264": "h264_nvenc", "hevc": "hevc_nvenc", "av1": "av1_nvenc"}
 _DEFAULT_CRF = {"h264": 18, "hevc": 20, "av1": 26}
 _SVT_PRESET = dict(zip(SPEEDS, (12, 11, 10, 9, 8, 7, 5, 4, 3), strict=True))
 _NVENC_PRESET = dict(zip(SPEEDS, ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p7"), strict=True))
 _GOP = 250
-_MOST_REORDERED = 4
-_FASTEST = Fraction(240)  # SVT-AV1 takes no more; only rate control examines it, time is pts
+_MAX_REORDER_DEPTH = 4
+_MAX_RATE = Fraction(240)  # the limit of SVT-AV1; only rate control uses it, timestamps are exact
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeSettings:
-    """How the output is encoded."""
+    """Encoder settings of a file output. Raises UsageError for invalid values."""
 
     codec: str = "h264"
     """`h264`, `hevc` or `av1`."""
     crf: int | None = None
-    """Constant rate factor: smaller is better and larger in bytes. None: 18, 20, 26 by codec."""
+    """Constant rate factor; lower is better quality and a larger file. None: 18 (h264), 20 (hevc), 26 (av1)."""
     speed: str = "superfast"
     """One of `SPEEDS`."""
     hardware: bool = False
-    """NVENC, where `nvenc_works` has said so."""
+    """Use NVENC; check `nvenc_works` first."""
     restart_every: int = 250
-    """Close and reopen the encoder after so many frames: a cut that a resumed run can be joined at."""
+    """Frames after which the encoder is closed and reopened; a resumed run can continue from any such point."""
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
-            raise UsageError(f"--codec {self.codec}: no such codec; {did_you_mean(self.codec, CODECS)}")
+            raise UsageError(f"--codec {self.codec}: unknown codec; {did_you_mean(self.codec, CODECS)}")
         if self.speed not in SPEEDS:
-            raise UsageError(f"speed {self.speed}: no such encoder speed; {did_you_mean(self.speed, SPEEDS)}")
-        top = 63 if self.codec == "av1" else 51
-        if self.crf is not None and not 0 <= self.crf <= top:
-            raise UsageError(f"--crf {self.crf}: {self.codec} takes 0 (best) to {top} (smallest).")
+            raise UsageError(f"speed {self.speed}: unknown encoder speed; {did_you_mean(self.speed, SPEEDS)}")
+        max_crf = 63 if self.codec == "av1" else 51
+        if self.crf is not None and not 0 <= self.crf <= max_crf:
+            raise UsageError(f"--crf {self.crf}: must be from 0 (best) to {max_crf} (smallest) for {self.codec}.")
 
     @property
     def encoder(self) -> str:
@@ -66,7 +66,7 @@ class EncodeSettings:
 
 
 def nvenc_works(codec: str) -> bool:
-    """Whether NVENC encodes `codec` here: found out by encoding one frame, for creating it says nothing."""
+    """Whether NVENC can encode `codec` on this machine; encodes one frame, as opening the encoder is no proof."""
     try:
         context = av.CodecContext.create(_NVENC[codec], "w")
         assert isinstance(context, VideoCodecContext)
@@ -74,16 +74,16 @@ def nvenc_works(codec: str) -> bool:
         context.time_base = Fraction(1, 25)
         context.encode(VideoFrame(256, 256, "yuv420p"))
         context.encode(None)
-    except (av.error.FFmpegError, ValueError):  # FFmpeg says in many ways that there is no such card
+    except (av.error.FFmpegError, ValueError):  # FFmpeg reports a missing GPU in many ways
         return False
     return True
 
 
 class Encoder:
-    """One video track being encoded. `packets(picture)` for each picture, `finish()` at the end.
+    """Encodes one video track: call `packets(picture)` for each picture, and `finish()` at the end.
 
-    Decoding times are our own: the n-th packet is decoded when the (n - reorder depth)-th picture is shown.
-    So they rise strictly however uneven the frame times are, and across restarts.
+    DTS are computed here, not taken from the encoder: the n-th packet gets the PTS of the (n - reorder depth)-th
+    picture in display order. They increase strictly for any variable frame rate, and across encoder restarts.
     """
 
     def __init__(
@@ -92,32 +92,35 @@ class Encoder:
         info: VideoInfo,
         *,
         size: tuple[int, int],
-        planar: str,
+        pixel_format: str,
         global_header: bool,
         negative_dts: bool,
     ) -> None:
-        """`negative_dts`: the container takes decoding times before the first picture (ISO files do)."""
+        """`size`: (width, height) in pixels. `negative_dts`: whether the container allows a DTS before the first PTS.
+
+        ISO files (MP4, MOV) do; Matroska does not.
+        """
         self.settings = settings
         self._info = info
         self._size = size
-        self._planar = planar
+        self._pixel_format = pixel_format
         self._global_header = global_header
         self._negative_dts = negative_dts
         self._frames = 0
-        self._shown: deque[int] = deque()
+        self._pending_pts: deque[int] = deque()
         self._packets = 0
         self._first_pts: int | None = None
         self._step = 1
-        self._fed = 0
+        self._encoded = 0
         self.context: VideoCodecContext | None = None
 
     def configure(self, context: VideoCodecContext) -> VideoCodecContext:
-        """Set up an encoder context that has not been opened yet."""
+        """Set the parameters of an encoder context that is not open yet; returns it."""
         info, settings = self._info, self.settings
         context.width, context.height = self._size
-        context.pix_fmt = self._planar
+        context.pix_fmt = self._pixel_format
         context.time_base = info.time_base
-        context.framerate = min(info.rate or Fraction(25), _FASTEST)
+        context.framerate = min(info.rate or Fraction(25), _MAX_RATE)
         context.gop_size = min(_GOP, settings.restart_every)
         context.color_primaries = info.colour.primaries
         context.color_trc = info.colour.transfer
@@ -130,45 +133,45 @@ class Encoder:
         if info.interlaced and self._size == (info.width_px, info.height_px) and self._size[1] % 4 == 0:
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         context.options = _options(settings, info)
-        os.environ.setdefault("SVT_LOG", "0")  # or SVT-AV1 prints its life story on stderr
+        os.environ.setdefault("SVT_LOG", "0")  # otherwise SVT-AV1 logs to stderr
         return context
 
     def packets(self, picture: VideoFrame) -> Iterator[AnyPacket]:
-        """Take one dressed picture; yield whatever packets are ready."""
+        """Encode one picture that has its timestamps and tags; yield the packets that are ready."""
         if self.context is None:
-            raise RuntimeError("an encoder needs its context before its first picture")
+            raise RuntimeError("set Encoder.context before encoding the first picture")
         assert picture.pts is not None
-        if self._fed and self._frames % self.settings.restart_every == 0:
+        if self._encoded and self._frames % self.settings.restart_every == 0:
             yield from self.finish()
-            fresh = av.CodecContext.create(self.settings.encoder, "w")
-            assert isinstance(fresh, VideoCodecContext)
-            self.context = self.configure(fresh)
-        self._arrives(picture.pts)
-        self._fed += 1
-        yield from self._timed(self.context.encode(picture))
+            context = av.CodecContext.create(self.settings.encoder, "w")
+            assert isinstance(context, VideoCodecContext)
+            self.context = self.configure(context)
+        self._register(picture.pts)
+        self._encoded += 1
+        yield from self._with_dts(self.context.encode(picture))
 
     def skip(self, pts: int) -> None:
-        """Count a frame whose packet comes from elsewhere, as if it had been encoded here."""
+        """Count a frame whose packet is copied from a partial output, as if it had been encoded here."""
         assert self.context is not None
-        self._arrives(pts)
+        self._register(pts)
         self._packets += 1
-        if len(self._shown) > self._reorder_depth():
-            self._shown.popleft()
+        if len(self._pending_pts) > self._reorder_depth():
+            self._pending_pts.popleft()
 
     def finish(self) -> Iterator[AnyPacket]:
-        """Yield the packets still inside the encoder."""
-        if self.context is not None and self._fed:
-            yield from self._timed(self.context.encode(None))
+        """Flush the encoder: yield its remaining packets."""
+        if self.context is not None and self._encoded:
+            yield from self._with_dts(self.context.encode(None))
 
-    def _arrives(self, pts: int) -> None:
+    def _register(self, pts: int) -> None:
         if self._first_pts is None:
             self._first_pts = pts
         elif self._frames == 1:
             self._step = max(1, pts - self._first_pts)
-        self._shown.append(pts)
+        self._pending_pts.append(pts)
         self._frames += 1
 
-    def _timed(self, packets: list[AnyPacket]) -> Iterator[AnyPacket]:
+    def _with_dts(self, packets: list[AnyPacket]) -> Iterator[AnyPacket]:
         for packet in packets:
             packet.dts = self._next_dts(packet)
             yield packet
@@ -180,14 +183,14 @@ class Encoder:
         if delay > 0:
             dts = self._first_pts - delay * self._step if self._negative_dts else self._first_pts
         else:
-            dts = self._shown.popleft()
+            dts = self._pending_pts.popleft()
         return dts if packet.pts is None else min(dts, packet.pts)
 
     def _reorder_depth(self) -> int:
-        """How many pictures a packet may be ahead of its turn; x264 says, others are given what they need at most."""
+        """Maximum B-frame reordering in frames; as reported by x264 and SVT-AV1, an upper bound for other encoders."""
         assert self.context is not None
         reported = int(self.context.reorder_depth)
-        return reported if self.settings.encoder in ("libx264", "libsvtav1") else max(reported, _MOST_REORDERED)
+        return reported if self.settings.encoder in ("libx264", "libsvtav1") else max(reported, _MAX_REORDER_DEPTH)
 
 
 def _options(settings: EncodeSettings, info: VideoInfo) -> dict[str, str]:
@@ -208,20 +211,20 @@ def _params(name: str, values: dict[str, str]) -> dict[str, str]:
 
 
 def _hdr10(codec: str, info: VideoInfo) -> dict[str, str]:
-    """Mastering display (SMPTE ST 2086) and light level (CTA-861.3) in each encoder's own words."""
-    words = {}
+    """Encoder parameters for mastering display (SMPTE ST 2086) and content light level (CTA-861.3)."""
+    parameters = {}
     if info.mastering and len(info.mastering) >= 88:
         numbers = struct.unpack("20i2i", info.mastering[:88])
         values = [Fraction(n, d or 1) for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
-        words["mastering-display" if codec != "hevc" else "master-display"] = _mastering(codec, values)
+        parameters["mastering-display" if codec != "hevc" else "master-display"] = _mastering(codec, values)
     if info.light_level and len(info.light_level) >= 8:
-        most, average = struct.unpack("2I", info.light_level[:8])
-        words[{"av1": "content-light", "hevc": "max-cll", "h264": "cll"}[codec]] = f"{most},{average}"
-    return words
+        peak, average = struct.unpack("2I", info.light_level[:8])
+        parameters[{"av1": "content-light", "hevc": "max-cll", "h264": "cll"}[codec]] = f"{peak},{average}"
+    return parameters
 
 
 def _mastering(codec: str, values: list[Fraction]) -> str:
-    """FFmpeg's order (R, G, B, white, darkest, brightest) → G()B()R()WP()L(brightest, darkest)."""
+    """Reorder FFmpeg's values (R, G, B, white point, min, max luminance) to `G()B()R()WP()L(max,min)`."""
     point, light = (1, 1) if codec == "av1" else (50_000, 10_000)
     red, green, blue, white = (",".join(_number(v * point) for v in values[k : k + 2]) for k in range(0, 8, 2))
     darkest, brightest = (_number(v * light) for v in values[8:10])

@@ -1,4 +1,4 @@
-"""Probes a video file's header: size, duration, frame count, rate, codec."""
+"""Probes a video file without decoding it: size, duration, frame count, frame rate, codec."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from .demux import open_input
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The claims of a container's head; any of them may be wrong."""
+    """Video properties according to the container's header; any of them may be wrong."""
 
     width_px: int
     height_px: int
     duration_s: float | None
     frames: int | None
     rate: float | None
+    """Nominal frames per second."""
     codec: str
 
 
 def probe(path: Path, *, demuxer: str | None = None) -> ProbeResult:
-    """Open a file by FFmpeg's `demuxer`, or by probing; SourceError where there is no moving picture in it."""
+    """Read the header of a video file; raises SourceError if it holds no video. `demuxer`: see `open_input`."""
     with open_input(path, demuxer=demuxer) as container:
-        moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-        if not moving:
-            raise SourceError(f"{path}: no video in it. Name a file with pictures.")
-        largest = max(moving, key=lambda s: s.width * s.height)
+        videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        if not videos:
+            raise SourceError(f"{path}: no video track in it. Name a video file.")
+        largest = max(videos, key=lambda s: s.width * s.height)
         rate = largest.average_rate or largest.guessed_rate
         return ProbeResult(
             width_px=largest.width,

@@ -1,4 +1,4 @@
-"""Encodes and decodes frames in memory with a lossy codec, for training and evaluation."""
+"""Codec round trip: encodes and decodes frames in memory with a lossy codec, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -25,57 +25,57 @@ ENCODERS = {
     "mpeg4": "mpeg4",
     "mpeg2video": "mpeg2video",
 }
-"""Codecs by their names, and what encodes them."""
-_LARGEST_QUANTISER = 31
+"""Codec name → FFmpeg's encoder."""
+_MAX_QUANTISER = 31
 
 _DECODERS = {"av1": "libdav1d"}
-"""Where FFmpeg's own decoder of the codec's name only drives hardware."""
+"""Codec name → FFmpeg's decoder, if the decoder of the codec's own name is for hardware only."""
 
 _RATE = 25
 _MACROBLOCK = 16
 
 _VPX_SPEED = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "faster": 6, "fast": 5, "medium": 4}
 _SVT_PRESET = {"ultrafast": 11, "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7}
-"""x264's words in the numbers of others; slower ones count as `medium`."""
+"""x264's speed names → SVT-AV1's presets, like `_VPX_SPEED` for libvpx; slower ones count as `medium`."""
 
 
 def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "veryfast") -> list[Planes]:
-    """Encode 8-bit 4:2:0 `frames` at a constant rate factor and decode them again, as many, in order.
+    """Encode 8-bit 4:2:0 `frames` at a constant rate factor, decode them, and return as many frames in order.
 
-    `frames`: (luma (h, w), blue, red (h/2, w/2)) uint8, all of one size with even sides; `codec`: one of
-    `ENCODERS`; `crf`: 0..51 of h264 and hevc, 0..63 of vp9 and av1, the
-    quantiser 2..31 of mpeg4 and mpeg2video, where more counts as 31; `speed` in x264's words. One thread, so the
-    same input gives the same output.
+    `frames`: Y' (h, w), Cb and Cr (h/2, w/2), uint8, all of one size with even sides. `codec`: one of `ENCODERS`.
+    `crf`: 0..51 for h264 and hevc, 0..63 for vp9 and av1; for mpeg4 and mpeg2video the quantiser 2..31, where higher
+    values count as 31. `speed`: an x264 preset. Deterministic: runs on one thread. Raises UsageError for an unknown
+    codec, StageError if it fails.
     """
     if not frames:
         return []
     if codec not in ENCODERS:
-        raise UsageError(f"no codec called '{codec}' to recode with; {did_you_mean(codec, ENCODERS)}")
+        raise UsageError(f"unknown codec '{codec}'; {did_you_mean(codec, ENCODERS)}")
     try:
         options = _options(codec, crf, speed, frames[0][0].shape[1])
-        with _priority_kept():
-            decoded = _coded(frames, codec, options)
+        with _keep_scheduling():
+            decoded = _round_trip(frames, codec, options)
     except av.error.FFmpegError as error:
-        raise StageError(f"{codec} could not code frames at CRF {crf}: {error.strerror}") from error
+        raise StageError(f"{codec} could not encode frames at CRF {crf}: {error.strerror}") from error
     if len(decoded) != len(frames):
-        raise StageError(f"{codec} gave {len(decoded)} frames back of {len(frames)}")
+        raise StageError(f"{codec} returned {len(decoded)} of {len(frames)} frames")
     return decoded
 
 
-def _coded(frames: Sequence[Planes], codec: str, options: dict[str, str]) -> list[Planes]:
+def _round_trip(frames: Sequence[Planes], codec: str, options: dict[str, str]) -> list[Planes]:
     try:
-        return list(_decoded(frames, ENCODERS[codec], _DECODERS.get(codec, codec), options))
+        return list(_encode_and_decode(frames, ENCODERS[codec], _DECODERS.get(codec, codec), options))
     except av.error.InvalidDataError:
         if codec != "av1":
             raise
-    # SVT-AV1 writes what cannot be decoded for some drawn screens, though not without its tools for them
+    # for some screen content SVT-AV1 writes streams that cannot be decoded, but not without its screen content tools
     plain = {**options, "svtav1-params": f"{options['svtav1-params']}:scm=0"}
-    return list(_decoded(frames, ENCODERS[codec], _DECODERS[codec], plain))
+    return list(_encode_and_decode(frames, ENCODERS[codec], _DECODERS[codec], plain))
 
 
 @contextlib.contextmanager
-def _priority_kept() -> Iterator[None]:
-    """SVT-AV1 makes the thread that opens it a real-time one where it may (root), which starves all other processes."""
+def _keep_scheduling() -> Iterator[None]:
+    """Restore the thread's scheduling: as root, SVT-AV1 makes its caller a real-time thread, starving all processes."""
     if sys.platform != "linux":
         yield
         return
@@ -87,27 +87,29 @@ def _priority_kept() -> Iterator[None]:
 
 
 def _options(codec: str, crf: int, speed: str, width: int) -> dict[str, str]:
-    """What the encoder of `codec` is reported, one thread and silence included."""
+    """Encoder options for `codec`: one thread, no log output."""
     if codec.startswith("mpeg"):
-        quantiser = str(min(crf, _LARGEST_QUANTISER))
+        quantiser = str(min(crf, _MAX_QUANTISER))
         return {"qmin": quantiser, "qmax": quantiser, "b": "100000000"}
-    return {"crf": str(crf), **_manner(codec, speed, width)}
+    return {"crf": str(crf), **_speed_options(codec, speed, width)}
 
 
-def _manner(codec: str, speed: str, width: int) -> dict[str, str]:
+def _speed_options(codec: str, speed: str, width: int) -> dict[str, str]:
     if codec == "vp9":
         return {"b": "0", "deadline": "realtime", "cpu-used": str(_VPX_SPEED.get(speed, 4)), "lag-in-frames": "0"}
     if codec == "av1":
-        os.environ.setdefault("SVT_LOG", "0")  # or SVT-AV1 prints its life story on stderr
+        os.environ.setdefault("SVT_LOG", "0")  # otherwise SVT-AV1 logs to stderr
         return {"preset": str(_SVT_PRESET.get(speed, 7)), "svtav1-params": "lp=1"}
     if codec == "hevc":
         return {"preset": speed, "x265-params": "log-level=none:pools=none:frame-threads=1"}
-    # x264's macroblock tree reads memory it never wrote where a row holds an odd number of macroblocks
+    # x264's macroblock tree reads uninitialised memory if a row has an odd number of macroblocks
     odd = -(-width // _MACROBLOCK) % 2
     return {"preset": speed, **({"x264-params": "mbtree=0"} if odd else {})}
 
 
-def _decoded(frames: Sequence[Planes], encoder: str, decoder: str, options: dict[str, str]) -> Iterator[Planes]:
+def _encode_and_decode(
+    frames: Sequence[Planes], encoder: str, decoder: str, options: dict[str, str]
+) -> Iterator[Planes]:
     encode, decode = CodecContext.create(encoder, "w"), CodecContext.create(decoder, "r")
     assert isinstance(encode, VideoCodecContext)
     assert isinstance(decode, VideoCodecContext)

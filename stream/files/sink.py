@@ -1,4 +1,4 @@
-"""File sink: writes to a partial file that is readable at any moment, renamed when complete."""
+"""File sink: encodes into a partial file that is playable at any time, renamed when complete."""
 
 from __future__ import annotations
 
@@ -19,43 +19,44 @@ from av.video.stream import VideoStream
 from deepclarity.stream import errors, planes
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
-from deepclarity.stream.interrupts import interrupts_deferred
+from deepclarity.stream.interrupts import defer_interrupts
 from deepclarity.stream.packets import AnyPacket
 
 from . import resume
 from .encode import Encoder, EncodeSettings
-from .faststart import fast_start
+from .faststart import remux_faststart
 from .output_path import container_of, partial_path
 from .passthrough import Passthrough
 from .resume import PartialOutput
 
-_FRAGMENTS = {
+_FRAGMENTED_ISO_OPTIONS = {
     "movflags": "+delay_moov+empty_moov+default_base_moof",
-    "frag_duration": "1000000",  # µs: a kill costs at most the last second
+    "frag_duration": "1000000",  # µs: a killed run loses at most its last second
     "use_editlist": "1",
     "avoid_negative_ts": "disabled",
     "flush_packets": "1",
 }
 _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
-_FAILURES = (av.error.FFmpegError, OSError, ValueError)
-_CLUSTERS = {"cluster_time_limit": "1000", "flush_packets": "1"}
+_WRITE_ERRORS = (av.error.FFmpegError, OSError, ValueError)
+_MATROSKA_OPTIONS = {"cluster_time_limit": "1000", "flush_packets": "1"}
 
 
 class Sink(Protocol):
-    """Where frames leave the pipeline."""
+    """Protocol of a destination of frames."""
 
     busy_s: float
     """Seconds spent encoding and writing."""
     warnings: list[str]
+    """Messages for the user, for example about skipped tracks."""
 
     def write(self, frame: Frame) -> None: ...
 
 
 class FileSink:
-    """A video file being written, with the source's other tracks copied beside it.
+    """Writes a video file and copies the source's other tracks into it.
 
-    `with FileSink(path, …) as sink:` and a clean end: the file stands under its own name. On any exception
-    nothing stands there: what was done so far is kept, playable, under `partial`.
+    `with FileSink(path, …) as sink: sink.write(frame)`. The file gets its name when the block ends without an
+    exception. After an exception there is no file of that name: the frames so far are kept, playable, in `partial`.
     """
 
     def __init__(
@@ -64,18 +65,19 @@ class FileSink:
         *,
         info: VideoInfo,
         size: tuple[int, int],
-        planar: str,
+        pixel_format: str,
         settings: EncodeSettings,
         passthrough: Passthrough | None = None,
         partial_output: PartialOutput | None = None,
         resume_token: resume.ResumeToken | None = None,
     ) -> None:
-        """Open `path`'s temporary file. `info` describes the output: the source's, with what a resize changed.
+        """Open the partial file of `path`.
 
-        `partial_output`: the part that an earlier run left; its frames are taken from there when they are written.
-        `resume_token`: what a later run must match to resume this one.
+        `info`: properties of the output, which are the source's apart from what a resize changes. `size`: (width,
+        height) in pixels. `pixel_format`: planar format of all frames. `partial_output`: the output of an interrupted
+        run; its packets are copied instead of encoding their frames again. `resume_token`: saved for a later resume.
 
-        Raises OutputError where it cannot be written, UsageError for a container or codec that does not fit.
+        Raises OutputError if the file cannot be written, UsageError if the container does not support the codec.
         """
         self.path = path
         self.partial = partial_path(path)
@@ -83,17 +85,17 @@ class FileSink:
         self.frames = 0
         self.warnings: list[str] = []
         self._writing = False
-        self._intact = False
+        self._closed = False
         self._info = info
-        self._planar = planar
+        self._pixel_format = pixel_format
         self._passthrough = passthrough
-        self._resumed = partial_output.frames if partial_output else 0
-        self._old_packets = partial_output.packets() if partial_output else _nothing()
+        self._resumed_frames = partial_output.frames if partial_output else 0
+        self._resumed_packets = partial_output.packets() if partial_output else _no_packets()
         self._muxer = container_of(path, settings.codec)
         self._fragmented = self._muxer in ("mp4", "mov")
         try:
             self._container = self._open()
-        except _FAILURES as error:
+        except _WRITE_ERRORS as error:
             raise errors.write_failed(error, path) from error
 
         flags = self._container.format.flags
@@ -101,7 +103,7 @@ class FileSink:
             settings,
             info,
             size=size,
-            planar=planar,
+            pixel_format=pixel_format,
             global_header=bool(flags & _GLOBAL_HEADER),
             negative_dts=self._fragmented,
         )
@@ -109,19 +111,19 @@ class FileSink:
             self._stream = self._add_video(settings)
             if resume_token is not None:
                 resume.save_resume_token(self.partial, resume_token)
-        except _FAILURES as error:
+        except _WRITE_ERRORS as error:
             self._abandon()
             raise errors.write_failed(error, path) from error
 
     def _open(self) -> OutputContainer:
-        options = dict(_FRAGMENTS if self._fragmented else _CLUSTERS)
-        if not self._fragmented and not self._starts_below_zero():
+        options = dict(_FRAGMENTED_ISO_OPTIONS if self._fragmented else _MATROSKA_OPTIONS)
+        if not self._fragmented and not self._starts_before_zero():
             options["avoid_negative_ts"] = "disabled"
         return av.open(str(self.partial.absolute()), "w", format=self._muxer, container_options=options)
 
-    def _starts_below_zero(self) -> bool:
-        """Matroska has no times below zero: then all tracks are moved up together."""
-        return self._passthrough is not None and self._passthrough.starts_below_zero
+    def _starts_before_zero(self) -> bool:
+        """Whether all tracks must be shifted together, as Matroska has no negative timestamps."""
+        return self._passthrough is not None and self._passthrough.starts_before_zero
 
     def _add_video(self, settings: EncodeSettings) -> VideoStream:
         stream = self._container.add_stream(settings.encoder, rate=self._info.rate or 25)
@@ -129,10 +131,10 @@ class FileSink:
         stream.time_base = self._info.time_base
         self._encoder.context = self._encoder.configure(stream.codec_context)
         if self._fragmented and settings.codec == "hevc":
-            stream.codec_tag = "hvc1"  # the tag that Apple's players know
+            stream.codec_tag = "hvc1"  # required by Apple's players
         if self._passthrough is not None:
-            self._passthrough.attach(self._container, video=stream)
-            self.warnings += self._passthrough.left_out
+            self._passthrough.add_tracks(self._container, video=stream)
+            self.warnings += self._passthrough.skipped
         if self._info.display_matrix is not None:
             stream.set_display_matrix(self._info.display_matrix)
         return stream
@@ -148,39 +150,39 @@ class FileSink:
             return
         try:
             self._finish()
-        except _FAILURES as failure:
-            if not self._intact:
+        except _WRITE_ERRORS as failure:
+            if not self._closed:
                 self._salvage(flush=False)
             raise errors.write_failed(failure, self.path) from failure
 
     def write(self, frame: Frame) -> None:
-        """Encode one frame and write what is ready, the other tracks up to its time with it.
+        """Encode one frame; write the packets that are ready, and the other tracks up to its time.
 
-        A signal that arrives meanwhile is raised when the frame is written.
+        SIGINT and SIGTERM are deferred until the frame has been written.
         """
-        with interrupts_deferred():
+        with defer_interrupts():
             self._write(frame)
 
     def _write(self, frame: Frame) -> None:
-        began = time.perf_counter()
-        picture = self._dressed(frame)
+        started = time.perf_counter()
+        picture = self._encoder_picture(frame)
         self._writing = True
         try:
             if self._passthrough is not None:
-                self._container.mux(list(self._passthrough.until(frame.pts * frame.time_base)))
-            if self.frames < self._resumed:
+                self._container.mux(list(self._passthrough.packets_until(frame.pts * frame.time_base)))
+            if self.frames < self._resumed_frames:
                 self._encoder.skip(frame.pts)
-                self._mux(itertools.islice(self._old_packets, 1))
+                self._mux(itertools.islice(self._resumed_packets, 1))
             else:
                 self._mux(self._encoder.packets(picture))
-        except _FAILURES as error:
+        except _WRITE_ERRORS as error:
             raise errors.write_failed(error, self.path) from error
         self._writing = False
         self.frames += 1
-        self.busy_s += time.perf_counter() - began
+        self.busy_s += time.perf_counter() - started
 
-    def _dressed(self, frame: Frame) -> VideoFrame:
-        return planes.dress(
+    def _encoder_picture(self, frame: Frame) -> VideoFrame:
+        return planes.prepare_for_encoder(
             self._picture(frame),
             pts=frame.pts,
             time_base=frame.time_base,
@@ -191,7 +193,7 @@ class FileSink:
     def _picture(self, frame: Frame) -> VideoFrame:
         if isinstance(frame.picture, VideoFrame):
             return frame.picture
-        return planes.picture_of(frame.planes, self._planar)
+        return planes.picture_of(frame.planes, self._pixel_format)
 
     def _mux(self, packets: Iterable[AnyPacket]) -> None:
         for packet in packets:
@@ -199,52 +201,56 @@ class FileSink:
             self._container.mux_one(packet)
 
     def _finish(self) -> None:
-        """Write what is left, make it fast to start, and give it its name."""
-        began = time.perf_counter()
+        """Flush the encoder and the other tracks, apply faststart to ISO files, and rename the file."""
+        started = time.perf_counter()
         self._mux(self._encoder.finish())
         if self._passthrough is not None:
-            for packet in self._passthrough.until(None):
+            for packet in self._passthrough.packets_until(None):
                 self._container.mux_one(packet)
         self._container.close()
-        self._intact = True
+        self._closed = True
         if self._fragmented:
-            intact = self.partial.with_name(f"{self.partial.stem}.complete{self.path.suffix}")
+            faststart = resume.faststart_path(self.partial)
             try:
-                fast_start(self.partial, intact, muxer=self._muxer, tags=self._passthrough, info=self._info)
-                intact.replace(self.path)
+                remux_faststart(
+                    self.partial, faststart, muxer=self._muxer, passthrough=self._passthrough, info=self._info
+                )
+                faststart.replace(self.path)
             except BaseException:
-                intact.unlink(missing_ok=True)
+                faststart.unlink(missing_ok=True)
                 raise
             self.partial.unlink()
         else:
             self.partial.replace(self.path)
-        self._old_packets.close()  # the file that it reads is removed now
-        resume.forget(self.partial)
-        self.busy_s += time.perf_counter() - began
+        self._resumed_packets.close()  # before the file it reads is removed
+        resume.remove_resume_files(self.partial)
+        self.busy_s += time.perf_counter() - started
 
     def _salvage(self, *, flush: bool) -> None:
-        """After an error: keep what was done, readable, under the partial name.
+        """After an error: keep the frames so far, playable, in the partial file.
 
-        `flush`: write what the encoder still holds. Not after a write has failed: the packets it had in hand are
-        lost, and those behind them would follow a hole.
+        `flush`: write the encoder's remaining packets. Not after a failed write: its packets are lost, and the
+        following ones would come after a gap.
         """
-        with contextlib.suppress(*_FAILURES):  # the error that brought us here matters more
+        with contextlib.suppress(*_WRITE_ERRORS):  # must not hide the original error
             if flush:
                 self._mux(self._encoder.finish())
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*_WRITE_ERRORS):
             self._container.close()
-        if self.frames <= self._resumed:
-            self.partial.unlink(missing_ok=True)
-            resume.put_back(self.partial)
-            resume.forget_unless_kept(self.partial)
+        if self.frames <= self._resumed_frames:
+            self._restore_previous()
 
     def _abandon(self) -> None:
-        with contextlib.suppress(*_FAILURES):  # already failing; nothing here may hide why
+        with contextlib.suppress(*_WRITE_ERRORS):  # must not hide the original error
             self._container.close()
+        self._restore_previous()
+
+    def _restore_previous(self) -> None:
+        """Remove the partial file, and give that of the interrupted run its name back if there is one."""
         self.partial.unlink(missing_ok=True)
-        resume.put_back(self.partial)
-        resume.forget_unless_kept(self.partial)
+        resume.restore_partial(self.partial)
+        resume.remove_stale_token(self.partial)
 
 
-def _nothing() -> Generator[AnyPacket, None, None]:
+def _no_packets() -> Generator[AnyPacket, None, None]:
     yield from ()

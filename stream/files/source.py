@@ -22,19 +22,20 @@ from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 
-from .demux import open_input, packets_of
+from .demux import demux_packets, open_input
 from .timestamps import MonotonicTimestamps
 
 
 class Source(Protocol):
-    """Pictures arriving, in presentation order."""
+    """Protocol of a source of frames, in presentation order."""
 
     info: VideoInfo
     when_full: WhenFull
+    """What to do with frames that the pipeline is too slow for."""
     damaged: int
-    """Packets that could not be decoded so far, and at the end also frames promised but missing."""
+    """Packets that could not be decoded so far; at the end also frames that the index lists but the file lacks."""
     retimed: int
-    """Frames whose timestamp stood still or ran backwards and was moved."""
+    """Frames whose timestamp did not increase and was corrected."""
     busy_s: float
     """Seconds spent reading and decoding."""
 
@@ -42,15 +43,15 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A video file. `with FileSource(path) as source: for frame in source: …`
+    """Decodes a video file: `with FileSource(path) as source: for frame in source: …`.
 
-    Raises SourceError where the file cannot be read or holds no picture at all.
+    Raises SourceError if the file cannot be read or no frame of it can be decoded.
     """
 
     when_full = WhenFull.WAIT
 
     def __init__(self, path: Path | str, *, demuxer: str | None = None) -> None:
-        """Open `path` and decode as far as its first picture. `demuxer`: see `open_input`."""
+        """Open `path` and decode its first picture. `demuxer`: see `open_input`."""
         self.path = Path(path)
         self.damaged = 0
         self.retimed = 0
@@ -59,11 +60,11 @@ class FileSource:
         self._container = open_input(self.path, demuxer=demuxer)
         try:
             self._stream = _video_stream(self._container, str(self.path))
-            self._promised = len(self._stream.index_entries)
-            self._packets = 0
+            self._indexed_packets = len(self._stream.index_entries)
+            self._packets_read = 0
             self._pictures = self._decode()
             self._first = self._first_picture()
-            self.planar = planes.planar_format(self._first.format.name)
+            self.pixel_format = planes.planar_format(self._first.format.name)
             self.info = _describe(self.path, self._container, self._stream, self._first)
         except BaseException:
             self._container.close()
@@ -78,36 +79,36 @@ class FileSource:
         self._pictures.close()
         self._container.close()
 
-    def suit(self, encoder: str) -> None:
-        """Work in a pixel format that FFmpeg's `encoder` takes: the source's own where that can be."""
-        self.planar = planes.planar_format(self.info.pixel_format, encoder=encoder)
+    def choose_pixel_format(self, encoder: str) -> None:
+        """Convert frames to a pixel format that `encoder` (FFmpeg's name) supports; the source's own if possible."""
+        self.pixel_format = planes.planar_format(self.info.pixel_format, encoder=encoder)
 
     @property
     def stream_index(self) -> int:
-        """Which stream of the file the pictures come from."""
+        """Index of the decoded stream in the file."""
         return self._stream.index
 
     def __iter__(self) -> Iterator[Frame]:
-        clock = _Clock(self.info)
+        timestamps = _FrameTimestamps(self.info)
         for index, picture in enumerate(self._all_pictures()):
-            pts = clock.stamp(picture)
-            self.retimed = clock.moved
-            began = time.perf_counter()
-            picture = planes.to_planar(picture, self.planar)  # noqa: PLW2901
+            pts = timestamps.assign(picture)
+            self.retimed = timestamps.moved
+            started = time.perf_counter()
+            picture = planes.to_planar(picture, self.pixel_format)  # noqa: PLW2901
             frame = Frame(
                 planes=planes.planes_of(picture),
                 index=index,
                 pts=pts,
                 time_base=self.info.time_base,
                 duration=picture.duration or 0,
-                depth=planes.depth_of(self.planar),
-                subsampling=planes.subsampling_of(self.planar),
+                depth=planes.depth_of(self.pixel_format),
+                subsampling=planes.subsampling_of(self.pixel_format),
                 full_range=self.info.colour.range == 2,
                 picture=picture,
             )
-            self.busy_s += time.perf_counter() - began
+            self.busy_s += time.perf_counter() - started
             yield frame
-        self.damaged += self._missing()
+        self.damaged += self._missing_packets()
 
     def _all_pictures(self) -> Iterator[VideoFrame]:
         yield self._first
@@ -115,18 +116,18 @@ class FileSource:
         yield from self._pictures
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
-        """Every picture that can be had; a packet that cannot be decoded is counted and passed over."""
-        packets = packets_of(self._container, [self._stream], damaged=self._count_damage)
+        """Yield every picture that can be decoded; damaged packets are counted and skipped."""
+        packets = demux_packets(self._container, [self._stream], on_damage=self._count_damage)
         while True:
-            began = time.perf_counter()
+            started = time.perf_counter()
             packet = next(packets, None)
-            self._packets += packet is not None
+            self._packets_read += packet is not None
             try:
-                pictures = self._stream.decode(packet)  # None at the end: what the decoder still holds
+                pictures = self._stream.decode(packet)  # None at the end flushes the decoder
             except (av.error.FFmpegError, ValueError):
                 self._count_damage()
                 pictures = []
-            self.busy_s += time.perf_counter() - began
+            self.busy_s += time.perf_counter() - started
             yield from pictures
             if packet is None:
                 return
@@ -137,15 +138,15 @@ class FileSource:
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
             return picture
-        raise SourceError(f"{self.path}: not one picture of it can be decoded. Check that the file is complete.")
+        raise SourceError(f"{self.path}: no frame of it can be decoded. Check that the file is complete.")
 
-    def _missing(self) -> int:
-        """Packets that an ISO file's index promises but that the file was cut before."""
-        return max(0, self._promised - self._packets) if "mp4" in self._container.format.name else 0
+    def _missing_packets(self) -> int:
+        """Packets that an ISO file's index lists but that a truncated file lacks."""
+        return max(0, self._indexed_packets - self._packets_read) if "mp4" in self._container.format.name else 0
 
 
-class _Clock:
-    """Gives every picture a time that is later than the one before."""
+class _FrameTimestamps:
+    """Assigns strictly increasing PTS to pictures."""
 
     def __init__(self, info: VideoInfo) -> None:
         rate = info.rate or Fraction(25)
@@ -157,31 +158,31 @@ class _Clock:
     def moved(self) -> int:
         return self._timestamps.moved
 
-    def stamp(self, picture: VideoFrame) -> int:
+    def assign(self, picture: VideoFrame) -> int:
         pts = picture.pts if picture.pts is not None else picture.dts
-        if pts is None:  # raw streams carry no time: the nominal rate is all there is
+        if pts is None:  # raw streams have no timestamps: use the nominal rate
             last = self._timestamps.last
             pts = 0 if last is None else last + self._step
         return self._timestamps.place(pts)
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The default moving picture, else the largest; cover art does not count."""
-    moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not moving:
-        heard = f"{len(container.streams.audio)} audio" if container.streams.audio else "no"
-        raise SourceError(f"{name}: no video in it ({heard} tracks). Name a file with pictures.")
-    default = [s for s in moving if s.disposition & av.stream.Disposition.default]
-    best = max(default or moving, key=lambda s: s.width * s.height)
+    """The default video stream, else the largest; cover pictures do not count."""
+    videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not videos:
+        count = len(container.streams.audio) or "no"
+        raise SourceError(f"{name}: no video in it, {count} audio tracks. Name a video file.")
+    default = [s for s in videos if s.disposition & av.stream.Disposition.default]
+    best = max(default or videos, key=lambda s: s.width * s.height)
     if best.codec_context is None:
-        raise SourceError(f"{name}: FFmpeg has no decoder for its video. Convert it first.")
+        raise SourceError(f"{name}: FFmpeg has no decoder for its video codec. Convert it first.")
     best.thread_type = "AUTO"
     return best
 
 
 def _describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
-    side = {data.type: bytes(data) for data in _side_data(first)}
-    matrix = side.get(SideDataType.DISPLAYMATRIX)
+    side_data = {data.type: bytes(data) for data in _side_data(first)}
+    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     duration = container.duration / av.time_base if container.duration else None
     return VideoInfo(
         name=hide_secrets(str(path)),
@@ -195,17 +196,17 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
         sample_aspect=stream.sample_aspect_ratio or Fraction(1),
         display_matrix=_matrix(matrix) if matrix else None,
         colour=planes.colour_of(first),
-        mastering=side.get(SideDataType.MASTERING_DISPLAY_METADATA),
-        light_level=side.get(SideDataType.CONTENT_LIGHT_LEVEL),
+        mastering=side_data.get(SideDataType.MASTERING_DISPLAY_METADATA),
+        light_level=side_data.get(SideDataType.CONTENT_LIGHT_LEVEL),
         interlaced=first.interlaced_frame,
     )
 
 
 def _side_data(picture: VideoFrame) -> Iterator[SideData]:
-    found: Any = picture.side_data  # typed as a dictionary, but counted like a list
-    return (found[number] for number in range(len(found)))
+    side_data: Any = picture.side_data  # typed as a mapping, but indexed like a list
+    return (side_data[number] for number in range(len(side_data)))
 
 
 def _matrix(data: bytes) -> tuple[int, ...]:
-    """Nine native-endian int32, as FFmpeg keeps them."""
+    """Unpack nine native-endian int32, FFmpeg's form of a display matrix."""
     return tuple(memoryview(data).cast("i"))

@@ -1,4 +1,4 @@
-"""Still pictures: reads upright by EXIF, writes atomically."""
+"""Still pictures: reads them with EXIF orientation applied, writes them atomically."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from deepclarity.stream.frame import Plane, Planes
 
 log = logging.getLogger(__name__)
 
-PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""File endings of pictures that we read and write."""
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""File extensions of the supported picture formats, lower case."""
 
 _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A still picture, upright."""
+    """A still picture, with its EXIF orientation applied."""
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
-    """(height, width, 3) BGR, uint8 or uint16 in their full range."""
+    """BGR, (height, width, 3), uint8 or uint16, full range."""
     alpha: Plane | None = None
-    """Opacity, (height, width), where the file has any."""
+    """Opacity, (height, width), same dtype as `pixels`; None without an alpha channel."""
     profile: NDArray[np.uint8] | None = None
-    """ICC colour profile (ISO 15076-1), kept as it is."""
+    """ICC colour profile (ISO 15076-1), copied unchanged."""
 
     @property
     def max_value(self) -> int:
-        """255 or 65535."""
+        """The largest sample value: 255 or 65535."""
         return int(np.iinfo(self.pixels.dtype).max)
 
     @property
     def planes(self) -> Planes:
-        """Full-range BT.601 Y'CbCr as in JPEG (ITU-T T.871), three planes of the picture's own size."""
+        """Full-range BT.601 Y'CbCr as in JPEG (ITU-T T.871): three planes (height, width), 4:4:4."""
         luma, red, blue = cv2.split(cv2.cvtColor(self.pixels, cv2.COLOR_BGR2YCrCb))
         return luma, blue, red  # type: ignore[return-value]
 
     def with_planes(self, planes: Planes) -> Picture:
-        """The picture that `planes` show, of their size, the alpha fitted to it."""
+        """A picture with the pixels of `planes` (4:4:4), at their size; alpha is resized to match."""
         luma, blue, red = planes
         pixels = cv2.cvtColor(cv2.merge([luma, red, blue]), cv2.COLOR_YCrCb2BGR)
         size = luma.shape[1], luma.shape[0]
@@ -58,47 +58,60 @@ class Picture:
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a picture file of any colour model, 8 or 16 bits; SourceError where it is none or damaged."""
+    """Read a picture file of any colour model, 8 or 16 bits; raises SourceError if it cannot be decoded."""
     errors.check_readable(path)
     data = np.fromfile(path, np.uint8)
     try:
-        pixels, kinds, chunks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # turns by EXIF
-        intact = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if pixels is not None else None
+        pixels, kinds, chunks = cv2.imdecodeWithMetadata(
+            data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        )  # applies EXIF orientation
+        unchanged = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if pixels is not None else None
     except cv2.error as error:
         raise SourceError(f"{path}: too large or damaged to be decoded.") from error
     if pixels is None:
-        raise SourceError(f"{path}: not a picture that can be read. Use JPEG, PNG, WebP, BMP or TIFF.")
+        raise SourceError(f"{path}: not a picture in a supported format. Use JPEG, PNG, WebP, BMP or TIFF.")
     if pixels.dtype not in (np.uint8, np.uint16):
         pixels = _to_8_bits(pixels)
     alpha = None
-    if intact is not None and intact.ndim == 3 and intact.shape[2] == 4 and intact.shape[:2] == pixels.shape[:2]:
-        alpha = intact[:, :, 3].astype(pixels.dtype)
+    if (
+        unchanged is not None
+        and unchanged.ndim == 3
+        and unchanged.shape[2] == 4
+        and unchanged.shape[:2] == pixels.shape[:2]
+    ):
+        alpha = unchanged[:, :, 3].astype(pixels.dtype)
     if cv2.imcount(str(path)) > 1:
-        log.warning("%s: holds several pictures; only the first is used", path)
+        log.warning("%s: contains several pictures; only the first is used", path)
     profiles = [chunk for kind, chunk in zip(kinds, chunks, strict=True) if kind == cv2.IMAGE_METADATA_ICCP]
     profile = np.asarray(profiles[0], np.uint8).ravel() if profiles else None
     return Picture(pixels, alpha, profile)  # type: ignore[arg-type]
 
 
 def _to_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Floating point pictures hold 0..1."""
+    """Convert floating-point pixels, 0..1, to uint8; NaN becomes 0."""
     scaled = np.nan_to_num(pixels.astype(np.float32)) * 255 + 0.5
     return np.asarray(np.clip(scaled, 0, 255), np.uint8)
 
 
 def write_picture(path: Path, picture: Picture) -> None:
-    """Write to a temporary name and rename; OutputError where that fails."""
-    if path.suffix.lower() not in PICTURES:
-        raise UsageError(f"{path}: cannot write '{path.suffix}' pictures. Use one of {', '.join(sorted(PICTURES))}.")
+    """Write `picture` atomically, in the format of the file extension.
+
+    JPEG and BMP lose alpha; only PNG and TIFF keep 16 bits. Raises UsageError for an unsupported format, OutputError if
+    the file cannot be written.
+    """
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise UsageError(
+            f"{path}: cannot write '{path.suffix}' pictures. Use one of {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
     pixels = picture.pixels
-    opaque = path.suffix.lower() in (".jpg", ".jpeg", ".bmp")
-    if picture.alpha is not None and not opaque:
+    has_no_alpha = path.suffix.lower() in (".jpg", ".jpeg", ".bmp")
+    if picture.alpha is not None and not has_no_alpha:
         pixels = np.dstack([pixels, picture.alpha])  # type: ignore[assignment]
     if pixels.dtype == np.uint16 and path.suffix.lower() not in (".png", ".tif", ".tiff"):
         pixels = (pixels >> 8).astype(np.uint8)
     flags = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
     kinds, chunks = ([cv2.IMAGE_METADATA_ICCP], [picture.profile]) if picture.profile is not None else ([], [])
-    done, data = cv2.imencodeWithMetadata(path.suffix, pixels, kinds, chunks, flags)
-    if not done:
+    encoded, data = cv2.imencodeWithMetadata(path.suffix, pixels, kinds, chunks, flags)
+    if not encoded:
         raise OutputError(f"{path}: cannot be encoded. Choose another format with -o.")
     atomic_write(path, data.tobytes())

@@ -1,27 +1,29 @@
-"""Forces timestamps to increase strictly, whatever a damaged or joined file contains."""
+"""Forces timestamps of damaged or concatenated files to increase strictly."""
 
 from __future__ import annotations
 
 _NEW_TIMELINE = 3
-"""So many times in a row that lie behind are no mistake: the file was joined from parts."""
+"""This many timestamps in a row that are too early are not errors: the file was concatenated."""
 
 
 class MonotonicTimestamps:
-    """Moves times that stand still or run backwards; the others stay as they are.
+    """Corrects timestamps that do not increase; all others stay unchanged.
 
-    One that lies behind is put next to its neighbour. Several in a row are a new timeline, which is joined on.
+    A single early timestamp is moved directly after its predecessor. Several in a row are the start of a new timeline,
+    which is shifted to continue the previous one.
     """
 
     def __init__(self, *, step: int) -> None:
-        """`step`: the usual distance of two times, in ticks."""
+        """`step`: the usual interval between timestamps, in ticks."""
         self.last: int | None = None
         self.moved = 0
+        """Timestamps corrected so far."""
         self._step = max(1, step)
         self._offset = 0
         self._behind = 0
 
     def place(self, time: int) -> int:
-        """A time that is later than the one before."""
+        """`time`, or a corrected timestamp that is later than the previous one."""
         placed = time + self._offset
         if self.last is None or placed > self.last:
             self._behind = 0

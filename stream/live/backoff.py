@@ -25,9 +25,9 @@ class Backoff:
     A camera of this machine is asked for every two seconds.
     """
 
-    def __init__(self, address: Address, *, chance: random.Random | None = None) -> None:
+    def __init__(self, address: Address, *, rng: random.Random | None = None) -> None:
         self._address = address
-        self._chance = chance or random.Random()
+        self._rng = rng or random.Random()
         self._failures = 0
         self._due_s = 0.0
         self._probe_due_s = 0.0
@@ -42,22 +42,22 @@ class Backoff:
         """Begin to wait; how long at most, in seconds."""
         wait = _CAMERA_S if self._address.is_camera else min(_LONGEST_S, 2.0**self._failures)
         if not self._address.is_camera:
-            wait *= 1 + self._chance.uniform(-_JITTER, _JITTER)
+            wait *= 1 + self._rng.uniform(-_JITTER, _JITTER)
         self._failures += 1
         now = time.monotonic()
         self._due_s, self._probe_due_s = now + wait, now + _PROBE_EVERY_S
         self._was_alive = self._probe = None
         return wait
 
-    def is_over(self) -> bool:
+    def is_due(self) -> bool:
         """Whether to try now. Never waits itself."""
         now = time.monotonic()
         if now >= self._due_s:
             return True
         if self._probe is not None and self._probe.done:
             self._saw(alive=bool(self._probe.result), now=now)
-        elif self._probe is None and now >= self._probe_due_s and self._address.can_be_asked:
-            self._probe = BackgroundResult(lambda: answers(self._address))
+        elif self._probe is None and now >= self._probe_due_s and self._address.can_be_probed:
+            self._probe = BackgroundResult(lambda: is_reachable(self._address))
         return now >= self._due_s
 
     def _saw(self, *, alive: bool, now: float) -> None:
@@ -69,7 +69,7 @@ class Backoff:
         self._was_alive = alive
 
 
-def answers(address: Address, *, timeout_s: float = _PROBE_S) -> bool:
+def is_reachable(address: Address, *, timeout_s: float = _PROBE_S) -> bool:
     """Whether somebody is there: the port accepts, and an RTSP server says something when spoken to."""
     assert address.host is not None
     assert address.port is not None

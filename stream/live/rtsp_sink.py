@@ -15,14 +15,14 @@ from types import TracebackType
 
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import BackgroundWorker
+from deepclarity.stream.packets import RTP_TIME_BASE
 from deepclarity.stream.rtsp import ipc
 from deepclarity.stream.rtsp.address import Address
 from deepclarity.stream.rtsp.subprocess import Subprocess, SubprocessLostError
 
 from .backoff import Backoff
-from .encode import Coded, LiveEncoder, LiveEncoding
-from .normalize import TIME_BASE
-from .state import SinkCounts, SoundPacket, State
+from .encode import EncodedFrame, LiveEncoder, LiveEncodeSettings
+from .state import AudioPacket, SinkCounts, State
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _TICK_S = 0.1
 _UNANSWERED = 60
 """Pictures that may be on their way to the server's socket: more, and it has stopped reading."""
 
-SOUND_CARRIED = frozenset(
+RTP_AUDIO_CODECS = frozenset(
     {"aac", "ac3", "adpcm_g722", "mp2", "mp3", "opus", "pcm_alaw", "pcm_mulaw", "pcm_s16be", "speex", "vorbis"}
 )
 """Sound that can be sent as it is (the RTP payloads that FFmpeg writes), by FFmpeg's names."""
@@ -49,19 +49,19 @@ class RtspSink:
         *,
         size: tuple[int, int],
         rate: Fraction,
-        encoding: LiveEncoding | None = None,
-        source_sample: bytes | None = None,
+        encoding: LiveEncodeSettings | None = None,
+        audio_header: bytes | None = None,
         timeout_s: float = 5.0,
         written: Written = lambda age_s: None,
     ) -> None:
-        """`size`: (width, height). `source_sample`: a NUT file whose sound is sent along."""
+        """`size`: (width, height). `audio_header`: a NUT file whose sound is sent along."""
         self.address = address
         self.state = State.CONNECTING
         self.reason = "connecting"
         self.counts = SinkCounts()
-        self._encoder = LiveEncoder(encoding or LiveEncoding(), size=size, rate=rate)
-        self._source_sample = source_sample
-        self._sample: bytes | None = None
+        self._encoder = LiveEncoder(encoding or LiveEncodeSettings(), size=size, rate=rate)
+        self._audio_header = audio_header
+        self._nut_header: bytes | None = None
         self._sound_until = -1
         self._timeout_s = timeout_s
         self._written = written
@@ -95,9 +95,9 @@ class RtspSink:
         """Code `frame` and leave it to be sent, if there is anybody to send it to."""
         self._aside.check()
         session = self._session
-        for coded in self._encoder.encode(frame, key=session != self._begun or self._sample is None):
-            if self._sample is None:
-                self._sample = self._encoder.sample(coded, sound=self._source_sample)
+        for coded in self._encoder.encode(frame, key=session != self._begun or self._nut_header is None):
+            if self._nut_header is None:
+                self._nut_header = self._encoder.nut_header(coded, audio=self._audio_header)
             if session and coded.key:
                 self._begun = session
             if session and session == self._begun:
@@ -105,13 +105,13 @@ class RtspSink:
             else:
                 self.counts.dropped += 1
 
-    def hear(self, sound: SoundPacket) -> None:
+    def write_audio(self, audio: AudioPacket) -> None:
         """Send coded sound along."""
-        pts = round(sound.time_s / TIME_BASE)
-        wanted = self._session and self._session == self._begun and self._source_sample is not None
+        pts = round(audio.time_s / RTP_TIME_BASE)
+        wanted = self._session and self._session == self._begun and self._audio_header is not None
         if wanted and pts > self._sound_until:
             self._sound_until = pts
-            self._leave(ipc.Message("packet", {"track": "audio", "pts": pts, "key": True, "arrived": 0.0}, sound.data))
+            self._leave(ipc.Message("packet", {"track": "audio", "pts": pts, "key": True, "arrived": 0.0}, audio.data))
 
     def _leave(self, message: ipc.Message) -> None:
         lost = self._aside.put(message)
@@ -120,21 +120,21 @@ class RtspSink:
             self._begun = 0  # what is shown after the hole begins with a key frame
 
     def _count_dropped(self, lost: list[ipc.Message]) -> None:
-        self.counts.dropped += sum(message.body["track"] == "video" for message in lost)
+        self.counts.dropped += sum(message.fields["track"] == "video" for message in lost)
 
     # In the thread that talks to the child ----------------------------------------------------------------------------
 
     def _serve(self, aside: BackgroundWorker[ipc.Message]) -> None:
         while not aside.closed:
-            if self._sample is None:
-                aside.take(_TICK_S)
+            if self._nut_header is None:
+                aside.get(_TICK_S)
                 continue
             try:
                 with Subprocess("deepclarity.stream.rtsp.writer_process") as subprocess:
-                    self._converse(subprocess, aside, self._sample)
+                    self._converse(subprocess, aside, self._nut_header)
             except SubprocessLostError as error:
                 self._lost(f"the publisher is lost: {error}")
-            self._count_dropped(aside.empty())
+            self._count_dropped(aside.clear())
             self.counts.dropped += self._on_way
             self._on_way = 0
             self._wait(aside)
@@ -143,13 +143,13 @@ class RtspSink:
         if aside.closed:
             return
         self._backoff.failed()
-        while not aside.closed and not self._backoff.is_over():
-            aside.take(_TICK_S)
+        while not aside.closed and not self._backoff.is_due():
+            aside.get(_TICK_S)
 
-    def _converse(self, subprocess: Subprocess, aside: BackgroundWorker[ipc.Message], sample: bytes) -> None:
+    def _converse(self, subprocess: Subprocess, aside: BackgroundWorker[ipc.Message], nut_header: bytes) -> None:
         """One session with the server, until it fails or we are closed."""
         order = {"url": self.address.url, "format": self.address.muxer, "options": self.address.options}
-        subprocess.send(ipc.Message("open", order, sample))
+        subprocess.send(ipc.Message("open", order, nut_header))
         if not self._connected(subprocess, aside):
             return
         try:
@@ -168,7 +168,7 @@ class RtspSink:
                 self._met()
                 return True
             if message is not None or subprocess.inbox.ended:
-                self._lost(str(message.body.get("reason")) if message else "the publisher has died")
+                self._lost(str(message.fields.get("reason")) if message else "the publisher has died")
                 return False
         self._lost(f"no answer in {self._timeout_s:g} s")
         return False
@@ -176,9 +176,9 @@ class RtspSink:
     def _send_on(self, subprocess: Subprocess, aside: BackgroundWorker[ipc.Message]) -> None:
         answered_s = time.monotonic()
         while True:
-            message = aside.take(_TICK_S)
+            message = aside.get(_TICK_S)
             if message is not None:
-                self._on_way += message.body["track"] == "video"
+                self._on_way += message.fields["track"] == "video"
                 subprocess.send(message)
             elif aside.closed:
                 subprocess.finish()
@@ -198,12 +198,12 @@ class RtspSink:
         while (message := subprocess.inbox.take(timeout_s)) is not None:
             any_came = True
             if message.kind == "failed":
-                self._last_words = str(message.body["reason"])
+                self._last_words = str(message.fields["reason"])
                 return True
             self._on_way -= 1
             self.counts.written += 1
-            arrived_s = message.body["arrived"]
-            self._written(message.body["at"] - arrived_s if arrived_s else None)
+            arrived_s = message.fields["arrived"]
+            self._written(message.fields["at"] - arrived_s if arrived_s else None)
         return any_came
 
     def _met(self) -> None:
@@ -224,7 +224,7 @@ class RtspSink:
             self._reported = reason
 
 
-def _picture(coded: Coded, frame: Frame) -> ipc.Message:
+def _picture(coded: EncodedFrame, frame: Frame) -> ipc.Message:
     arrived = 0.0 if frame.placeholder or frame.arrived_s is None else frame.arrived_s
-    body = {"track": "video", "pts": coded.pts, "key": coded.key, "arrived": arrived}
-    return ipc.Message("packet", body, coded.data)
+    fields = {"track": "video", "pts": coded.pts, "key": coded.key, "arrived": arrived}
+    return ipc.Message("packet", fields, coded.data)

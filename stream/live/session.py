@@ -14,18 +14,17 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
 from deepclarity.stream.rtsp import ipc
 
-from .normalize import TIME_BASE
-from .state import SoundKind, SourceCounts
+from .state import AudioFormat, SourceCounts
 
 _MOST_ON_WAY = 256
 _MOST_HURT = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class DecodedPicture:
     """One decoded picture."""
 
     picture: VideoFrame
@@ -51,11 +50,11 @@ def _decoder(described: VideoCodecContext | None) -> VideoCodecContext:
     return decoder
 
 
-def sound_of(container: InputContainer) -> SoundKind | None:
+def sound_of(container: InputContainer) -> AudioFormat | None:
     """What a container's first sound track is; None without one."""
     for track in container.streams.audio:
         codec = track.codec_context
-        return SoundKind(codec.codec.canonical_name, codec.sample_rate, codec.layout.nb_channels)
+        return AudioFormat(codec.codec.canonical_name, codec.sample_rate, codec.layout.nb_channels)
     return None
 
 
@@ -67,14 +66,14 @@ class Session:
 
         Raises ValueError where FFmpeg has no decoder for it.
         """
-        self.sample = opened.data
+        self.nut_header = opened.data
         """A NUT file with the parameters of its streams."""
-        self.rate = Fraction(opened.body["rate"])
+        self.rate = Fraction(opened.fields["rate"])
         """Pictures a second, as announced."""
         with av.open(io.BytesIO(opened.data), "r", format="nut") as container:
-            self.sound = sound_of(container)
+            self.audio = sound_of(container)
             self._video = _decoder(container.streams.video[0].codec_context)
-        self._independent: bool = opened.body["raw"] or self.codec in ("mjpeg", "rawvideo")
+        self._independent: bool = opened.fields["raw"] or self.codec in ("mjpeg", "rawvideo")
         self._counts = counts
         self._on_way: dict[int, float] = {}
         self._came_s = 0.0
@@ -87,7 +86,7 @@ class Session:
         """FFmpeg's name of what decodes it."""
         return self._video.name
 
-    def pictures(self, message: ipc.Message | None) -> Iterator[Arrival]:
+    def pictures(self, message: ipc.Message | None) -> Iterator[DecodedPicture]:
         """What one packet (None: the end) makes the decoder give out. A packet that it cannot decode is counted."""
         packet = None if message is None else self._packet(message)
         if message is not None:
@@ -102,31 +101,31 @@ class Session:
 
     def _note_losses(self, message: ipc.Message) -> None:
         """Which pictures have lost something: what is being put together when the loss is noticed, and the next."""
-        lost, hurt = message.body["lost"], not message.body["intact"]
+        lost, hurt = message.fields["lost"], not message.fields["intact"]
         self._counts.lost_packets += lost
         self._still_hurt = 2 if lost else max(self._still_hurt - 1, 0)
         if self._still_hurt or hurt:
             self._intact = False
-            self._hurt.append(message.body["pts"])
+            self._hurt.append(message.fields["pts"])
 
     def _packet(self, message: ipc.Message) -> AnyPacket:
-        body = message.body
+        fields = message.fields
         packet: AnyPacket = Packet(message.data)
-        packet.pts, packet.dts, packet.time_base = body["pts"], body["dts"], Fraction(*body["base"])
-        packet.is_keyframe = body["key"]
-        self._came_s = body["at"]
-        if body["pts"] is not None:
+        packet.pts, packet.dts, packet.time_base = fields["pts"], fields["dts"], Fraction(*fields["base"])
+        packet.is_keyframe = fields["key"]
+        self._came_s = fields["at"]
+        if fields["pts"] is not None:
             if len(self._on_way) >= _MOST_ON_WAY:
                 self._on_way.clear()
-            self._on_way[body["pts"]] = body["at"]
+            self._on_way[fields["pts"]] = fields["at"]
         return packet
 
-    def _arrival(self, picture: VideoFrame) -> Arrival:
+    def _arrival(self, picture: VideoFrame) -> DecodedPicture:
         if (picture.key_frame or self._independent) and picture.pts not in self._hurt:
             self._intact = True
         intact = self._intact and not picture.is_corrupt
         self._counts.damaged_frames += not intact
         if picture.pts is None:
-            return Arrival(picture, self._came_s, None, intact)
+            return DecodedPicture(picture, self._came_s, None, intact)
         arrived_s = self._on_way.pop(picture.pts, self._came_s)
-        return Arrival(picture, arrived_s, float(picture.pts * (picture.time_base or TIME_BASE)), intact)
+        return DecodedPicture(picture, arrived_s, float(picture.pts * (picture.time_base or RTP_TIME_BASE)), intact)

@@ -21,15 +21,16 @@ from deepclarity.stream import planes
 from deepclarity.stream.frame import Frame, Placeholder
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import Colour
+from deepclarity.stream.packets import RTP_TIME_BASE
 from deepclarity.stream.rtsp import ipc
 from deepclarity.stream.rtsp.address import Address
 from deepclarity.stream.rtsp.subprocess import Subprocess, SubprocessLostError
 
 from .backoff import Backoff
-from .normalize import TIME_BASE, as_live, live_colour
-from .session import Arrival, Session
+from .normalize import normalize_picture, output_colour
+from .session import DecodedPicture, Session
 from .slate import slate
-from .state import SoundKind, SoundPacket, SourceCounts, State, Waiting
+from .state import AudioFormat, AudioPacket, SourceCounts, State, Timeouts
 from .timestamps import Timeline
 
 log = logging.getLogger(__name__)
@@ -56,31 +57,31 @@ class LiveSource:
         self,
         address: Address,
         *,
-        canvas: tuple[int, int] = (1920, 1080),
-        waiting: Waiting | None = None,
-        sound: bool = True,
+        slate_size: tuple[int, int] = (1920, 1080),
+        timeouts: Timeouts | None = None,
+        audio: bool = True,
         loop: bool = False,
     ) -> None:
-        """`canvas`: (width, height) of slates. `loop`: begin a file again at its end."""
+        """`slate_size`: (width, height) of slates. `loop`: begin a file again at its end."""
         self.address = address
-        self.canvas = canvas
+        self.slate_size = slate_size
         self.state = State.CONNECTING
         self.reason = "connecting"
         """Why nothing comes, for people."""
         self.counts = SourceCounts()
-        self.sample: bytes | None = None
+        self.nut_header: bytes | None = None
         """A NUT file with the parameters of the source's streams, once it has been met."""
-        self.sound_kind: SoundKind | None = None
+        self.audio_format: AudioFormat | None = None
         """What sound it brought at first; other sound that comes later is left out."""
         self.rate = Fraction(30)
         """Pictures a second, as the source announces them: a hint."""
         self.colour = Colour(range=1)
         """Tags of its first picture."""
-        self.sound: deque[SoundPacket] = deque(maxlen=_SOUND_KEPT)
+        self.audio: deque[AudioPacket] = deque(maxlen=_SOUND_KEPT)
         """Coded sound that came; whoever takes frames takes this, too."""
-        self._sound_wanted = sound
+        self._audio_wanted = audio
         self._loop = loop
-        self._waiting = waiting or Waiting()
+        self._timeouts = timeouts or Timeouts()
         self._timeline = Timeline()
         self._backoff = Backoff(address)
         self._index = 0
@@ -100,12 +101,12 @@ class LiveSource:
         self.close()
 
     @property
-    def step_s(self) -> float:
+    def frame_interval_s(self) -> float:
         """Seconds from one picture to the next, as they have been coming."""
-        return self._timeline.step_s
+        return self._timeline.frame_interval_s
 
     @property
-    def met(self) -> bool:
+    def ever_connected(self) -> bool:
         """Whether it has ever shown a picture."""
         return self._last is not None
 
@@ -116,14 +117,14 @@ class LiveSource:
     def __iter__(self) -> Iterator[Frame]:
         while not self._closing:
             ended = yield from self._one_session()
-            hopeless = self.address.ends or (self.address.is_drawn and not self.met)
+            hopeless = self.address.is_finite or (self.address.is_synthetic and not self.ever_connected)
             if hopeless and not ended and not self._closing:
                 raise SourceError(f"{self.address.label}: {self.reason}. Check its name.")
-            if self.address.ends and not self._loop:
+            if self.address.is_finite and not self._loop:
                 self.state = State.ENDED
                 return
             self._timeline.interrupted()
-            if not self.address.ends:
+            if not self.address.is_finite:
                 yield from self._wait_for_next()
 
     # One session ------------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ class LiveSource:
     def _conversation(self, subprocess: Subprocess) -> Generator[Frame, None, bool]:
         """Hear a reader out. What matters is pictures: sound alone, or packets that give none, are a stall."""
         session: Session | None = None
-        deadline = self._deadline(self._waiting.open_s)
+        deadline = self._deadline(self._timeouts.open_s)
         while not self._closing:
             message = subprocess.inbox.take(_TICK_S)
             if message is None and subprocess.inbox.ended:
@@ -151,17 +152,17 @@ class LiveSource:
                 return False
             if message is not None and message.kind == "opened":
                 session = Session(message, self.counts)
-                deadline = self._deadline(self._waiting.stall_s)
+                deadline = self._deadline(self._timeouts.stall_s)
             elif message is not None and message.kind != "packet":
                 if session is not None:
                     yield from self._frames(session, None)
-                self._lost(str(message.body.get("reason", "it has ended")))
+                self._lost(str(message.fields.get("reason", "it has ended")))
                 return message.kind == "ended"
             elif message is not None and session is not None:
                 before = self._seen_s
                 yield from self._taken(session, message)
                 if self._seen_s > before:
-                    deadline = self._deadline(self._waiting.stall_s)
+                    deadline = self._deadline(self._timeouts.stall_s)
             if time.monotonic() >= deadline:
                 self._lost(self._silence(opened=session is not None))
                 return False
@@ -170,28 +171,28 @@ class LiveSource:
 
     def _deadline(self, wait_s: float) -> float:
         """Until when to wait; a file is no network."""
-        return float("inf") if self.address.ends else time.monotonic() + wait_s
+        return float("inf") if self.address.is_finite else time.monotonic() + wait_s
 
     def _silence(self, *, opened: bool) -> str:
-        return (
-            f"no picture came for {self._waiting.stall_s:g} s" if opened else f"no answer in {self._waiting.open_s:g} s"
-        )
+        if opened:
+            return f"no picture came for {self._timeouts.stall_s:g} s"
+        return f"no answer in {self._timeouts.open_s:g} s"
 
     def _order(self) -> ipc.Message:
-        body = {
+        fields = {
             "url": self.address.url,
             "format": self.address.muxer,
             "options": self.address.options,
-            "sound": self._sound_wanted,
-            "paced": self.address.ends or self.address.is_drawn,
-            "alive_s": 2 * max(self._waiting.open_s, self._waiting.stall_s) + _ALIVE_S,
+            "sound": self._audio_wanted,
+            "paced": self.address.is_finite or self.address.is_synthetic,
+            "alive_s": 2 * max(self._timeouts.open_s, self._timeouts.stall_s) + _ALIVE_S,
         }
-        return ipc.Message("open", body)
+        return ipc.Message("open", fields)
 
     def _taken(self, session: Session, message: ipc.Message) -> Iterator[Frame]:
-        if message.body["track"] != "audio":
+        if message.fields["track"] != "audio":
             yield from self._frames(session, message)
-        elif session.sound == self.sound_kind:
+        elif session.audio == self.audio_format:
             self._keep_sound(message)
 
     def _frames(self, session: Session, message: ipc.Message | None) -> Iterator[Frame]:
@@ -200,28 +201,28 @@ class LiveSource:
                 self._meet(session, arrival)
             yield self._frame(session, arrival)
 
-    def _meet(self, session: Session, first: Arrival) -> None:
+    def _meet(self, session: Session, first: DecodedPicture) -> None:
         """Its first picture is here: it is back, or there for the first time."""
-        self.counts.reconnects += self.met
-        log.info("%s: connected%s", self.address.label, " again" if self.met else "")
-        if not self.met:
-            self.sample, self.sound_kind, self.rate = session.sample, session.sound, session.rate
-            self.colour = live_colour(first.picture)
+        self.counts.reconnects += self.ever_connected
+        log.info("%s: connected%s", self.address.label, " again" if self.ever_connected else "")
+        if not self.ever_connected:
+            self.nut_header, self.audio_format, self.rate = session.nut_header, session.audio, session.rate
+            self.colour = output_colour(first.picture)
             self._timeline = Timeline()  # time begins with the first picture, not with the wait for it
         self.state, self.reason, self._reported = State.CONNECTED, "", None
         self._backoff.succeeded()
 
-    def _frame(self, session: Session, arrival: Arrival) -> Frame:
+    def _frame(self, session: Session, arrival: DecodedPicture) -> Frame:
         placed = self._timeline.place(arrival.time_s, arrived_s=arrival.arrived_s)
         self._seen_s = max(self._seen_s, arrival.arrived_s)
         self.counts.retimed = self._timeline.moved
         shape = (arrival.picture.width, arrival.picture.height, session.codec)
-        if self.met and shape != self._shape:
+        if self.ever_connected and shape != self._shape:
             self.counts.changes += 1
             log.info("%s: now %dx%d %s", self.address.label, *shape)
         self._shape = shape
         self._last = self._numbered(
-            as_live(arrival.picture, self.colour), placed, arrived_s=arrival.arrived_s, intact=arrival.intact
+            normalize_picture(arrival.picture, self.colour), placed, arrived_s=arrival.arrived_s, intact=arrival.intact
         )
         return self._last
 
@@ -238,8 +239,8 @@ class LiveSource:
         return Frame(
             planes=planes.planes_of(picture),
             index=index,
-            pts=round(time_s / TIME_BASE),
-            time_base=TIME_BASE,
+            pts=round(time_s / RTP_TIME_BASE),
+            time_base=RTP_TIME_BASE,
             picture=picture,
             arrived_s=arrived_s,
             intact=intact,
@@ -247,29 +248,29 @@ class LiveSource:
         )
 
     def _keep_sound(self, message: ipc.Message) -> None:
-        body = message.body
-        moment = body["pts"] if body["pts"] is not None else body["dts"]
+        fields = message.fields
+        moment = fields["pts"] if fields["pts"] is not None else fields["dts"]
         if moment is None or self._timeline.offset_s is None or self._timeline.is_odd:
             return  # nothing to hear it with yet
-        time_s = float(moment * Fraction(*body["base"])) + self._timeline.offset_s
+        time_s = float(moment * Fraction(*fields["base"])) + self._timeline.offset_s
         if self._timeline.is_near(time_s):
-            self.sound.append(SoundPacket(message.data, time_s))
+            self.audio.append(AudioPacket(message.data, time_s))
 
     # Between sessions -------------------------------------------------------------------------------------------------
 
     def _wait_for_next(self) -> Iterator[Frame]:
         self._backoff.failed()
-        while not self._closing and not self._backoff.is_over():
+        while not self._closing and not self._backoff.is_due():
             time.sleep(_TICK_S)
             yield from self._placeholder_frames()
 
     def _lost(self, reason: str) -> None:
         """Report of a source that is gone: once for each reason."""
         self.reason = reason
-        if self.address.ends:
+        if self.address.is_finite:
             return
         self.counts.failures += self.state is not State.CONNECTED
-        self.state = State.RECONNECTING if self.met else State.CONNECTING
+        self.state = State.RECONNECTING if self.ever_connected else State.CONNECTING
         if reason != self._reported:
             log.warning("%s: %s; trying again", self.address.label, reason)
             self._reported = reason
@@ -277,14 +278,15 @@ class LiveSource:
     def _placeholder_frames(self) -> Iterator[Frame]:
         """What is shown for want of a new picture: nothing at first, then the last one, then a slate."""
         now = time.monotonic()
-        silent_s, usual_s = now - self._seen_s, 3 * self._timeline.step_s
-        if now - self._placeholder_since_s < _TICK_S or (self.met and silent_s < max(_HOLD_AFTER_S, usual_s)):
+        silent_s, usual_s = now - self._seen_s, 3 * self._timeline.frame_interval_s
+        current = self.ever_connected and silent_s < max(_HOLD_AFTER_S, usual_s)
+        if current or now - self._placeholder_since_s < _TICK_S:
             return
         self._placeholder_since_s = now
         if self._last is None or silent_s >= max(_SLATE_AFTER_S, usual_s):
-            self.counts.slates += self.met
+            self.counts.slates += self.ever_connected
             reason = self.reason or "nothing comes"
-            picture = slate(self.canvas, title=self.address.label, reason=reason, seconds=int(silent_s))
+            picture = slate(self.slate_size, title=self.address.label, reason=reason, seconds=int(silent_s))
             kind = Placeholder.SLATE
         else:
             self.counts.held += 1
@@ -293,6 +295,6 @@ class LiveSource:
         yield self._numbered(picture, self._timeline.hold(now_s=now), arrived_s=now, placeholder=kind)
 
 
-def give_up(source: LiveSource) -> DeviceError:
+def connect_failed(source: LiveSource) -> DeviceError:
     """The error of a source that was never met, for whoever does not want to wait any longer."""
     return DeviceError(f"{source.address.label}: {source.reason}; not one picture came from it.")

@@ -16,7 +16,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Timeouts:
     """How long a live source is waited for."""
 
     open_s: float = 5.0
@@ -69,7 +69,7 @@ class SinkCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class SoundKind:
+class AudioFormat:
     """What coded sound is: what is sent along must stay the same."""
 
     codec: str
@@ -79,7 +79,7 @@ class SoundKind:
 
 
 @dataclass(frozen=True, slots=True)
-class SoundPacket:
+class AudioPacket:
     """Coded sound on its way past the pictures."""
 
     data: bytes

@@ -28,14 +28,14 @@ class Timeline:
         self._last_s: float | None = None
         self._expected_s = 0.0
         self._arrived_s = 0.0
-        self._step_s = _FIRST_STEP_S
+        self._frame_interval_s = _FIRST_STEP_S
         self._odd: list[float] = []
         self._behind = 0
 
     @property
-    def step_s(self) -> float:
+    def frame_interval_s(self) -> float:
         """The usual distance of two pictures."""
-        return self._step_s
+        return self._frame_interval_s
 
     @property
     def is_odd(self) -> bool:
@@ -68,7 +68,7 @@ class Timeline:
         """When to show the last picture once more, nothing having come until `now_s`."""
         if self._last_s is None:  # nothing was ever shown: time begins here
             return self._given(0.0, now_s)
-        held = self._expected_s - self._step_s + (now_s - self._arrived_s)
+        held = self._expected_s - self._frame_interval_s + (now_s - self._arrived_s)
         self._last_s = max(self._last_s + _LEAST_STEP_S, held)
         return self._last_s
 
@@ -77,7 +77,7 @@ class Timeline:
         if self._last_s is None:
             placed = 0.0
         else:
-            placed = max(self._expected_s - self._step_s + (arrived_s - self._arrived_s), self._last_s)
+            placed = max(self._expected_s - self._frame_interval_s + (arrived_s - self._arrived_s), self._last_s)
         self.offset_s = None if time_s is None else placed - time_s
         return self._given(placed, arrived_s)
 
@@ -93,7 +93,7 @@ class Timeline:
 
     def _given(self, placed: float, arrived_s: float) -> float:
         """Give `placed` out, or the next moment where the last picture was held beyond it."""
-        self._expected_s = placed + self._step_s
+        self._expected_s = placed + self._frame_interval_s
         self._arrived_s = arrived_s
         self._last_s = placed if self._last_s is None else max(placed, self._last_s + _LEAST_STEP_S)
         return self._last_s
@@ -102,19 +102,19 @@ class Timeline:
         """Move on with a source whose clock stood still while time passed; a backlog that comes at once is none."""
         assert self._last_s is not None
         assert self.offset_s is not None
-        at_pace = arrived_s - self._arrived_s > self._step_s / 2
+        at_pace = arrived_s - self._arrived_s > self._frame_interval_s / 2
         self._behind = self._behind + 1 if placed <= self._last_s and at_pace else 0
         if self._behind < _BEHIND:
             return placed
         self._behind = 0
-        self.offset_s += self._last_s + self._step_s - placed
-        return self._last_s + self._step_s
+        self.offset_s += self._last_s + self._frame_interval_s - placed
+        return self._last_s + self._frame_interval_s
 
     def _pause(self, arrived_s: float) -> float:
         """How much later than usual a picture came: its time may be as much later."""
         return max(0.0, arrived_s - self._arrived_s)
 
     def _learn(self, placed: float) -> None:
-        step = placed - (self._expected_s - self._step_s)
+        step = placed - (self._expected_s - self._frame_interval_s)
         if 0 < step < _LONGEST_STEP_S:
-            self._step_s += (step - self._step_s) / 8
+            self._frame_interval_s += (step - self._frame_interval_s) / 8

@@ -18,7 +18,7 @@ from deepclarity.stream.frame import Frame, Planes
 from deepclarity.stream.info import Colour
 from deepclarity.stream.planes import rgb_of
 
-from .normalize import PLANAR
+from .normalize import LIVE_PIXEL_FORMAT
 
 _NAME = "DeepClarity"
 _WIDEST_PX = 1280
@@ -80,7 +80,7 @@ class Window:
             self.split = min(1.0, max(0.0, x / self.picture.shape[1]))
 
 
-def display_found() -> bool:
+def has_display() -> bool:
     """Whether the environment names a screen."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
@@ -88,7 +88,7 @@ def display_found() -> bool:
 @functools.cache
 def display_works() -> bool:
     """Whether a window can be opened. It is tried in a process of its own: on a screen that has gone, Qt aborts."""
-    if not display_found():
+    if not has_display():
         return False
     trial = "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1); cv2.destroyAllWindows()"
     with contextlib.suppress(subprocess.TimeoutExpired, OSError):
@@ -126,7 +126,7 @@ def _bgr(planes: Planes, size: tuple[int, int], colour: Colour, way: int) -> NDA
     luma = cv2.resize(planes[0], size, interpolation=way)
     blue, red = (cv2.resize(plane, half, interpolation=cv2.INTER_LINEAR) for plane in planes[1:])
     small: Planes = np.asarray(luma, np.uint8), np.asarray(blue, np.uint8), np.asarray(red, np.uint8)
-    return np.ascontiguousarray(rgb_of(small, PLANAR, colour)[:, :, ::-1])
+    return np.ascontiguousarray(rgb_of(small, LIVE_PIXEL_FORMAT, colour)[:, :, ::-1])
 
 
 def _inside(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:

@@ -43,22 +43,22 @@ class Address:
         return self.scheme == "camera"
 
     @property
-    def can_be_asked(self) -> bool:
+    def can_be_probed(self) -> bool:
         """Whether there is a port that accepts connections when the peer is there."""
         return self.scheme not in ("udp", "rtp") and self.host is not None and self.port is not None
 
     @property
-    def is_drawn(self) -> bool:
+    def is_synthetic(self) -> bool:
         """Whether FFmpeg draws it: as fast as it can, and never another time if its graph is wrong."""
         return self.muxer == "lavfi"
 
-    def is_same(self, other: Address) -> bool:
+    def same_endpoint(self, other: Address) -> bool:
         """Whether both lead to the same place, whoever asks."""
         place, others = (re.sub(r"^[^/]*//[^/]*", "", each.url).rstrip("/") for each in (self, other))
         return (self.host, self.port, place) == (other.host, other.port, others) and self.host is not None
 
     @property
-    def ends(self) -> bool:
+    def is_finite(self) -> bool:
         """Whether its end is its end; anything live has only been interrupted."""
         return self.scheme == "file"
 

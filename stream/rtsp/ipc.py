@@ -27,14 +27,14 @@ class Message:
 
     kind: str
     """What it is about: `opened`, `packet`, `failed`, …"""
-    body: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
     """Its particulars, whatever JSON can hold."""
     data: bytes = b""
     """What JSON cannot: a coded picture, the head of a container."""
 
     def packed(self) -> bytes:
         """The message as it travels."""
-        head = {"kind": self.kind, "bytes": len(self.data), **self.body}
+        head = {"kind": self.kind, "bytes": len(self.data), **self.fields}
         return json.dumps(head).encode() + b"\n" + self.data
 
 

@@ -65,8 +65,8 @@ def main() -> None:
     losses = _Losses()
     notify = sys.stdout.fileno()
     try:
-        arm_watchdog(float(order.body["alive_s"]))
-        _read(order.body, notify, losses)
+        arm_watchdog(float(order.fields["alive_s"]))
+        _read(order.fields, notify, losses)
         ipc.send(notify, ipc.Message("ended"))
     except BrokenPipeError:  # the parent has gone
         pass
@@ -167,7 +167,7 @@ def _as_bytes(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
 
 
 def _reported(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
-    body = {
+    fields = {
         "track": packet.stream.type,
         "pts": packet.pts,
         "dts": packet.dts,
@@ -177,7 +177,7 @@ def _reported(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
         "lost": lost,
         "at": time.monotonic(),
     }
-    return ipc.Message("packet", body, data)
+    return ipc.Message("packet", fields, data)
 
 
 def _opened(first: AnyPacket, streams: list[Stream]) -> ipc.Message:
@@ -185,7 +185,7 @@ def _opened(first: AnyPacket, streams: list[Stream]) -> ipc.Message:
     video = streams[0]
     assert isinstance(video, VideoStream)
     rate = video.average_rate or video.guessed_rate or Fraction(30)
-    body = {"rate": str(rate), "raw": video.codec_context.name == _PICTURES}
+    fields = {"rate": str(rate), "raw": video.codec_context.name == _PICTURES}
     held = io.BytesIO()
     with av.open(held, "w", format="nut") as nut:
         copies = [_copied(nut, stream) for stream in streams]
@@ -193,7 +193,7 @@ def _opened(first: AnyPacket, streams: list[Stream]) -> ipc.Message:
         packet.pts = packet.dts = 0
         packet.time_base, packet.is_keyframe, packet.stream = first.time_base, True, copies[0]
         nut.mux_one(packet)
-    return ipc.Message("opened", body, held.getvalue())
+    return ipc.Message("opened", fields, held.getvalue())
 
 
 def _copied(nut: OutputContainer, stream: Stream) -> Stream:

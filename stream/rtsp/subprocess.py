@@ -71,14 +71,14 @@ class Subprocess:
     ) -> None:
         self.close()
 
-    def dismiss(self) -> None:
+    def close_stdin(self) -> None:
         """Close its input: it is to end by itself."""
         with contextlib.suppress(OSError):
             self._stdin.close()
 
     def finish(self, *, patience_s: float = _PATIENCE_S) -> None:
         """Dismiss it and let it end by itself for a while, then see to it."""
-        self.dismiss()
+        self.close_stdin()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_s)
         self.close()

@@ -17,8 +17,7 @@ import av
 from av.container import OutputContainer
 from av.packet import Packet
 
-from deepclarity.stream.live.normalize import TIME_BASE
-from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
 
 from . import ipc
 from .reader_process import reason_of
@@ -45,12 +44,12 @@ def main() -> None:
 
 def _publish(order: ipc.Message, inbox: ipc.Inbox, notify: int) -> None:
     sample = av.open(io.BytesIO(order.data), "r", format="nut")
-    container = _opened(order.body)
+    container = _opened(order.fields)
     with contextlib.ExitStack() as leaving:
         leaving.callback(_leave, container)
         tracks = [container.add_stream_from_template(stream, opaque=True) for stream in sample.streams]
         for track in tracks:
-            track.time_base = TIME_BASE
+            track.time_base = RTP_TIME_BASE
         container.start_encoding()  # connects
         arm_watchdog(0)
         ipc.send(notify, ipc.Message("connected"))
@@ -58,8 +57,8 @@ def _publish(order: ipc.Message, inbox: ipc.Inbox, notify: int) -> None:
             arm_watchdog(_WRITE_S)
             container.mux_one(_packet(message, tracks))
             arm_watchdog(0)
-            if message.body["track"] == "video":
-                ipc.send(notify, ipc.Message("written", {"at": time.monotonic(), "arrived": message.body["arrived"]}))
+            if message.fields["track"] == "video":
+                ipc.send(notify, ipc.Message("written", {"at": time.monotonic(), "arrived": message.fields["arrived"]}))
 
 
 def _leave(container: OutputContainer) -> None:
@@ -75,12 +74,12 @@ def _opened(order: dict[str, Any]) -> OutputContainer:
 
 
 def _packet(message: ipc.Message, tracks: list[Any]) -> AnyPacket:
-    body = message.body
+    fields = message.fields
     packet: AnyPacket = Packet(message.data)
-    packet.pts = packet.dts = body["pts"]
-    packet.time_base = TIME_BASE
-    packet.is_keyframe = body["key"]
-    packet.stream = next(track for track in tracks if track.type == body["track"])
+    packet.pts = packet.dts = fields["pts"]
+    packet.time_base = RTP_TIME_BASE
+    packet.is_keyframe = fields["key"]
+    packet.stream = next(track for track in tracks if track.type == fields["track"])
     return packet
 
 

@@ -103,9 +103,13 @@ def test_partial_file_lags_at_most_one_second_and_the_encoder_delay(killed: Kill
     partial, copy = tmp_path / f"out.partial.{killed.extension}", tmp_path / f"copy.{killed.extension}"
     settings = EncodeSettings(speed="superfast")
     with FileSource(killed.clip) as source:
-        info, planar = source.info, source.planar
+        info, pixel_format = source.info, source.pixel_format
         with FileSink(
-            tmp_path / f"out.{killed.extension}", info=info, size=(160, 90), planar=planar, settings=settings
+            tmp_path / f"out.{killed.extension}",
+            info=info,
+            size=(160, 90),
+            pixel_format=pixel_format,
+            settings=settings,
         ) as sink:
             for frame in source:
                 sink.write(frame)

@@ -92,7 +92,7 @@ def test_an_abandoned_generator_is_closed_in_its_own_thread() -> None:
 
 
 def test_a_buffer_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         Handover([], size=0)
 
 

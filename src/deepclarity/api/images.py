@@ -12,7 +12,7 @@ from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Detector, Verdict
 from deepclarity.pipelines.correct import correct as correct_picture
 from deepclarity.pipelines.restore import restore
-from deepclarity.stream.files.still import PICTURES, read_picture
+from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.frame import Planes
 
 from .arrays import ColourImage, Image, Order, PlanarImage, PlanarPicture, check_order, colour_image, planar_picture
@@ -147,7 +147,7 @@ def _read(image: Path_ | Image | PlanarImage, order: Order) -> ColourImage:
     if not isinstance(image, str | os.PathLike):
         return colour_image(cast("Image", image), order)
     path = Path(image)
-    if path.suffix.lower() not in PICTURES:
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise UsageError(f"{path}: not a picture file. Use detect_file or upscale for videos.")
     picture = read_picture(path)
     array = ColourImage(picture.pixels, order, picture).like(picture)

@@ -17,7 +17,7 @@ from . import output
 
 if TYPE_CHECKING:
     from deepclarity.pipelines.preset import Preset
-    from deepclarity.stream.live.state import Waiting
+    from deepclarity.stream.live.state import Timeouts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -132,11 +132,11 @@ class LiveRunOptions:
     quiet: bool
 
     @property
-    def waiting(self) -> Waiting:
+    def timeouts(self) -> Timeouts:
         """Timeouts of the source: the same for connecting and for the next packet."""
-        from deepclarity.stream.live.state import Waiting
+        from deepclarity.stream.live.state import Timeouts
 
-        return Waiting(self.timeout_s, self.timeout_s)
+        return Timeouts(self.timeout_s, self.timeout_s)
 
 
 def parse_live(values: dict[str, Any]) -> tuple[Preset, LiveRunOptions]:

@@ -14,7 +14,7 @@ from deepclarity.errors import UsageError
 
 def check_targets(json_file: Path | None, picture: Path | None) -> None:
     """Raise UsageError if an output file could not be written; called before minutes of measuring."""
-    from deepclarity.stream.files.still import PICTURES
+    from deepclarity.stream.files.still import IMAGE_SUFFIXES
 
     for path in (json_file, picture):
         if path is not None and not path.parent.is_dir():
@@ -25,8 +25,8 @@ def check_targets(json_file: Path | None, picture: Path | None) -> None:
             raise UsageError(f"{path.parent}: no permission to write there. Choose another place.")
     if json_file is not None and picture is not None and json_file.resolve() == picture.resolve():
         raise UsageError(f"{picture}: given for both the JSON file and the picture. Choose two different files.")
-    if picture is not None and picture.suffix.lower() not in PICTURES:
-        known = ", ".join(sorted(PICTURES))
+    if picture is not None and picture.suffix.lower() not in IMAGE_SUFFIXES:
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
         raise UsageError(f"{picture}: cannot write '{picture.suffix}' pictures. Use one of {known}.")
 
 

@@ -78,5 +78,5 @@ def test_an_encoder_that_cannot_hold_the_picture_is_refused_in_words() -> None:
     from deepclarity.errors import UsageError
     from deepclarity.stream.planes import planar_format
 
-    with pytest.raises(UsageError, match="takes no yuv420p10le"):
+    with pytest.raises(UsageError, match="does not support yuv420p10le"):
         planar_format("yuv420p10le", encoder="mpeg2video")

@@ -25,11 +25,13 @@ from tests.conftest import MakeClip
 def copy(source: Path, target: Path, **settings: object) -> list[str]:
     """Every frame of `source` through the sink, untouched; the sink's warnings."""
     chosen = EncodeSettings(**{"speed": "ultrafast", **settings})  # type: ignore[arg-type]
-    with FileSource(source) as frames, Passthrough(source, but=frames.stream_index) as others:
-        frames.suit(chosen.encoder)
+    with FileSource(source) as frames, Passthrough(source, exclude=frames.stream_index) as others:
+        frames.choose_pixel_format(chosen.encoder)
         info = frames.info
         size = info.width_px // 2 * 2, info.height_px // 2 * 2
-        with FileSink(target, info=info, size=size, planar=frames.planar, settings=chosen, passthrough=others) as sink:
+        with FileSink(
+            target, info=info, size=size, pixel_format=frames.pixel_format, settings=chosen, passthrough=others
+        ) as sink:
             for frame in frames:
                 sink.write(frame)
         return sink.warnings
@@ -86,7 +88,9 @@ def test_after_an_error_what_was_done_is_playable_under_the_partial_name(make_cl
     clip, target = make_clip(count=20, size=(160, 90)), tmp_path / "out.mp4"
     with FileSource(clip) as source, pytest.raises(ValueError, match="model failed"):
         settings = EncodeSettings(speed="ultrafast")
-        with FileSink(target, info=source.info, size=(160, 90), planar=source.planar, settings=settings) as sink:
+        with FileSink(
+            target, info=source.info, size=(160, 90), pixel_format=source.pixel_format, settings=settings
+        ) as sink:
             for frame in source:
                 sink.write(frame)
                 if frame.index == 9:
@@ -140,7 +144,7 @@ def test_what_must_not_be_written_is_refused_before_any_work(make_clip: MakeClip
         check_writable(clip, source=None, overwrite=False)
     with pytest.raises(UsageError, match="no such folder"):
         check_writable(tmp_path / "none" / "out.mp4", source=clip, overwrite=False)
-    with pytest.raises(UsageError, match="webm does not hold h264"):
+    with pytest.raises(UsageError, match="webm does not support h264"):
         container_of(Path("out.webm"), "h264")
     with pytest.raises(UsageError, match=r"cannot write '\.gif'"):
         container_of(Path("out.gif"), "h264")
@@ -180,7 +184,7 @@ def test_hdr10_metadata_reaches_the_stream(make_clip: MakeClip, tmp_path: Path) 
     with FileSource(make_clip(count=3, size=(160, 96))) as source:
         info = replace(source.info, colour=colour, mastering=mastering, light_level=struct.pack("2I", 1000, 400))
         settings = EncodeSettings(codec="hevc", speed="ultrafast")
-        with FileSink(target, info=info, size=(160, 96), planar="yuv420p", settings=settings) as sink:
+        with FileSink(target, info=info, size=(160, 96), pixel_format="yuv420p", settings=settings) as sink:
             for frame in source:
                 sink.write(frame)
     with FileSource(target) as again:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from deepclarity.stream.frame import Frame
-from deepclarity.stream.live.encode import LiveEncoding
-from deepclarity.stream.live.normalize import TIME_BASE
+from deepclarity.stream.live.encode import LiveEncodeSettings
 from deepclarity.stream.live.rtsp_sink import RtspSink
 from deepclarity.stream.live.state import State
+from deepclarity.stream.packets import RTP_TIME_BASE
 from deepclarity.stream.rtsp.address import sink_address
 from tests.rtsp.server.server import RtspServer
 from tests.rtsp.viewer import Viewer
@@ -35,15 +35,15 @@ def sink(server: RtspServer, **options: object) -> RtspSink:
 
 def frames() -> Iterator[Frame]:
     """Noise that moves, hard to code, in real time."""
-    chance = np.random.default_rng(1)
-    noise = chance.integers(16, 235, (SIZE[1], SIZE[0] * 2), np.uint8)
+    rng = np.random.default_rng(1)
+    noise = rng.integers(16, 235, (SIZE[1], SIZE[0] * 2), np.uint8)
     grey = np.full((SIZE[1] // 2, SIZE[0] // 2), 128, np.uint8)
     began = time.monotonic()
     for number in range(100_000):
         time.sleep(max(0.0, began + number / RATE - time.monotonic()))
         luma = np.ascontiguousarray(noise[:, number * 2 % SIZE[0] :][:, : SIZE[0]])
-        pts = round(number / RATE / TIME_BASE)
-        yield Frame((luma, grey, grey), number, pts, TIME_BASE, arrived_s=time.monotonic())
+        pts = round(number / RATE / RTP_TIME_BASE)
+        yield Frame((luma, grey, grey), number, pts, RTP_TIME_BASE, arrived_s=time.monotonic())
 
 
 def write_until(
@@ -64,7 +64,7 @@ def write_until(
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_what_is_written_can_be_watched_and_ends_in_good_order(server: RtspServer, codec: str) -> None:
     shown, ages = frames(), list[float]()
-    with sink(server, encoding=LiveEncoding(codec), written=ages.append) as target:
+    with sink(server, encoding=LiveEncodeSettings(codec), written=ages.append) as target:
         write_until(target, shown, lambda: target.state is State.CONNECTED)
         with Viewer(server.url("out")) as viewer:
             write_until(target, shown, lambda: len(viewer.frames) >= 30)

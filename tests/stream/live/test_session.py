@@ -21,7 +21,7 @@ GOP = 10
 
 def messages(count: int) -> Iterator[Message]:
     """What a reader says of a stream whose every tenth picture is a key frame: `opened`, then the packets."""
-    held, chance = io.BytesIO(), np.random.default_rng(3)
+    held, rng = io.BytesIO(), np.random.default_rng(3)
     with av.open(held, "w", format="nut") as nut:
         stream = nut.add_stream("libx264", rate=30, options={"tune": "zerolatency", "preset": "ultrafast"})
         assert isinstance(stream, VideoStream)
@@ -29,15 +29,23 @@ def messages(count: int) -> Iterator[Message]:
         stream.codec_context.gop_size = GOP
         packets = []
         for number in range(count):
-            frame = VideoFrame.from_ndarray(chance.integers(0, 255, (96, 64), np.uint8), format="yuv420p")
+            frame = VideoFrame.from_ndarray(rng.integers(0, 255, (96, 64), np.uint8), format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, 30)
             packets += stream.encode(frame)
         kept = [(bytes(packet), packet.pts, packet.is_keyframe) for packet in packets]
         nut.mux_one(packets[0])
     yield Message("opened", {"rate": "30", "raw": False}, held.getvalue())
     for data, pts, key in kept:
-        body = {"pts": pts, "dts": pts, "base": [1, 30], "key": key, "intact": True, "lost": 0, "at": 100.0 + pts / 30}
-        yield Message("packet", body, data)
+        fields = {
+            "pts": pts,
+            "dts": pts,
+            "base": [1, 30],
+            "key": key,
+            "intact": True,
+            "lost": 0,
+            "at": 100.0 + pts / 30,
+        }
+        yield Message("packet", fields, data)
 
 
 def intact(hurt: int, *, lost: int = 3) -> list[bool]:
@@ -45,7 +53,7 @@ def intact(hurt: int, *, lost: int = 3) -> list[bool]:
     opened, *packets = messages(30)
     counts = SourceCounts()
     session = Session(opened, counts)
-    packets[hurt].body["lost"] = lost
+    packets[hurt].fields["lost"] = lost
     reported = [arrival.intact for packet in packets for arrival in session.pictures(packet)]
     assert counts.lost_packets == lost
     assert counts.damaged_frames == reported.count(False)
@@ -66,7 +74,7 @@ def test_a_packet_that_cannot_be_decoded_is_counted_and_taken_for_a_loss() -> No
     opened, *packets = messages(30)
     counts = SourceCounts()
     session = Session(opened, counts)
-    packets[12] = Message("packet", packets[12].body, bytes(40))
+    packets[12] = Message("packet", packets[12].fields, bytes(40))
     reported = [arrival.intact for packet in packets for arrival in session.pictures(packet)]
     assert counts.damaged_packets >= 1
     assert reported[-10:] == [True] * 10

@@ -16,7 +16,7 @@ import pytest
 from deepclarity.errors import SourceError
 from deepclarity.stream.frame import Frame, Placeholder
 from deepclarity.stream.live.source import LiveSource
-from deepclarity.stream.live.state import State, Waiting
+from deepclarity.stream.live.state import State, Timeouts
 from deepclarity.stream.rtsp.address import camera_address, source_address
 from deepclarity.stream.rtsp.adts import audio_specific_config, without_head
 from deepclarity.stream.rtsp.reader_process import reason_of
@@ -24,7 +24,7 @@ from tests.rtsp.publisher import Publisher
 from tests.rtsp.relay_command import descendants, resources
 from tests.rtsp.server.server import RtspServer
 
-PROMPT = Waiting(open_s=2.0, stall_s=1.5)
+PROMPT = Timeouts(open_s=2.0, stall_s=1.5)
 CAMERA = "lavfi:testsrc2=size=320x180:rate=30,realtime"
 
 
@@ -110,7 +110,7 @@ def test_an_unplugged_camera_is_held_then_a_slate_then_it_is_back() -> None:
 
 
 def test_a_reset_connection_is_one_reconnect_and_time_goes_on(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         seen = until(frames, real(10))
         server.reset_readers("cam")
@@ -123,7 +123,7 @@ def test_a_reset_connection_is_one_reconnect_and_time_goes_on(server: RtspServer
 
 
 def test_an_outage_is_as_long_on_the_clock_as_it_was(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         before = until(frames, real(30))
         server.refuse()
@@ -138,7 +138,7 @@ def test_an_outage_is_as_long_on_the_clock_as_it_was(server: RtspServer) -> None
 
 
 def test_times_that_jump_are_put_beside_their_neighbours(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         seen = until(frames, real(15))
         server.shift_next("cam", -9800)
@@ -153,7 +153,7 @@ def test_times_that_jump_are_put_beside_their_neighbours(server: RtspServer) -> 
 
 
 def test_size_and_codec_may_change_in_mid_stream(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with watched(source) as frames:
         with Publisher(server.url("cam"), size=(640, 360), rate=30) as camera:
             seen = until(frames, real(10))
@@ -165,7 +165,7 @@ def test_size_and_codec_may_change_in_mid_stream(server: RtspServer) -> None:
 
 
 def test_lost_packets_are_counted_and_frames_marked_damaged(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam"), transport="udp"), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam"), transport="udp"), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30, gop=15), watched(source) as frames:
         until(frames, real(20))
         server.loss = 0.25
@@ -180,7 +180,7 @@ def test_lost_packets_are_counted_and_frames_marked_damaged(server: RtspServer) 
 
 
 def test_a_frozen_publisher_is_noticed_and_leaves_nothing_behind(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam")), waiting=Waiting(open_s=1.0, stall_s=0.5))
+    source = LiveSource(source_address(server.url("cam")), timeouts=Timeouts(open_s=1.0, stall_s=0.5))
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         until(frames, real(10))
         threads, descriptors, _ = resources(os.getpid())
@@ -195,7 +195,7 @@ def test_a_frozen_publisher_is_noticed_and_leaves_nothing_behind(server: RtspSer
 
 
 def test_sound_alone_is_a_stall_too(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30, tone=True), watched(source) as frames:
         until(frames, real(10))
         server.blind("cam")
@@ -205,7 +205,7 @@ def test_sound_alone_is_a_stall_too(server: RtspServer) -> None:
 
 
 def test_a_dead_reader_is_a_lost_source(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30) as camera, watched(source) as frames:
         others = set(descendants(os.getpid()))
         until(frames, real(10))
@@ -217,7 +217,7 @@ def test_a_dead_reader_is_a_lost_source(server: RtspServer) -> None:
 
 def test_a_port_that_never_speaks_is_given_up_in_time(server: RtspServer) -> None:
     server.silent = True
-    source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     began = time.monotonic()
     with watched(source) as frames:
         until(frames, lambda frame: source.counts.failures >= 1)
@@ -230,9 +230,9 @@ def test_a_port_that_never_speaks_is_given_up_in_time(server: RtspServer) -> Non
 )
 def test_passwords_of_any_characters(user: str, reason: str) -> None:
     with RtspServer(users={"ann": "p@s:/#%w"}) as server, Publisher(server.url("cam", user="ann")):
-        source = LiveSource(source_address(server.url("cam").replace("//", f"//{user}@")), waiting=PROMPT)
+        source = LiveSource(source_address(server.url("cam").replace("//", f"//{user}@")), timeouts=PROMPT)
         with watched(source) as frames:
-            until(frames, lambda frame: source.met or source.counts.failures > 0)
+            until(frames, lambda frame: source.ever_connected or source.counts.failures > 0)
         assert source.reason == reason
 
 
@@ -245,23 +245,24 @@ def test_a_file_comes_at_its_own_speed_and_ends(make_clip: Callable[..., Path]) 
     assert time.monotonic() - began > 0.9
 
 
-def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_raises_source_error(tmp_path: Path) -> None:
     path = tmp_path / "words.mp4"
     path.write_text("no video")
     with (
         pytest.raises(SourceError, match="no video that FFmpeg can read"),
         watched(LiveSource(source_address(str(path)))) as frames,
     ):
-        next(frames)
+        for frame in frames:
+            assert frame.placeholder is not None  # slates, while its reader is still starting
 
 
 def test_sound_goes_past_the_pictures_on_their_clock(server: RtspServer) -> None:
-    source = LiveSource(source_address(server.url("cam")), waiting=PROMPT)
+    source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30, tone=True), watched(source) as frames:
         seen = until(frames, real(45))
-    assert source.sound_kind is not None
-    assert source.sound_kind.codec == "aac"
-    heard = [packet.time_s for packet in source.sound]
+    assert source.audio_format is not None
+    assert source.audio_format.codec == "aac"
+    heard = [packet.time_s for packet in source.audio]
     assert len(heard) > 20
     assert heard == sorted(heard)
     assert abs(heard[-1] - seen[-1].time_s) < 0.5

@@ -86,7 +86,7 @@ def test_a_slow_camera_s_step_is_learnt() -> None:
     timeline = Timeline()
     for number in range(40):
         timeline.place(float(number), arrived_s=100.0 + number)
-    assert abs(timeline.step_s - 1.0) < 0.05
+    assert abs(timeline.frame_interval_s - 1.0) < 0.05
 
 
 def test_a_source_whose_clock_stood_still_is_moved_on_with() -> None:

@@ -21,7 +21,7 @@ _MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 _SHOWN = """
 import sys
 from deepclarity.cli.app import run
-from deepclarity.stream import window
+from deepclarity.stream.live import window
 shown = window.Window.show
 def show(self, after, before, *, colour, reported):
     shown(self, after, before, colour=colour, reported=reported)

@@ -54,9 +54,9 @@ def test_the_key_of_an_rtmp_stream_is_a_secret() -> None:
 
 def test_two_addresses_of_one_place() -> None:
     one = sink_address("rtsp://u:p@cam/x/")
-    assert one.is_same(source_address("rtsp://cam:554/x"))
-    assert not one.is_same(source_address("rtsp://cam:554/y"))
-    assert not one.is_same(source_address("film.mp4"))
+    assert one.same_endpoint(source_address("rtsp://cam:554/x"))
+    assert not one.same_endpoint(source_address("rtsp://cam:554/y"))
+    assert not one.same_endpoint(source_address("film.mp4"))
 
 
 def test_ports_and_ipv6_hosts_are_understood() -> None:
@@ -84,7 +84,7 @@ def test_refusals_do_not_repeat_the_password() -> None:
 
 def test_a_path_is_a_file_that_ends() -> None:
     address = source_address("clips/film.mp4")
-    assert address.ends
+    assert address.is_finite
     assert address.options["protocol_whitelist"] == "file,pipe"
 
 

@@ -89,9 +89,9 @@ def correct(
 
 def target_of(image: Path, output: Path | None) -> Path:
     """Path of the repaired picture."""
-    from deepclarity.stream.files.still import PICTURES
+    from deepclarity.stream.files.still import IMAGE_SUFFIXES
 
-    suffix = image.suffix if image.suffix.lower() in PICTURES else ".png"
+    suffix = image.suffix if image.suffix.lower() in IMAGE_SUFFIXES else ".png"
     name = f"{image.stem}.clear{suffix}"
     if output is None:
         return image.with_name(name)

@@ -36,13 +36,13 @@ def live(
     """
     from deepclarity.errors import UsageError
     from deepclarity.pipelines.live.sinks import LiveJob
-    from deepclarity.stream.live.window import display_found, display_works
+    from deepclarity.stream.live.window import display_works, has_display
     from deepclarity.stream.rtsp.address import camera_address, sink_address
 
     to_server = output is not None and "://" in output
     other_output = output is not None or virtual_camera is not None
     if view is None:
-        view = display_found() and display_works()
+        view = has_display() and display_works()
     if not view and not other_output:
         raise UsageError("no output: no display is available. Add -o FILE, -o rtsp://…, or --virtual-camera.")
     preset, run = options.parse_live(values)
@@ -56,6 +56,6 @@ def live(
         name="live",
         overwrite=yes,
         seconds=run.seconds,
-        waiting=run.waiting,
+        timeouts=run.timeouts,
     )
     status_line.run_live(job, run)

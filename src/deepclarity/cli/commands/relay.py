@@ -56,10 +56,10 @@ def relay(
         server=sink_address(target, timeout_s=run.timeout_s),
         preset=preset,
         name=name,
-        sound=not no_audio,
+        audio=not no_audio,
         loop=loop,
         seconds=run.seconds,
-        waiting=run.waiting,
+        timeouts=run.timeouts,
     )
     status_line.run_live(job, run)
 
