@@ -1,12 +1,6 @@
-"""Frame repair: averages the blocks to one sample each, enlarges the result by a network, resamples it to the output.
-
-Works on the video's own planes. Positions are in samples from the plane's left or top edge, so that the centre of
-sample i is at i + 0.5; every step keeps track of its sample positions, so the picture does not shift.
-"""
+"""Frame repair on the CPU: carries out a `RepairPlan` with OpenCV and an enhancer, on the video's own planes."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,51 +10,10 @@ from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Blocks, Plane
 from deepclarity.stream.frame import Planes
 
-_SCALE_TOLERANCE = 0.95
-"""A network scale down to this share of the required one is accepted: the rest is a mild resize."""
-
-Starts = NDArray[np.intp]
-"""First sample of each block along an axis, (count,) ascending from 0."""
-
-_MIN_CHROMA_BLOCK = 2.0
-"""Minimum block size in chroma samples for averaging chroma: in smaller blocks, mixed samples do harm."""
+from .repair_plan import PlanePlan, Starts, plan_repair
 
 _ALIGNMENT_TOLERANCE = 0.02
 """Distance in samples from the sample grid within which a window is rounded to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """The division of one axis into cells: cell k spans origin + k * pitch … origin + (k + 1) * pitch."""
-
-    length: int
-    """Samples along the axis."""
-    origin: float = 0.0
-    pitch: float = 1.0
-    lag: float = 0.0
-    """Offset of a cell's first sample from its nominal position: scalers round up or down."""
-
-    def starts(self) -> Starts:
-        """First sample of each cell, (count,) strictly ascending from 0."""
-        count = int(np.ceil((self.length - self.origin) / self.pitch)) + 1
-        starts = np.floor(self.origin + self.lag + self.pitch * np.arange(count) + 0.5).astype(np.intp)
-        starts[0] = 0  # a lattice with a lag of half a sample would leave the first sample in no cell
-        starts = np.unique(np.clip(starts, 0, None))
-        return starts[starts < self.length]
-
-
-def axis_of(length: int, block_px: float, phase_px: float) -> Axis:
-    """The cells of `length` samples in blocks of `block_px`; the first and last cell may be partial.
-
-    A lattice that starts within half a sample of the picture's edge is taken to start at the edge.
-    """
-    if block_px < 1.25:
-        return Axis(length)
-    phase = phase_px % block_px
-    lag = phase if phase <= block_px / 2 else phase - block_px
-    if abs(lag) <= 0.5:
-        return Axis(length, 0.0, block_px, lag)
-    return Axis(length, phase - block_px, block_px)
 
 
 def undo_blocks(plane: Plane, columns: Starts, rows: Starts) -> Plane:
@@ -120,78 +73,21 @@ def restore(
     """Repair Y'CbCr `planes`, uint8 or uint16 up to `max_value`, and resample them to `size` (width, height of luma).
 
     `blocks`: the lattice to average first, in luma samples; None if the picture is merely small. `subsampling`: luma
-    samples per chroma sample, horizontally and vertically. Chroma is averaged over its own lattice and interpolated,
-    without the network: the eye does not resolve more of it.
+    samples per chroma sample, horizontally and vertically.
     """
-    luma = planes[0]
-    height, width = luma.shape
-    lattice = blocks or Blocks(1, 1)
-    across = axis_of(width, lattice.width_px, lattice.phase_x_px)
-    down = axis_of(height, lattice.height_px, lattice.phase_y_px)
-    native = undo_blocks(luma, across.starts(), down.starts())
-    needed = max(across.pitch * size[0] / width, down.pitch * size[1] / height)
-    scale = network_factor(enhancer.scales, needed)
-    large = enhancer(native, scale=scale, max_value=max_value)
-    zoom = size[0] / width, size[1] / height
-    new_luma = resample(
-        large,
-        size,
-        step=(scale / across.pitch / zoom[0], scale / down.pitch / zoom[1]),
-        start=(-across.origin * scale / across.pitch, -down.origin * scale / down.pitch),
-        max_value=max_value,
+    shapes = [plane.shape for plane in planes]
+    plan = plan_repair(shapes, scales=enhancer.scales, blocks=blocks, size=size, subsampling=subsampling)
+    luma, blue, red = (
+        _restore_plane(plane, part, enhancer, max_value) for plane, part in zip(planes, plan.planes, strict=True)
     )
-    blue, red = (
-        _restore_chroma(plane, (across, down), size=size, zoom=zoom, max_value=max_value, ratios=subsampling)
-        for plane in planes[1:]
-    )
-    return new_luma, blue, red
+    return luma, blue, red
 
 
-def network_factor(scales: tuple[int, ...], needed: float) -> int:
-    """The smallest supported scale that reaches `needed` (within 5 %), else the largest."""
-    return next((scale for scale in scales if scale >= needed * _SCALE_TOLERANCE), scales[-1])
-
-
-def _restore_chroma(
-    plane: Plane,
-    axes: tuple[Axis, Axis],
-    *,
-    size: tuple[int, int],
-    zoom: tuple[float, float],
-    max_value: int,
-    ratios: tuple[int, int],
-) -> Plane:
-    """Average chroma over the luma lattice `axes` if that is coarser than chroma itself, and interpolate."""
-    # 4:2:0 and 4:2:2 chroma is sited on the left of its two luma columns (MPEG-2, H.264 and HEVC default) and between
-    # its two luma rows. For a picture that keeps its size the siting does not matter.
-    siting = 0.5, ratios[1] / 2
-    starts, step, start = [], [], []
-    for axis, ratio, site, factor, length in zip(axes, ratios, siting, zoom, plane.shape[::-1], strict=True):
-        edges, pitch, origin = _on_chroma(axis, ratio, length)
-        starts.append(edges)
-        step.append(1 / factor / pitch)
-        # Sample i of the result is centred at luma position (i * ratio + site) / factor of the source.
-        centre = (site / factor - site) / ratio + 0.5
-        start.append((centre - origin) / pitch - step[-1] / 2)
-    out = -(-size[0] // ratios[0]), -(-size[1] // ratios[1])
-    native = undo_blocks(plane, starts[0], starts[1])
-    return resample(native, out, step=(step[0], step[1]), start=(start[0], start[1]), max_value=max_value)
-
-
-def _on_chroma(axis: Axis, ratio: int, length: int) -> tuple[Starts, float, float]:
-    """The luma's blocks on the chroma plane: first samples, pitch, and position of the first block.
-
-    A chroma sample shared by two blocks belongs to the earlier one; the mean position of a block's samples is
-    measured, not assumed. Blocks of less than two chroma samples are not averaged.
-    """
-    pitch = axis.pitch / ratio
-    edges = -(-axis.starts() // ratio)
-    edges = np.unique(edges[edges < length])
-    if pitch < _MIN_CHROMA_BLOCK or len(edges) < 3:
-        return np.arange(length), 1.0, 0.0
-    centres = (edges + np.append(edges[1:], length)) / 2
-    inner = np.arange(1, len(edges) - 1)  # partial blocks at the edges are off the lattice
-    return edges, pitch, float(np.mean(centres[inner] - pitch * (inner + 0.5)))
+def _restore_plane(plane: Plane, plan: PlanePlan, enhancer: Enhancer, max_value: int) -> Plane:
+    native = undo_blocks(plane, plan.columns, plan.rows)
+    if plan.scale is not None:
+        native = enhancer(native, scale=plan.scale, max_value=max_value)
+    return resample(native, plan.size, step=plan.step, start=plan.start, max_value=max_value)
 
 
 def resample(

@@ -13,7 +13,8 @@ from deepclarity.errors import SourceError, StageError
 from deepclarity.models.train.enhancer.patches import Pair, PairsByScale
 from deepclarity.models.train.enhancer.recipe import Recipe
 from deepclarity.models.verdict import Bytes
-from deepclarity.pipelines.restore import Starts, undo_blocks
+from deepclarity.pipelines.repair_plan import Starts
+from deepclarity.pipelines.restore import undo_blocks
 from deepclarity.stream.files.recode import recode
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 

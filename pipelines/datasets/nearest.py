@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepclarity.pipelines.restore import Starts
+from deepclarity.pipelines.repair_plan import Starts
 
 
 def enlarged_index(length: int, factor: float, phase: float) -> Starts:

@@ -10,7 +10,7 @@ import numpy as np
 
 from deepclarity.models.verdict import Blocks, Bytes, Kind
 from deepclarity.pipelines.demo.scene import paint, pixelate
-from deepclarity.pipelines.restore import Starts
+from deepclarity.pipelines.repair_plan import Starts
 
 from .augment import Augmented, Plan, Region
 from .degrade import Photo, jpeg, planes_of

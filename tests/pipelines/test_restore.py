@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Blocks, Plane
-from deepclarity.pipelines.restore import axis_of, network_factor, resample, restore, undo_blocks
+from deepclarity.pipelines.repair_plan import axis_of, network_factor
+from deepclarity.pipelines.restore import resample, restore, undo_blocks
 
 
 def nearest(small: Plane, size: tuple[int, int], factor: float, shift: float) -> tuple[Plane, float]:
