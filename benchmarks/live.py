@@ -29,6 +29,7 @@ from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Plane
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
+from deepclarity.pipelines.executor import CpuExecutor
 from deepclarity.pipelines.live.governor import Ladder
 from deepclarity.pipelines.live.pipeline import Live
 from deepclarity.pipelines.live.sinks import LiveJob
@@ -118,11 +119,10 @@ def slow(folder: Path, seconds: float = 60.0) -> dict[str, Any]:
     write_clip(clip, (pixelate(f, block_px=4) for f in pan(paint(), count=150, width=640, height=360)), rate=RATE)
     pause_s = _SLOWER / RATE
     preset = replace(load_preset("live"), which=FrameSelection.ALL, method="grid")
-    for_ever = Ladder([Slowed(load_enhancer("turbo", device="cpu"), pause_s)])
+    for_ever = Ladder([CpuExecutor(Slowed(load_enhancer("turbo", device="cpu"), pause_s))])
     result = {"stuck": _live(clip, preset, for_ever, folder / "a.mkv", seconds)}
-    ladder = Ladder(
-        [Slowed(load_enhancer("srgan", device="cpu"), pause_s), *(load_enhancer(n, device="cpu") for n in ("turbo",))]
-    )
+    slowed = Slowed(load_enhancer("srgan", device="cpu"), pause_s)
+    ladder = Ladder([CpuExecutor(slowed), CpuExecutor(load_enhancer("turbo", device="cpu"))])
     result["with_a_way_down"] = _live(clip, preset, ladder, folder / "b.mkv", seconds / 2)
     return {**result, "file": _file(clip, folder, pause_s)}
 
@@ -150,7 +150,7 @@ def _live(clip: Path, preset: Preset, ladder: Ladder, out: Path, seconds: float)
 
 
 def _file(clip: Path, folder: Path, pause_s: float) -> dict[str, Any]:
-    import deepclarity.pipelines.upscale as module
+    import deepclarity.pipelines.executor as module
 
     real = module.load_enhancer
     module.load_enhancer = lambda name, **options: Slowed(real("turbo", device="cpu"), pause_s)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deepclarity.errors import DeviceError
-from deepclarity.models.enhancer import Enhancer
-from deepclarity.models.verdict import Blocks, Plane
+from deepclarity.models.verdict import Plane
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.planes import resized
 
+from .executor import Executor, Pending, RepairRequest
 from .fit import Fit
 from .records import Lane, Summary
-from .restore import restore
 from .route import Routed
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Enhanced:
 
 
 def enhance(
-    routed: Iterable[Routed], enhancer: Enhancer | None, fit: Fit, summary: Summary, *, skip: int = 0
+    routed: Iterable[Routed], executor: Executor | None, fit: Fit, summary: Summary, *, skip: int = 0
 ) -> Iterator[Enhanced]:
     """Bring every frame to the output size by its lane, in order.
 
@@ -45,21 +45,21 @@ def enhance(
     failures DeviceError is raised.
     """
     failures = 0
-    for item in routed:
-        started = time.perf_counter()
+    for started in _in_flight(routed, executor, fit, skip=skip):
+        item, clock = started.routed, time.perf_counter()
         lane, frame = item.lane, item.frame
         if frame.index < skip:
             _count(lane, summary)
             yield Enhanced(frame, item)
             continue
-        if lane is Lane.ENHANCE and enhancer is not None:
+        if started.pending is not None and executor is not None:
             try:
-                frame = _repaired(frame, enhancer, item.blocks, fit)
+                frame = replace(frame, planes=started.pending.result(), picture=None)
                 failures = 0
             except (DeviceError, MemoryError) as error:
                 failures += 1
                 if failures >= _MAX_FAILURES:
-                    raise DeviceError(f"{enhancer.backend}: failed on {failures} frames in a row: {error}") from error
+                    raise DeviceError(f"{executor.backend}: failed on {failures} frames in a row: {error}") from error
                 log.warning("frame %d could not be repaired and was resized: %s", frame.index, error)
                 summary.fallback += 1
                 lane = Lane.RESIZE
@@ -68,9 +68,53 @@ def enhance(
         if frame.size != fit.canvas:
             frame = _padded(frame, fit)
         if lane is not Lane.PASS:
-            summary.add_stage_time(lane.value, time.perf_counter() - started)
+            summary.add_stage_time(lane.value, started.busy_s + time.perf_counter() - clock)
         _count(lane, summary)
         yield Enhanced(frame, replace(item, lane=lane))
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A frame whose repair, if it needs one, has been submitted."""
+
+    routed: Routed
+    pending: Pending | None
+    busy_s: float
+
+
+def _in_flight(routed: Iterable[Routed], executor: Executor | None, fit: Fit, *, skip: int) -> Iterator[_Started]:
+    """Submit the repairs, and yield the frames in order once the executor has enough of them in flight.
+
+    An error in `routed` is raised after the frames that precede it.
+    """
+    waiting: deque[_Started] = deque()
+    failure: Exception | None = None
+    try:
+        for item in routed:
+            began, pending = time.perf_counter(), None
+            if item.lane is Lane.ENHANCE and executor is not None and item.frame.index >= skip:
+                pending = executor.submit(_request(item, fit))
+            waiting.append(_Started(item, pending, time.perf_counter() - began))
+            if len(waiting) > (executor.in_flight if executor else 0):
+                yield waiting.popleft()
+    except Exception as error:
+        failure = error
+    if executor is not None:
+        executor.flush()
+    yield from waiting
+    if failure is not None:
+        raise failure
+
+
+def _request(item: Routed, fit: Fit) -> RepairRequest:
+    frame = item.frame
+    return RepairRequest(
+        frame.planes,
+        blocks=item.blocks,
+        size=output_size(frame, fit),
+        max_value=frame.max_value,
+        subsampling=frame.subsampling,
+    )
 
 
 def _count(lane: Lane, summary: Summary) -> None:
@@ -86,18 +130,6 @@ def output_size(frame: Frame, fit: Fit) -> tuple[int, int]:
     width, height = frame.size
     scale = min(fit.canvas[0] / width, fit.canvas[1] / height)
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
-
-
-def _repaired(frame: Frame, enhancer: Enhancer, blocks: Blocks | None, fit: Fit) -> Frame:
-    planes = restore(
-        frame.planes,
-        enhancer=enhancer,
-        blocks=blocks,
-        size=output_size(frame, fit),
-        max_value=frame.max_value,
-        subsampling=frame.subsampling,
-    )
-    return replace(frame, planes=planes, picture=None)
 
 
 def _padded(frame: Frame, fit: Fit) -> Frame:

@@ -25,7 +25,7 @@ def undo_blocks(plane: Plane, columns: Starts, rows: Starts) -> Plane:
     height, width = plane.shape
     if len(columns) == width and len(rows) == height:
         return plane
-    across, down = _uniform_blocks(columns, width), _uniform_blocks(rows, height)
+    across, down = uniform_blocks(columns, width), uniform_blocks(rows, height)
     if across and down:
         return _average_uniform(plane, across, down)
     sums, rows_per_block = _sum_rows(plane, rows)
@@ -34,7 +34,7 @@ def undo_blocks(plane: Plane, columns: Starts, rows: Starts) -> Plane:
     return cv2.multiply(cv2.transpose(transposed), 1 / (rows_per_block * columns_per_block), dtype=depth)  # type: ignore[no-any-return,call-overload]
 
 
-def _uniform_blocks(starts: Starts, length: int) -> tuple[int, int, int] | None:
+def uniform_blocks(starts: Starts, length: int) -> tuple[int, int, int] | None:
     """(size, missing at the start, missing at the end) if all blocks but partial ones at the ends have one size."""
     sizes = np.diff(starts, append=length)
     size = int(sizes[1:-1].max(initial=0)) or int(sizes.max())
@@ -106,12 +106,17 @@ def resample(
     if min(abs(step[0] - 1), abs(step[1] - 1)) > 0.2 and max(step) < 1:
         plane, start = _shifted(plane, start)  # cheaper before enlarging
     window = [(start[k], start[k] + step[k] * size[k]) for k in (0, 1)]
-    if all(abs(edge - round(edge)) < _ALIGNMENT_TOLERANCE for pair in window for edge in pair):
+    if is_aligned(window):
         result = _crop_and_resize(plane, size, [(round(low), round(high)) for low, high in window])
     else:
         result = _warp(plane, size, step, start)
     # cubic interpolation overshoots, and 10-bit samples are stored in 16 bits
     return np.minimum(result, max_value) if plane.dtype == np.uint16 else result
+
+
+def is_aligned(window: list[tuple[float, float]]) -> bool:
+    """Whether a window, (first, last) edge for x and y, starts and ends between two samples."""
+    return all(abs(edge - round(edge)) < _ALIGNMENT_TOLERANCE for pair in window for edge in pair)
 
 
 def _crop_and_resize(plane: Plane, size: tuple[int, int], window: list[tuple[int, int]]) -> Plane:

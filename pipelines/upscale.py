@@ -11,8 +11,7 @@ from pathlib import Path
 
 from deepclarity.errors import DamagedInputError, UsageError
 from deepclarity.models.detectors import load_detector
-from deepclarity.models.enhancer import Enhancer
-from deepclarity.models.load import check_enhancer, load_enhancer
+from deepclarity.models.load import check_enhancer
 from deepclarity.models.verdict import Detector
 from deepclarity.models.weights import read_manifest
 from deepclarity.stream.errors import check_readable
@@ -36,6 +35,7 @@ from deepclarity.version import __version__
 
 from .detect import detect
 from .enhance import enhance
+from .executor import Executor, load_executor
 from .fit import Fit, SizeRequest, fit
 from .preset import Preset
 from .records import Summary
@@ -70,7 +70,7 @@ def run_pipeline(
     sink: Sink,
     *,
     detector: Detector | None,
-    enhancer: Enhancer | None,
+    executor: Executor | None,
     preset: Preset,
     fit: Fit,
     recorder: Recorder,
@@ -89,7 +89,7 @@ def run_pipeline(
         # which lane does it take?
         routed = route(arriving, preset.routing, resize=fit.resizes, enlarge=fit.enlarges, summary=summary)
         # network, or plain resize; order kept
-        enhanced = enhance(routed, enhancer, fit, summary, skip=skip)
+        enhanced = enhance(routed, executor, fit, summary, skip=skip)
         recorded = recorder.record(enhanced)
         with Handover(recorded, size=preset.sink_buffer_frames) as leaving:
             for frame in leaving:
@@ -124,15 +124,15 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     detector = load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer))
-        enhancer = None
+        executor = None
         if repairs:
-            enhancer = opened.enter_context(contextlib.closing(load_enhancer(preset.model, device=preset.device)))
-        settings = encode_settings(preset, source.pixel_format, job.output, enhancer)
+            executor = opened.enter_context(contextlib.closing(load_executor(preset.model, device=preset.device)))
+        settings = encode_settings(preset, source.pixel_format, job.output, executor)
         source.choose_pixel_format(settings.encoder)
         fitted = fit(source.info, size_request)
         passthrough = opened.enter_context(Passthrough(job.source, exclude=source.stream_index, demuxer=job.demuxer))
         _warn_if_interlaced(source.info, fitted)
-        summary = _summary(job, detector, enhancer, fitted)
+        summary = _summary(job, detector, executor, fitted)
         recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
         resume_token = _resume_token(job, settings, summary)
         partial_output = _partial_output(job, settings, resume_token)
@@ -151,7 +151,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         for warning in sink.warnings:
             log.warning("%s", warning)
         run_pipeline(
-            source, sink, detector=detector, enhancer=enhancer, preset=preset, fit=fitted, recorder=recorder,
+            source, sink, detector=detector, executor=executor, preset=preset, fit=fitted, recorder=recorder,
             progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
     summary.damaged = source.damaged + passthrough.damaged
@@ -163,7 +163,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     return summary
 
 
-def encode_settings(preset: Preset, pixel_format: str, output: Path, enhancer: Enhancer | None) -> EncodeSettings:
+def encode_settings(preset: Preset, pixel_format: str, output: Path, executor: Executor | None) -> EncodeSettings:
     """Encoder settings of a preset; `auto` is resolved by pixel format, container and available hardware."""
     codec = preset.codec
     if codec == "auto":
@@ -172,7 +172,7 @@ def encode_settings(preset: Preset, pixel_format: str, output: Path, enhancer: E
     if preset.encoder not in ("auto", "software", "nvenc"):
         raise UsageError(f"encoder {preset.encoder}: use auto, software or nvenc.")
     settings = EncodeSettings(codec, preset.crf, preset.speed, restart_every=preset.restart_every_frames)
-    on_gpu = enhancer is not None and "cuda" in enhancer.backend
+    on_gpu = executor is not None and "cuda" in executor.backend
     if preset.encoder == "nvenc" or (preset.encoder == "auto" and on_gpu):
         # NVENC keeps more than 8 bits 4:2:0 in semi-planar formats only, which the pipeline does not use.
         if pixel_format in ("yuv420p", "yuvj420p") and nvenc_works(codec):
@@ -197,12 +197,12 @@ def raise_if_damaged(summary: Summary) -> None:
         )
 
 
-def _summary(job: Job, detector: Detector | None, enhancer: Enhancer | None, fitted: Fit) -> Summary:
+def _summary(job: Job, detector: Detector | None, executor: Executor | None, fitted: Fit) -> Summary:
     return Summary(
         source=str(job.source),
         output=str(job.output),
-        model=enhancer.name if enhancer else "none",
-        backend=enhancer.backend if enhancer else "none",
+        model=executor.name if executor else "none",
+        backend=executor.backend if executor else "none",
         method=detector.name if detector else "none",
         size=f"{fitted.canvas[0]}x{fitted.canvas[1]}",
     )

@@ -42,9 +42,8 @@ class TorchGenerator:
         self._device = _usable_device(device)
         try:
             self._cuda = _Cuda(self._device) if self._device.type == "cuda" else None
-            self._network = network_from(net, tensors, name=name).to(self._device)
-            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._network.eval().requires_grad_(False)
+            self._tensors = tensors
+            self._network = self._on_device(tensors)
             if self._cuda:
                 self._network = self._half_if_safe(self._network)
         except RuntimeError as error:  # listed, but too old for this torch, or out of memory
@@ -71,10 +70,40 @@ class TorchGenerator:
             reason = first_line(error)
             raise DeviceError(f"torch failed on '{self._device}' ({reason}); use --device cpu") from error
 
+    @property
+    def network(self) -> GeneratorNetwork:
+        """The network on its device: (n, 1, h, w) float32 in 0..1 to (n, 1, h * scale, w * scale)."""
+        return self._network
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._device
+
+    @property
+    def receptive_radius_px(self) -> int:
+        """How far around a pixel its result depends on others, in pixels of the small picture."""
+        return self._net.receptive_radius_px
+
+    def use_float32(self) -> bool:
+        """Switch from float16 to float32 for good, after an overflow; returns whether anything changed."""
+        if self._network.dtype == torch.float32:
+            return False
+        self._network = self._on_device(self._tensors)
+        self.backend = f"torch {self._device.type} fp32"
+        _log.warning("%s: float16 overflows on %s; using float32 from now on", self.name, self._device)
+        return True
+
     def close(self) -> None:
         """Release the buffers; a later call allocates new ones."""
         if self._cuda:
             self._cuda.release()
+
+    def _on_device(self, tensors: Mapping[str, NDArray[np.float32]]) -> GeneratorNetwork:
+        """The network in float32, channels last."""
+        network = network_from(self._net, tensors, name=self.name).to(self._device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network.eval().requires_grad_(False)
 
     def _enlarge(self, network: GeneratorNetwork, luma: Plane, scale: int, max_value: int) -> Plane:
         source = torch.from_numpy(luma.copy())  # a copy, because a decoder's plane may be read-only

@@ -1,4 +1,4 @@
-"""Adaptive quality: steps down to a faster enhancer when live frames are late, and back up when there is time."""
+"""Adaptive quality: steps down to a faster tier when live frames are late, and back up when there is time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deepclarity.errors import DeviceError
-from deepclarity.models.enhancer import Enhancer
-from deepclarity.models.verdict import Plane
+from deepclarity.pipelines.executor import Executor, Pending, RepairRequest
+from deepclarity.stream.frame import Planes
 
 log = logging.getLogger(__name__)
 
@@ -30,55 +30,74 @@ def fallback_tiers(tier: str) -> tuple[str, ...]:
 
 
 class Ladder:
-    """Several enhancers, from best to fastest, used as one: calls go to the enhancer at `rung`."""
+    """Several executors, from best to fastest, used as one: repairs go to the executor at `rung`."""
 
-    def __init__(self, enhancers: Sequence[Enhancer]) -> None:
-        """`enhancers`: at least one, best first."""
+    in_flight = 0
+
+    def __init__(self, executors: Sequence[Executor]) -> None:
+        """`executors`: at least one, best first."""
         self._broken: set[int] = set()
-        self.scales = _common_scales(enhancers)
-        """The scale factors that all of them support."""
-        self._enhancers = list(enhancers)
+        self._executors = list(executors)
         self.select(0)
 
     def __len__(self) -> int:
-        return len(self._enhancers)
+        return len(self._executors)
 
     def select(self, rung: int) -> None:
-        """Use enhancer number `rung` from the next frame on."""
+        """Use executor number `rung` from the next frame on."""
         self.rung = rung
-        self.name = self._enhancers[rung].name
-        self.backend = self._enhancers[rung].backend
+        self.name = self._executors[rung].name
+        self.backend = self._executors[rung].backend
 
     @property
     def can_step_up(self) -> bool:
         """Whether the next better tier exists and has not failed."""
         return self.rung > 0 and self.rung - 1 not in self._broken
 
-    def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
-        """Enlarge (height, width) to (height * scale, width * scale), same dtype, range 0..max_value.
+    def submit(self, request: RepairRequest) -> Pending:
+        """Start a repair on the current tier.
 
-        A tier whose device fails is disabled for good; raises DeviceError only when the last tier fails.
+        A tier whose device fails is disabled for good, and the next one repairs the frame; the result raises
+        DeviceError only when the last tier fails.
         """
         rung = self.rung  # another thread may change it meanwhile
-        try:
-            return self._enhancers[rung](luma, scale=scale, max_value=max_value)
-        except (DeviceError, MemoryError) as error:
-            if rung + 1 >= len(self):
-                raise
-            log.warning("tier %s failed and is disabled: %s", self._enhancers[rung].name, error)
-            self._broken.add(rung)
-            self.select(rung + 1)
-            return self(luma, scale=scale, max_value=max_value)
+        return _OnRung(self, request, rung, self._executors[rung].submit(request))
+
+    def flush(self) -> None:
+        """Start what is queued."""
+        for executor in self._executors:
+            executor.flush()
+
+    def disable(self, rung: int, error: Exception) -> None:
+        """Never use executor number `rung` again; use the next one."""
+        log.warning("tier %s failed and is disabled: %s", self._executors[rung].name, error)
+        self._broken.add(rung)
+        self.select(rung + 1)
 
     def close(self) -> None:
-        """Close all enhancers."""
-        for enhancer in self._enhancers:
-            enhancer.close()
+        """Close all executors."""
+        for executor in self._executors:
+            executor.close()
 
 
-def _common_scales(enhancers: Sequence[Enhancer]) -> tuple[int, ...]:
-    first, *others = (set(enhancer.scales) for enhancer in enhancers)
-    return tuple(sorted(first.intersection(*others)))
+@dataclass(frozen=True, slots=True)
+class _OnRung:
+    """A repair under way on one tier."""
+
+    ladder: Ladder
+    request: RepairRequest
+    rung: int
+    pending: Pending
+
+    def result(self) -> Planes:
+        """Wait for the planes; repaired by the next tier if this one fails."""
+        try:
+            return self.pending.result()
+        except (DeviceError, MemoryError) as error:
+            if self.rung + 1 >= len(self.ladder):
+                raise
+            self.ladder.disable(self.rung, error)
+        return self.ladder.submit(self.request).result()
 
 
 @dataclass(frozen=True, slots=True)

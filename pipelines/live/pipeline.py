@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from deepclarity.errors import OutputError
 from deepclarity.models.detectors import load_detector
-from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Detector
 from deepclarity.pipelines.detect import detect
 from deepclarity.pipelines.enhance import Enhanced, enhance
+from deepclarity.pipelines.executor import load_executor
 from deepclarity.pipelines.fit import Fit
 from deepclarity.pipelines.records import Lane
 from deepclarity.pipelines.route import FrameSelection, route
@@ -202,5 +202,6 @@ class Live:
 
 def load_ladder(tier: str, *, device: str) -> Ladder:
     """Load `tier` and the tiers it may step down to on `device`."""
-    first = load_enhancer(tier, device=device)
-    return Ladder([first, *(load_enhancer(name, device=device) for name in fallback_tiers(first.name)[1:])])
+    first = load_executor(tier, device=device, latency=True)
+    others = fallback_tiers(first.name)[1:]
+    return Ladder([first, *(load_executor(name, device=device, latency=True) for name in others)])

@@ -10,6 +10,7 @@ import pytest
 
 from deepclarity.errors import DeviceError, SourceError
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
+from deepclarity.pipelines.executor import CpuExecutor
 from deepclarity.pipelines.fit import SizeRequest, fit
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Summary
@@ -108,7 +109,7 @@ class PipelineRun:
             FailingSource(self.source) if self.source_fails else self.source,
             self.sink,
             detector=self.detector,
-            enhancer=self.enhancer,
+            executor=CpuExecutor(self.enhancer) if self.enhancer else None,
             preset=Preset(),
             fit=fit(self.source.info, SizeRequest.parse("320x180")),
             recorder=Recorder(self.summary, "yuv420p", Colour(), keep_pictures=False),

@@ -16,6 +16,7 @@ from deepclarity.errors import DamagedInputError, DeviceError
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Plane
 from deepclarity.pipelines.enhance import enhance
+from deepclarity.pipelines.executor import CpuExecutor
 from deepclarity.pipelines.fit import Fit
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Lane, Summary
@@ -126,7 +127,7 @@ def enhance_clip(enhancer: Failing, clip: Path) -> tuple[list[Lane], Summary]:
         routed = route(
             detect(source, None, summary), Routing(which=FrameSelection.ALL), resize=True, enlarge=True, summary=summary
         )
-        enhanced = list(enhance(routed, enhancer, Fit((320, 180), (320, 180), (160, 90)), summary))
+        enhanced = list(enhance(routed, CpuExecutor(enhancer), Fit((320, 180), (320, 180), (160, 90)), summary))
     assert {item.frame.size for item in enhanced} == {(320, 180)}
     return [item.routed.lane for item in enhanced], summary
 

@@ -20,7 +20,7 @@ from deepclarity.pipelines.route import FrameSelection, Routing, route
 from deepclarity.stream.frame import Frame
 
 from .arrays import ColourImage, Image, Order, check_order, colour_image
-from .networks import as_detector, as_enhancer
+from .networks import as_detector, as_enhancer, stream_executor
 
 
 def repair(
@@ -115,7 +115,8 @@ def _repaired(
     images: list[ColourImage] = []
     scored = detect(_kept(first, frames, images), detector, summary)
     routed = route(scored, routing, resize=fit.resizes, enlarge=fit.enlarges, summary=summary)
-    for done in enhance(routed, enhancer, fit, summary):
+    executor = stream_executor(enhancer) if enhancer is not None else None
+    for done in enhance(routed, executor, fit, summary):
         if on_frame is not None:
             on_frame(frame_record(done.routed))
         yield _array(done.frame, images.pop(0))

@@ -10,6 +10,7 @@ from deepclarity.models.detectors import load_detector as _load_detector
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import load_enhancer as _load_enhancer
 from deepclarity.models.verdict import Detector, Plane
+from deepclarity.pipelines.executor import CpuExecutor, Executor, executor_for
 
 
 class ThreadSafeEnhancer:
@@ -24,6 +25,12 @@ class ThreadSafeEnhancer:
         """The factors it was trained for, ascending."""
         self._enhancer = enhancer
         self._lock = threading.Lock()
+
+    def executor(self) -> Executor:
+        """An executor for one thread's stream of frames: on a GPU it has streams of its own and takes no turns."""
+        if self.backend.startswith("torch cuda"):
+            return executor_for(self._enhancer, latency=True)
+        return CpuExecutor(self)
 
     def __call__(self, luma: Plane, *, scale: int, max_value: int = 255) -> Plane:
         """Enlarge `luma`, (height, width), uint8 or uint16 in 0..max_value, by `scale`; same dtype and range."""
@@ -82,6 +89,11 @@ def cached_detector(method: str) -> Detector:
 def cached_enhancer(model: str, device: str) -> Enhancer:
     """The enhancer called `model` on `device`, loaded once and kept."""
     return load_enhancer(model, device=device)
+
+
+def stream_executor(enhancer: Enhancer) -> Executor:
+    """The executor for one stream of frames; an enhancer of the caller's own runs on the CPU path."""
+    return enhancer.executor() if isinstance(enhancer, ThreadSafeEnhancer) else CpuExecutor(enhancer)
 
 
 def as_detector(detector: Detector | str) -> Detector:

@@ -7,6 +7,7 @@ import pytest
 
 from deepclarity.errors import DeviceError
 from deepclarity.models.verdict import Plane
+from deepclarity.pipelines.executor import CpuExecutor, RepairRequest
 from deepclarity.pipelines.live.governor import Governor, GovernorSettings, Ladder, fallback_tiers
 
 
@@ -32,6 +33,15 @@ class Failing(Tier):
         raise DeviceError("device lost")
 
 
+def _ladder(*tiers: Tier) -> Ladder:
+    return Ladder([CpuExecutor(tier) for tier in tiers])
+
+
+def _request() -> RepairRequest:
+    luma, chroma = np.zeros((4, 6), np.uint8), np.zeros((2, 3), np.uint8)
+    return RepairRequest((luma, chroma, chroma), blocks=None, size=(24, 16))
+
+
 class Clock:
     """A clock that the test sets."""
 
@@ -47,7 +57,7 @@ class Stream:
 
     def __init__(self, *tiers: str, settings: GovernorSettings | None = None) -> None:
         self.clock = Clock()
-        self.ladder = Ladder([Tier(name) for name in tiers or ("srgan", "srgan-lite", "turbo", "lanczos")])
+        self.ladder = _ladder(*(Tier(name) for name in tiers or ("srgan", "srgan-lite", "turbo", "lanczos")))
         self.governor = Governor(self.ladder, settings or GovernorSettings(), clock=self.clock)
         self.dropped = 0
         self.run(1, age_s=0.03)  # past the warm-up
@@ -73,7 +83,7 @@ def test_high_latency_steps_down_one_tier_at_a_time_within_two_seconds() -> None
 
 
 def test_latency_during_warm_up_is_ignored() -> None:
-    ladder = Ladder([Tier("turbo"), Tier("lanczos")])
+    ladder = _ladder(Tier("turbo"), Tier("lanczos"))
     clock = Clock()
     governor = Governor(ladder, GovernorSettings(), clock=clock)
     for _ in range(29):
@@ -125,12 +135,12 @@ def test_recovers_fully_after_temporary_load() -> None:
 
 
 def test_tier_whose_device_fails_is_disabled() -> None:
-    ladder = Ladder([Failing("srgan"), Tier("turbo")])
-    assert ladder(np.zeros((4, 6), np.uint8), scale=4).shape == (16, 24)
+    ladder = _ladder(Failing("srgan"), Tier("turbo"))
+    assert ladder.submit(_request()).result()[0].shape == (16, 24)
     assert ladder.name == "turbo"
     assert not ladder.can_step_up
     with pytest.raises(DeviceError, match="device lost"):
-        Ladder([Failing("srgan")])(np.zeros((4, 6), np.uint8), scale=4)
+        _ladder(Failing("srgan")).submit(_request()).result()
 
 
 def test_latency_between_headroom_and_target_keeps_the_tier() -> None:
@@ -140,8 +150,8 @@ def test_latency_between_headroom_and_target_keeps_the_tier() -> None:
 
 
 def test_ladder_delegates_to_the_selected_tier() -> None:
-    ladder = Ladder([Tier("turbo"), Tier("lanczos")])
-    assert ladder(np.zeros((4, 6), np.uint8), scale=4).shape == (16, 24)
+    ladder = _ladder(Tier("turbo"), Tier("lanczos"))
+    assert ladder.submit(_request()).result()[0].shape == (16, 24)
     ladder.select(1)
     assert ladder.name == "lanczos"
     assert ladder.can_step_up

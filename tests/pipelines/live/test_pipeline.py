@@ -15,6 +15,7 @@ import pytest
 from deepclarity.errors import DeviceError, SourceError, UsageError
 from deepclarity.models.backends.lanczos import Lanczos
 from deepclarity.models.verdict import Blocks, Chroma, Kind, Plane, Verdict
+from deepclarity.pipelines.executor import CpuExecutor
 from deepclarity.pipelines.live.governor import Ladder
 from deepclarity.pipelines.live.pipeline import Live
 from deepclarity.pipelines.live.sinks import LiveJob
@@ -53,7 +54,7 @@ class AlwaysPixelated:
 
 def test_slow_tier_steps_down_within_two_seconds_and_latency_stays_bounded(tmp_path: Path) -> None:
     history: list[tuple[float, StatsSnapshot]] = []
-    ladder = Ladder([Slow("srgan", 0.1), Slow("turbo", 0.0)])
+    ladder = Ladder([CpuExecutor(Slow("srgan", 0.1)), CpuExecutor(Slow("turbo", 0.0))])
     job = LiveJob(CAMERA, file=tmp_path / "out.mkv", preset=SMALL, seconds=4)
     started = time.monotonic()
     with Live(
@@ -72,7 +73,7 @@ def test_slow_tier_steps_down_within_two_seconds_and_latency_stays_bounded(tmp_p
 
 
 def test_overload_drops_and_counts_oldest_frames_with_constant_memory(tmp_path: Path) -> None:
-    ladder = Ladder([Slow("turbo", 0.1)])
+    ladder = Ladder([CpuExecutor(Slow("turbo", 0.1))])
     memory_mb: list[float] = []
     job = LiveJob(CAMERA, file=tmp_path / "out.mkv", preset=SMALL, seconds=5)
     with Live(
@@ -93,7 +94,7 @@ def test_overload_drops_and_counts_oldest_frames_with_constant_memory(tmp_path: 
 def test_same_load_from_a_file_drops_no_frames(
     make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepclarity.pipelines.upscale.load_enhancer", lambda name, device: Slow("turbo", 0.1))
+    monkeypatch.setattr("deepclarity.pipelines.executor.load_enhancer", lambda name, device: Slow("turbo", 0.1))
     clip = make_clip(count=25, size=(160, 90))
     summary = upscale(
         Job(clip, tmp_path / "out.mp4", Preset(which=FrameSelection.ALL, size="320x180", speed="ultrafast"))
