@@ -1,8 +1,8 @@
-"""Claim: from a decoded Full HD frame to the verdict, everything counted, `lattice-net` is faster than `blockdetect`.
+"""Claim: from a decoded Full HD frame to the verdict, all steps included, `lattice-net` is faster than `blockdetect`.
 
-Every detector, turn about with FFmpeg's own `blockdetect` filter and, for what pushing and reading alone cost, its
-`null` filter; each on one core, then at once in two processes on a core each. Networks by themselves, on input that
-is ready, stand beside them: that is what was published (3505 frames/s on an RTX 3060 Mobile).
+Every detector alternates with FFmpeg's `blockdetect` filter and, for the cost of pushing and reading frames alone, its
+`null` filter; each on one core, then in two processes on one core each. Networks alone, on preprocessed input, are
+listed as well: that is what was published (3505 frames/s on an RTX 3060 Mobile).
 
     python benchmarks/detectors.py [--rounds 30] [--data PHOTOS] [--out benchmarks/results/detectors.json]
 """
@@ -22,10 +22,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from detector_paths import ALONE, BLOCKDETECT, Shown, Way, usable, ways
-from frames import CRF, FACTORS, Shots, full_hd_frames
-from machine import describe
 from numpy.typing import NDArray
+from support.detector_paths import ALONE, BLOCKDETECT, Shown, Way, usable, ways
+from support.frames import CRF, FACTORS, Shots, full_hd_frames
+from support.machine import describe
 from table import QUIET
 
 from deepclarity.stream.frame import Planes
@@ -36,22 +36,22 @@ ALL = "all"
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Seconds = NDArray[np.float64]
-"""Of each round and frame, (rounds, frames)."""
+"""Seconds per round and frame, (rounds, frames)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What one process measured, by the names of the ways."""
+    """Measurements of one process, by runner."""
 
     alone: dict[str, Seconds]
     """Empty in the second process."""
     together: dict[str, Seconds]
     core_share: float
-    """Processor time by wall clock: how much of its core it had."""
+    """CPU time divided by wall clock time: the share of its core that the process had."""
 
 
 def turn(way: Way, frames: list[Shown]) -> list[float]:
-    """Seconds of each frame; the last one is shown once before, as the first finds the caches as another left them."""
+    """Seconds per frame; the last frame runs once beforehand, because the first one finds the caches cold."""
     way(frames[-1])
     took = []
     for shown in frames:
@@ -62,29 +62,29 @@ def turn(way: Way, frames: list[Shown]) -> list[float]:
 
 
 _meet: Barrier
-"""Where the processes wait for each other."""
+"""Barrier of the processes."""
 
 
 def meet_at(barrier: Barrier) -> None:
-    """Before all else in a process: a barrier can be handed over only then."""
+    """Process initialiser: a barrier can be passed only at that point."""
     global _meet  # noqa: PLW0603
     _meet = barrier
 
 
 def work(place: int, core: int | None, names: list[str], planes: list[Planes], rounds: int) -> Took:
-    """One of the processes: way by way, the first process by itself, then all at once."""
+    """Measure in one process: each runner first alone, then in all processes at once."""
     try:
         if core is not None:
             os.sched_setaffinity(0, {core})
         cv2.setNumThreads(1)
         return measure(place, names, planes, rounds)
     except BaseException:
-        _meet.abort()  # or the other would wait for ever
+        _meet.abort()  # otherwise the other process would wait forever
         raise
 
 
 def measure(place: int, names: list[str], planes: list[Planes], rounds: int) -> Took:
-    """What `work` does once it has its core."""
+    """The body of `work`, after pinning to its core."""
     pictures = [picture_of(each, "yuv420p") for each in planes]
     frames = [Shown(index, picture, planes_of(picture)) for index, picture in enumerate(pictures)]
     entrants = dict(ways(names, frames))
@@ -105,27 +105,27 @@ def measure(place: int, names: list[str], planes: list[Planes], rounds: int) -> 
 
 
 def compare(names: list[str], shots: Shots, rounds: int) -> list[Took]:
-    """What each process measured."""
+    """Measurements of each process."""
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     cores, spawn = cores_to_use(), multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(cores), spawn, meet_at, (spawn.Barrier(len(cores)),)) as pool:
         planes = [planes for _, planes in shots]
         jobs = [pool.submit(work, place, core, names, planes, rounds) for place, core in enumerate(cores)]
         errors = [error for job in jobs if (error := job.exception())]
-        if errors:  # who waited in vain has nothing else to say
+        if errors:  # a broken barrier is only a consequence
             raise min(errors, key=lambda error: "BrokenBarrier" in type(error).__name__)
         return [job.result() for job in jobs]
 
 
 def cores_to_use() -> list[int | None]:
-    """Two where there are two; None each where processes cannot be pinned."""
+    """Two cores if available; None for each if processes cannot be pinned."""
     if hasattr(os, "sched_setaffinity"):
         return list(sorted(os.sched_getaffinity(0))[:2])
     return [None] * min(2, os.cpu_count() or 1)
 
 
 def summary(name: str, took: list[Took], which: NDArray[np.bool_]) -> dict[str, float | None]:
-    """The figures of one way on the frames of `which`."""
+    """Figures of one runner on the frames of `which`."""
     alone, count = took[0].alone[name][:, which], int(which.sum())
     rates = count / alone.sum(axis=1)
     slower = np.max([each.together[name][:, which].sum(axis=1) for each in took], axis=0)
@@ -141,7 +141,7 @@ def summary(name: str, took: list[Took], which: NDArray[np.bool_]) -> dict[str, 
 
 
 def rows(took: list[Took], kinds: list[str]) -> Iterator[dict[str, object]]:
-    """Every way, by the kind of frame and over all."""
+    """Figures of every runner, by kind of frame and in total."""
     of = np.array(kinds)
     groups = {kind: of == kind for kind in dict.fromkeys(kinds)} | {ALL: np.ones(of.size, np.bool_)}
     titles = (*(f"{kind}, ms" for kind in groups), "1 core, frames/s", "2 cores", "x blockdetect")
@@ -157,7 +157,7 @@ def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--data", type=Path, help="a folder of photos, or one with train_photos; drawings without")
+    parser.add_argument("--data", type=Path, help="a folder of photos, or one with train_photos; default: drawings")
     parser.add_argument("--out", "--json", type=Path, default=Path(__file__).parent / "results" / "detectors.json")
     chosen = parser.parse_args()
     shots = full_hd_frames(chosen.data)
@@ -165,11 +165,9 @@ def main() -> None:
     took = compare(list(usable()), shots, chosen.rounds)
     share = min(each.core_share for each in took)
     if share < QUIET:
-        print(
-            f"not quiet: a process had only {share:.0%} of its core, and what takes long suffers more. Measure again."
-        )
+        print(f"machine not quiet: a process had only {share:.0%} of its core. Measure again.")
     result = {
-        "claim": "from a decoded 1920x1080 frame, 8-bit 4:2:0, to the verdict, everything counted",
+        "claim": "from a decoded 1920x1080 frame, 8-bit 4:2:0, to the verdict, all steps included",
         "machine": describe(),
         "settings": {
             "rounds": chosen.rounds,

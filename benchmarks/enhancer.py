@@ -1,7 +1,7 @@
 """Claim: the tiers enlarge 480x270 to Full HD, luma and chroma, as fast as their table says.
 
-Every tier on every back end that runs here, turn about with `cv2.resize` (bicubic) of all three planes; for each the
-share of what the machine's convolutions reach then. OpenCV's own FSRCNN takes part where its build and model do.
+Every tier on every available back end alternates with `cv2.resize` (bicubic) of all three planes; each is also given
+as a share of the machine's convolution throughput at that time. OpenCV's FSRCNN is included if available.
 
     python benchmarks/enhancer.py [--rounds 8] [--fsrcnn FSRCNN_x4.pb] [--out benchmarks/results/enhancer.json]
 """
@@ -20,8 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import openvino
-from machine import describe
 from openvino import opset13 as ops
+from support.machine import describe
 
 from deepclarity.errors import DeepClarityError
 from deepclarity.models.backends.openvino import OpenVinoGenerator
@@ -33,7 +33,7 @@ from deepclarity.stream.frame import Planes
 SMALL, LARGE = (480, 270), (1920, 1080)
 WARM_UP = 1
 BURST = 6
-"""Frames in a row, as a video has them; the first does not count."""
+"""Consecutive frames, as in a video; the first does not count."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def frame() -> Planes:
 
 
 def interpolated(planes: Planes) -> list[np.ndarray]:
-    """What nobody needs a network for."""
+    """Baseline without a network."""
     halves = (LARGE, (LARGE[0] // 2, LARGE[1] // 2), (LARGE[0] // 2, LARGE[1] // 2))
     return [cv2.resize(plane, size, interpolation=cv2.INTER_CUBIC) for plane, size in zip(planes, halves, strict=True)]
 
 
 def tiers(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
-    """Every tier on every back end that can be had; the literature's twins are as fast as the production ones."""
+    """Every tier on every available back end; the variants for the literature's protocol are as fast as these."""
     records = read_manifest()
     for model in available_models():
         if model.kind != "enhancer" or model.name.endswith("-bicubic"):
@@ -72,7 +72,7 @@ def tiers(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
             try:
                 enhancer = load_enhancer(model.name, device=device, backend=backend)
             except DeepClarityError as error:
-                print(f"{model.name} on {device} by {backend}: left out: {error}")
+                print(f"{model.name} on {device} by {backend}: skipped: {error}")
                 continue
             open_until.enter_context(contextlib.closing(enhancer))
             pixels = SMALL[0] * SMALL[1]
@@ -86,7 +86,7 @@ def tiers(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
 
 
 def without_int8(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
-    """What `turbo` would do in the processor's own floating point."""
+    """`turbo` in the processor's native floating point, without int8."""
     record, tensors = load_weights("turbo")
     net = generator_from(record)
     enhancer = open_until.enter_context(contextlib.closing(OpenVinoGenerator(net, tensors, name="turbo")))
@@ -98,9 +98,9 @@ def without_int8(open_until: contextlib.ExitStack) -> Iterator[Entrant]:
 
 
 def fsrcnn(model: Path | None) -> Iterator[Entrant]:
-    """OpenCV's FSRCNN for luma, where this build of OpenCV has it and its model was given."""
+    """OpenCV's FSRCNN for luma, if this build of OpenCV has it and its model was given."""
     if model is None or not hasattr(cv2, "dnn_superres"):
-        print("FSRCNN: left out: needs opencv-contrib-python and --fsrcnn FSRCNN_x4.pb")
+        print("FSRCNN: skipped: needs opencv-contrib-python and --fsrcnn FSRCNN_x4.pb")
         return
     network = cv2.dnn_superres.DnnSuperResImpl_create()
     network.readModel(str(model))
@@ -109,7 +109,7 @@ def fsrcnn(model: Path | None) -> Iterator[Entrant]:
 
 
 def ceiling(precision: str) -> Callable[[], float]:
-    """A convolution that suits the machine, 3x3, 64 to 64 channels over 480x270, 8 in a row: GMAC/s of one go."""
+    """GMAC/s of a typical convolution: 3x3, 64 to 64 channels over 480x270, 8 in sequence."""
     data = ops.parameter([1, 64, SMALL[1], SMALL[0]], openvino.Type.f32)
     kernel = np.random.default_rng(0).standard_normal((64, 64, 3, 3)).astype(np.float32) * 0.05
     x = data
@@ -133,7 +133,7 @@ def ceiling(precision: str) -> Callable[[], float]:
 
 
 def compare(entrants: list[Entrant], rounds: int) -> list[dict[str, object]]:
-    """Every entrant a few frames and every ceiling twice a round, so that a slow hour is slow for all."""
+    """Alternate between all entries and ceilings within a round, so that a slow phase affects all alike."""
     planes, took = frame(), [list[float]() for _ in entrants]
     limits = {name: ceiling(name) for name in ("fp32", "bf16", "int8")}
     reached: dict[str, list[float]] = {name: [] for name in limits}
@@ -142,7 +142,7 @@ def compare(entrants: list[Entrant], rounds: int) -> list[dict[str, object]]:
             for frame_number in range(BURST):
                 began = time.perf_counter()
                 entrant.run(planes)
-                if turn >= WARM_UP and frame_number:  # the first finds the caches as another left them
+                if turn >= WARM_UP and frame_number:  # the first one finds the caches cold
                     times.append(time.perf_counter() - began)
         for name, go in limits.items():
             reached[name] += [go(), go()]
@@ -152,7 +152,7 @@ def compare(entrants: list[Entrant], rounds: int) -> list[dict[str, object]]:
 
 
 def row(entrant: Entrant, times: list[float], ceilings: dict[str, float]) -> dict[str, object]:
-    """What is written down of one entrant."""
+    """Result record of one entry."""
     seconds = statistics.median(times)
     precision = next((name for name in ceilings if name in entrant.backend.replace("f32", "fp32")), None)
     on_cpu = "cuda" not in entrant.backend

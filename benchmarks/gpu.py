@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_originals import originals
-from gpu_trace import busy
+from support.originals import originals
+from support.trace import busy
 
 from deepclarity.models.backends.torch import TorchGenerator
 from deepclarity.models.gpu.network import BatchedNetwork
@@ -41,8 +41,9 @@ from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Blocks
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.pipelines.enhance import enhance
-from deepclarity.pipelines.executor import CpuExecutor, Executor, Pending, RepairRequest, executor_for
+from deepclarity.pipelines.executor import CpuExecutor, Executor, Pending, RepairRequest
 from deepclarity.pipelines.fit import Fit
+from deepclarity.pipelines.load_executor import executor_for
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection, Routing, route
 from deepclarity.stream.files.clip import write_clip
@@ -102,7 +103,7 @@ def _machine() -> dict[str, object]:
 
 
 def _tests() -> str:
-    """The last line of what the tests marked `gpu` print."""
+    """Run the tests marked `gpu`; returns the last line they print."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-o", "addopts=--import-mode=importlib", "-p",
                "no:cacheprovider", "tests/models", "tests/pipelines/gpu"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
@@ -121,7 +122,7 @@ def _generator(tier: str) -> TorchGenerator:
 
 @torch.no_grad()
 def _network(tier: str) -> dict[str, float]:
-    """Frames a second by batch size; graphs, float16, input and output on the card."""
+    """Frames per second by batch size; graphs, float16, input and output on the card."""
     generator = _generator(tier)
     found = {}
     for batch in (1, 4, 8, 16):
@@ -184,7 +185,7 @@ def _trace(tier: str) -> dict[str, float]:
 
 
 def _file(tier: str, count: int) -> float:
-    """Decode, repair, drop the result: what a file costs but for its encoder."""
+    """Frames per second of decoding and repairing a file, without encoding."""
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         write_clip(clip, pan(paint(), count=count, width=NATIVE[0], height=NATIVE[1]), rate=30)

@@ -1,12 +1,12 @@
-"""Claim: a live stream stays as young as it was, however long it runs, and quality gives way before time does.
+"""Claim: a live stream's latency does not grow, and under load quality is reduced before frames are late.
 
-Three loads, 640x360 at 30 in, 1920x1080 out, every frame pixelated, on the loopback:
+Three loads, 640x360 at 30 frames/s in, 1920x1080 out, every frame pixelated, on the loopback:
 
-- steady: `turbo` for ten minutes. Latency is measured twice: what we add, from a frame's arrival at our reader to its
-  leaving for the server (our own metric), and from the camera's encoder to the viewer's decoder, by numbers in the
-  picture;
-- plain: the same relay with `--none`, for comparison: what the same road costs without repair;
-- slow: repair made three times as slow (injected), live and as a file.
+- steady: `turbo` for ten minutes. Two latencies are measured: the added one, from a frame's arrival at the reader to
+  its sending to the server (the relay's own metric), and that from the camera's encoder to the viewer's decoder, by
+  numbers in the picture;
+- plain: the same relay with `--none`, for comparison;
+- slow: repair slowed down three times (injected), live and from a file.
 
     python benchmarks/live.py [--minutes 10] [--only slow|plain|steady] [--out benchmarks/results/live.json]
 """
@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from machine import describe
-from relay_harness import RATE, Stage, percentile, relay, rest, slope_per_minute
+from support.machine import describe
+from support.relay_harness import RATE, Stage, percentile, relay, rest, slope_per_minute
 
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import load_enhancer
@@ -47,7 +47,7 @@ _SLOWER = 3
 
 
 def steady(minutes: float, *options: str) -> dict[str, Any]:
-    """A relay for so long: rate, latency and memory over time."""
+    """Run a relay for some minutes: rate, latency and memory over time."""
     with relay("--model", "turbo", *options) as stage:
         assert stage.camera is not None
         stage.viewer.wait_for_frames(60, timeout_s=60)
@@ -88,7 +88,7 @@ def _end_to_end_ms(stage: Stage, first: int) -> list[float]:
 
 
 def _shares(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """Share of all frames that left within so many milliseconds, from the histogram."""
+    """Share of frames sent within each histogram bound, in milliseconds."""
     name = "deepclarity_frame_age_seconds"
     count = after[f"{name}_count"] - before[f"{name}_count"]
     found = {}
@@ -99,7 +99,7 @@ def _shares(before: dict[str, float], after: dict[str, float]) -> dict[str, floa
 
 
 class Slowed:
-    """An enhancer that takes three times as long as one picture has to take for the stream to keep up."""
+    """An enhancer slowed down to three times the frame interval."""
 
     def __init__(self, inner: Enhancer, seconds: float) -> None:
         self._inner, self._seconds = inner, seconds
@@ -114,7 +114,7 @@ class Slowed:
 
 
 def slow(folder: Path, seconds: float = 60.0) -> dict[str, Any]:
-    """Three times too slow: live, it steps down and drops; as a file, it takes its time and loses nothing."""
+    """Three times too slow: a live stream steps down and drops frames; a file takes longer and loses none."""
     clip = folder / "clip.mp4"
     write_clip(clip, (pixelate(f, block_px=4) for f in pan(paint(), count=150, width=640, height=360)), rate=RATE)
     pause_s = _SLOWER / RATE
@@ -150,7 +150,7 @@ def _live(clip: Path, preset: Preset, ladder: Ladder, out: Path, seconds: float)
 
 
 def _file(clip: Path, folder: Path, pause_s: float) -> dict[str, Any]:
-    import deepclarity.pipelines.executor as module
+    import deepclarity.pipelines.load_executor as module
 
     real = module.load_enhancer
     module.load_enhancer = lambda name, **options: Slowed(real("turbo", device="cpu"), pause_s)

@@ -1,7 +1,7 @@
-"""Claim: whatever happens to a camera, a network or a server, the viewers of a relay stay.
+"""Claim: no fault of a camera, a network or a server disconnects the viewers of a relay.
 
-Every fault at its full length, one after the other, against `deepclarity relay` in a process of its own: what was
-expected, what was measured, and whether it held. On the loopback; about ten minutes.
+Runs every fault at its full length, one after another, against `deepclarity relay` in a process of its own, and records
+the expectation, the measurement and whether it held. On the loopback; about ten minutes.
 
     python benchmarks/live_faults.py [--only NAME] [--out benchmarks/results/live_faults.json]
 """
@@ -18,14 +18,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from machine import describe
-from relay_harness import RATE, Stage, relay, rest, rises
+from support.machine import describe
+from support.relay_harness import RATE, Stage, relay, rest, rises
 
 from tests.rtsp.publisher import Publisher
 from tests.rtsp.relay_command import Running, alive, resources
 from tests.rtsp.wait import until
 
-_SLATE = 40  # a slate's mean luma lies far below that of the camera's pictures
+_SLATE = 40  # a slate's mean luma is far below that of the camera's pictures
 _PLAIN = ("--model", "turbo")
 
 Result = dict[str, Any]
@@ -69,7 +69,7 @@ def source_reset() -> Result:
 
 
 def never_speaks() -> Result:
-    """The port accepts and never says a word."""
+    """The port accepts connections and never sends anything."""
     with relay(*_PLAIN, camera=False, watch=False) as stage:
         stage.server.silent = True
         stage.running.wait_until_said("no answer in 5 s", timeout_s=12)
@@ -117,7 +117,7 @@ def frozen_publisher() -> Result:
 
 
 def camera_reboot() -> Result:
-    """The camera is gone for 30 s, then begins to count its time at 0 again."""
+    """The camera is gone for 30 s, then restarts its timestamps at 0."""
     with relay(*_PLAIN) as stage:
         _settled(stage)
         assert stage.camera is not None
@@ -134,7 +134,7 @@ def camera_reboot() -> Result:
     assert lost.pts_s is not None
     error_s = (first.pts_s - lost.pts_s) - (first.at - lost.at)
     return {
-        "expected": "times rise strictly; the gap is the outage ± 1 frame, by the viewer's clock (± its own jitter)",
+        "expected": "times increase strictly; the gap is the outage ± 1 frame, by the viewer's clock (± its jitter)",
         "increasing": rises(seen), "gap_error_ms": 1000 * error_s, "back_s": back_s, "sessions": sessions,
         "ok": rises(seen) and abs(error_s) <= 2 / RATE and sessions == 1,
     }  # fmt: skip
@@ -153,7 +153,7 @@ def odd_times() -> Result:
     times = [each.pts_s for each in seen if each.pts_s is not None]
     widest = max(other - one for one, other in pairwise(times[30:]))
     return {
-        "expected": "both put beside their neighbours, nothing closed",
+        "expected": "both corrected to their neighbours, nothing closed",
         "retimed": metrics["deepclarity_retimed_frames_total"], "widest_step_ms": 1000 * widest, "sessions": sessions,
         "ok": metrics["deepclarity_retimed_frames_total"] == 2 and widest < 0.2 and sessions == 1 and rises(seen),
     }  # fmt: skip
@@ -183,7 +183,7 @@ def other_sizes_and_codec() -> Result:
 
 
 def packet_loss(minutes: float = 1.7) -> Result:
-    """1 %, 5 % and 25 % of the UDP packets are lost, five minutes in all."""
+    """1 %, 5 % and 25 % of the UDP packets are lost, for five minutes in total."""
     shares = {}
     with relay(*_PLAIN, transport="udp") as stage:
         _settled(stage)
@@ -207,7 +207,7 @@ def packet_loss(minutes: float = 1.7) -> Result:
         running, sessions = stage.running.process.poll() is None, stage.target.sessions("out")
     counted = all(share["source_lost_packets"] > 0 and share["damaged_frames"] > 0 for share in shares.values())
     return {
-        "expected": "no crash; damaged frames counted and not repaired; at 25 % at least 1 frame/s still goes out",
+        "expected": "no crash; damaged frames counted and not repaired; at 25 % at least 1 frame/s is still sent",
         "by_loss": shares, "sessions": sessions,
         "ok": running and counted and sessions == 1 and shares["25%"]["fps_out"] >= 1,
     }  # fmt: skip
@@ -257,7 +257,7 @@ def signals() -> Result:
 
 
 def camera_missing() -> Result:
-    """A camera that is not there, asked for again every two seconds."""
+    """A missing camera, retried every two seconds."""
     with Running("live", "--camera", "/dev/video99", "--no-view", "-o", "rtsp://127.0.0.1:9/x") as running:
         running.wait_until_said("/dev/video99", timeout_s=10)
         reported_s = time.monotonic() - running.began_s
@@ -281,7 +281,9 @@ def main() -> None:
     parser.add_argument("--only", choices=list(FAULTS))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "live_faults.json")
     asked = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, as behind `&`, children ignore it
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # if SIGINT is ignored, as after `&`, children ignore it as well
     results = json.loads(asked.out.read_text())["faults"] if asked.only and asked.out.exists() else {}
     for name in [asked.only] if asked.only else FAULTS:
         began = time.monotonic()

@@ -1,7 +1,7 @@
 """Claim: memory stays flat however long the video is.
 
-Ten minutes of Full HD, half of it pixelated, through `deepclarity upscale` in a process of its own; its resident
-memory is read twice a second from /proc (Linux only).
+Ten minutes of Full HD, half of it pixelated, through `deepclarity upscale` in its own process; its resident memory is
+read twice a second from /proc (Linux only).
 
     python benchmarks/memory.py [--minutes 10] [--out benchmarks/results/memory.json]
 """
@@ -19,7 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from machine import describe
+from support.machine import describe
 
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.stream.files.clip import write_clip
@@ -30,7 +30,7 @@ SETTLED_S = 10.0
 
 
 def long_clip(folder: Path, minutes: float) -> Path:
-    """A short clip, its second half pixelated, muxed again and again."""
+    """Write a clip by repeating a short one, whose second half is pixelated."""
     short, long = folder / "short.mp4", folder / "long.mp4"
     count = RATE * LOOP_S
     frames = enumerate(pan(paint(), count=count))
@@ -61,7 +61,7 @@ def resident_mb(pid: int) -> float | None:
 
 
 def watched(command: list[str]) -> Iterator[tuple[float, float]]:
-    """(seconds, MiB) twice a second while `command` runs; raises where it fails."""
+    """(seconds, MiB) twice a second while `command` runs; raises if it fails."""
     began = time.monotonic()
     with subprocess.Popen(command) as process:
         while process.poll() is None:

@@ -1,7 +1,7 @@
 """Claim: the pipeline costs little more than decoding and encoding alone.
 
-Each lane is timed against what PyAV alone does with the same file, the same encoder and the same settings:
-decode, Lanczos to Full HD by swscale where the size differs, encode. Both in this run, turn about; medians.
+Each lane is timed against PyAV alone on the same file, with the same encoder and settings: decode, Lanczos to Full HD
+by swscale if the size differs, encode. Both alternate in one run; medians.
 
     python benchmarks/pipeline.py [--rounds 5] [--out benchmarks/results/pipeline.json]
 """
@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation
-from machine import describe
+from support.machine import describe
 
 from deepclarity.models.detectors import load_detector
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
@@ -38,7 +38,7 @@ SPEED = "superfast"
 
 
 def plain(source: Path, target: Path) -> int:
-    """Decode, enlarge by Lanczos, encode: no detector, no network, no care."""
+    """Decode, enlarge by Lanczos, encode: no detector, no network, no error handling."""
     count = 0
     with av.open(str(source)) as read, av.open(str(target), "w") as write:
         video = read.streams.video[0]
@@ -68,7 +68,7 @@ def lane(which: FrameSelection) -> Callable[[Path, Path], int]:
 
 
 def clips(folder: Path) -> Iterator[tuple[str, Path, FrameSelection]]:
-    """One clip a lane: clean Full HD, clean and small, pixelated Full HD, small with --all."""
+    """One clip per lane: clean Full HD, clean and small, pixelated Full HD, small with --all."""
     canvas = paint()
     for name, size, which, block in (
         ("pass: clean 1920x1080", (1920, 1080), FrameSelection.PIXELATED, 0),
@@ -83,17 +83,17 @@ def clips(folder: Path) -> Iterator[tuple[str, Path, FrameSelection]]:
 
 
 def timed(work: Callable[[Path, Path], int], source: Path, target: Path) -> float:
-    """Frames a second of wall clock, from opening the source to the finished file."""
+    """Frames per second of wall clock time, from opening the source to the finished file."""
     began = time.perf_counter()
     return work(source, target) / (time.perf_counter() - began)
 
 
 def compare(folder: Path, rounds: int) -> list[dict[str, object]]:
-    """Every lane against plain transcoding, turn about."""
+    """Every lane alternating with plain transcoding."""
     rows: list[dict[str, object]] = []
     for name, source, which in list(clips(folder)):
         ours, theirs = [], []
-        for turn in range(rounds + 1):  # the first round warms caches up and does not count
+        for turn in range(rounds + 1):  # the first round warms up caches and does not count
             theirs.append(timed(plain, source, folder / "plain.out.mp4"))
             ours.append(timed(lane(which), source, folder / "pipeline.out.mp4"))
             print(f"{name}  round {turn}: pipeline {ours[-1]:.1f}, plain {theirs[-1]:.1f} frames/s", flush=True)

@@ -1,4 +1,4 @@
-"""Claim: a relay that loses its source again and again for half an hour holds no more than it did at the start.
+"""Claim: a relay that loses its source repeatedly for half an hour leaks neither memory nor threads nor descriptors.
 
 The source's connection is reset every 36 s, 50 times in 30 minutes; memory, threads and descriptors of the relay and of
 its processes are read after each.
@@ -13,11 +13,11 @@ import json
 import time
 from pathlib import Path
 
-from machine import describe
-from relay_harness import relay, rest, rises, slope_per_minute
+from support.machine import describe
+from support.relay_harness import relay, rest, rises, slope_per_minute
 
 _SETTLED = 5
-"""Rounds that are left out of the slope: caches fill, networks are compiled."""
+"""Rounds excluded from the slope: caches fill, networks are compiled."""
 
 
 def main() -> None:

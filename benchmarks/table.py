@@ -1,7 +1,7 @@
 """Write the tables of README.md and docs/*.md from the results in `benchmarks/results`.
 
 python benchmarks/table.py          writes the documents
-python benchmarks/table.py --check  fails where a document does not show the results
+python benchmarks/table.py --check  fails if a document does not match the results
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 QUIET = 0.97
-"""The share of a core below which something else ran there, too."""
+"""Share of a core below which other work must have run on it."""
 
 
 def pipeline() -> str:
-    """The lanes against plain transcoding."""
+    """Table of the lanes against plain transcoding."""
     reported = json.loads((HERE / "results" / "pipeline.json").read_text())
     machine, grid = reported["machine"], reported["grid_on_full_hd_luma"]
     lines = ["| lane | DeepClarity, frames/s | plain PyAV transcode, frames/s | ratio |", "|---|---|---|---|"]
@@ -38,7 +38,7 @@ def pipeline() -> str:
 
 
 def enhancer() -> str:
-    """Every tier by its back ends."""
+    """Table of every tier by back end."""
     reported = json.loads((HERE / "results" / "enhancer.json").read_text())
     machine = reported["machine"]
     lines = ["| tier | back end | GMAC | ms | frames/s | of the ceiling |", "|---|---|---|---|---|---|"]
@@ -58,7 +58,7 @@ def enhancer() -> str:
 
 
 def detectors() -> str:
-    """Every method beside FFmpeg's blockdetect; networks by themselves have a column of their own."""
+    """Table of every method beside FFmpeg's blockdetect, with a column for the network alone."""
     reported = json.loads((HERE / "results" / "detectors.json").read_text())
     machine, settings = reported["machine"], reported["settings"]
     by_name = {(way["method"], way["network_alone"]): way["frames"] for way in reported["ways"]}
@@ -91,7 +91,7 @@ def detectors() -> str:
 
 
 def live() -> str:
-    """A relay's latency, beside the same road without repair."""
+    """Table of a relay's latency with and without repair."""
     reported = json.loads((HERE / "results" / "live.json").read_text())
     machine, steady, slow = reported["machine"], reported["steady"], reported["slow"]
     lines = [
@@ -127,12 +127,12 @@ def _rate(frames_per_s: float | None) -> str:
 
 
 def pages() -> list[Path]:
-    """The documents that may hold a marked table."""
+    """The documents that may contain a marked table."""
     return [README, *sorted((HERE.parent / "docs").glob("*.md"))]
 
 
 def main() -> None:
-    """Replace the text between the markers of each table, in whichever document has them."""
+    """Replace the text between the markers of each table, in the document that has them."""
     texts = {page: page.read_text() for page in pages()}
     new = dict(texts)
     for name, table in (("pipeline", pipeline), ("detectors", detectors), ("enhancer", enhancer), ("live", live)):

@@ -1,7 +1,7 @@
-"""Claim: the web app answers as fast as one waits for it, and what must not come in costs next to nothing.
+"""Claim: the web app responds quickly, and requests that it must refuse cost next to nothing.
 
-Everything is measured from outside: `deepclarity web` in a process of its own, Chromium as a person's browser, plain
-sockets as a peer. Writes the JSON and the table in docs/web.md.
+Everything is measured from outside: `deepclarity web` in its own process, Chromium as the browser, plain sockets as
+other clients. Writes the JSON and the table in docs/web.md.
 
     python benchmarks/web.py [--rounds 7] [--out benchmarks/results/web.json]
 """
@@ -27,9 +27,9 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
-from machine import describe
 from playwright.sync_api import Browser, Page, sync_playwright
-from web_limits import bomb, flood, slow
+from support.machine import describe
+from support.web_limits import bomb, flood, slow
 
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 
@@ -40,7 +40,7 @@ LIVE_S = 12
 
 @contextmanager
 def served(folder: Path, *options: str) -> Iterator[tuple[str, int, float]]:
-    """The app: its address, its process, and when it was started."""
+    """The running app: address, process and start time."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "deepclarity", "web", "--port", "0", "--device", "cpu", *options]
     env = {**os.environ, "TMPDIR": str(folder)}
@@ -54,39 +54,39 @@ def served(folder: Path, *options: str) -> Iterator[tuple[str, int, float]]:
 
 
 def memory_mb(pid: int, field: str = "VmRSS") -> float:
-    """Resident now, or (`VmHWM`) at most since `forget_peak`."""
+    """Resident memory now, or (`VmHWM`) its peak since `forget_peak`."""
     found = re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1]) / 1024
 
 
 def forget_peak(pid: int) -> float:
-    """Begin a new peak; what is resident now."""
+    """Reset the peak; returns the resident memory now."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return memory_mb(pid)
 
 
 def median(rounds: int, work: Callable[[], float]) -> dict[str, float]:
-    """Of seconds; the first round builds what later ones use and is distinguished."""
+    """Median and others of seconds; the first round fills caches and is listed separately."""
     first, *later = (work() for _ in range(rounds + 1))
     return {"median_s": round(statistics.median(later), 3), "worst_s": round(max(later), 3), "first_s": round(first, 3)}
 
 
 def start(folder: Path, browser: Browser) -> dict[str, float]:
-    """From nothing to a page that can be used."""
+    """From start to a usable page."""
     with served(folder) as (address, pid, began):
         page = browser.new_page()
         page.goto(address)
         page.locator("#detect-go").wait_for()
         usable_s = time.perf_counter() - began
-        time.sleep(6)  # until the examples are drawn
+        time.sleep(6)  # until the examples are shown
         idle = memory_mb(pid)
         page.close()
     return {"first_page_s": round(usable_s, 2), "idle_mb": round(idle)}
 
 
 def detect(page: Page, photo: Path) -> float:
-    """From the choice of a file to the verdict on the page."""
+    """From choosing a file to the verdict on the page."""
     for button in page.locator("#detect-picture").get_by_label("Remove Image").all():
         button.click()
     page.get_by_text("Choose a picture: upload one").wait_for()
@@ -122,7 +122,7 @@ def correct(page: Page) -> float:
 
 
 def live(page: Page) -> dict[str, float]:
-    """Frames a second and delay, as the page says."""
+    """Frames per second and delay, as displayed on the page."""
     page.get_by_role("button", name="Start camera").click()
     page.get_by_text("pixelated, 4 px").wait_for(timeout=30_000)
     time.sleep(2)
@@ -141,7 +141,7 @@ def live(page: Page) -> dict[str, float]:
 
 
 async def fifty(address: str, picture: bytes) -> dict[str, Any]:
-    """So many repairs asked for at once."""
+    """Many repairs requested at once."""
     async with httpx.AsyncClient(base_url=address, timeout=120, limits=httpx.Limits(max_connections=60)) as web:
         path = (await web.post("/gradio_api/upload", files={"files": ("p.png", picture)})).json()[0]
         body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "srgan", False]}
@@ -165,18 +165,20 @@ async def fifty(address: str, picture: bytes) -> dict[str, Any]:
 
 
 def with_memory(pid: int, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `work` says, and how much the server's memory grew at most meanwhile."""
+    """The result of `work`, and the peak growth of the server's memory meanwhile."""
     before = forget_peak(pid)
     reported = work()
     return {**reported, "grown_mb": round(memory_mb(pid, "VmHWM") - before, 1)}
 
 
 def datasets(folder: Path) -> tuple[Path, Path, Path]:
-    """A 12-megapixel photo, Full HD that was 480x270 once, and a camera."""
+    """A 12-megapixel photo, a Full HD picture enlarged from 480x270, and a camera."""
     canvas = paint()
     photo, broken, camera = folder / "photo.jpg", folder / "broken.png", folder / "camera.y4m"
     large = cv2.resize(canvas[:, :1440], (4000, 3000), interpolation=cv2.INTER_CUBIC).astype(np.int16)
-    grain = np.random.default_rng(3).normal(0, 4, large.shape)  # a sensor's, or the file is smaller than a camera's
+    grain = np.random.default_rng(3).normal(
+        0, 4, large.shape
+    )  # sensor noise: without it the file would be smaller than a camera's
     large = np.clip(large + grain, 0, 255).astype(np.uint8)
     cv2.imwrite(str(photo), large[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     cv2.imwrite(str(broken), pixelate(np.ascontiguousarray(canvas[:, 320:2240]), block_px=4)[..., ::-1])
@@ -235,7 +237,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def _elsewhere(work: Callable[[], Any]) -> dict[str, Any]:
-    """Run a coroutine in a thread of its own: the browser's loop holds this one."""
+    """Run a coroutine in a separate thread: the browser's event loop occupies this one."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:

@@ -35,8 +35,9 @@ from deepclarity.version import __version__
 
 from .detect import detect
 from .enhance import enhance
-from .executor import Executor, load_executor
+from .executor import Executor
 from .fit import Fit, SizeRequest, fit
+from .load_executor import load_executor
 from .preset import Preset
 from .records import Summary
 from .report.recorder import Recorder

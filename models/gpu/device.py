@@ -1,6 +1,6 @@
 """The CUDA device of an executor: its three streams, events between them, and pinned host memory.
 
-The same class stands for the CPU, where every queue runs at once and in order: what is built on it can be tested,
+The same class represents the CPU, where every queue runs at once and in order: what is built on it can be tested,
 faults included, on a machine without a GPU.
 """
 
@@ -40,7 +40,7 @@ class Event:
 
 
 class Device:
-    """`cuda:N`, or `cpu` as a stand-in."""
+    """`cuda:N`, or `cpu` in its place for tests."""
 
     def __init__(self, name: str) -> None:
         self.torch_device = torch.device(name)

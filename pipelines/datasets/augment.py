@@ -20,7 +20,7 @@ Region = tuple[int, int, int, int]
 
 CODECS = ("none", "jpeg", "h264", "hevc", "vp9", "av1")
 LEVELS = ("fine", "good", "coarse", "hard")
-"""Four steps of damage, alike in all codecs as far as their own scales can be compared."""
+"""Four levels of coding damage, comparable between codecs as far as their scales allow."""
 
 _QUALITY = {
     "jpeg": ((80, 95), (60, 79), (45, 59), (30, 44)),
@@ -31,7 +31,7 @@ _QUALITY = {
 }
 _SPEEDS = ("ultrafast", "superfast", "veryfast")
 _SLOW_PX = 1_500_000
-"""Larger frames are coded as fast as it goes."""
+"""Larger frames are coded with the fastest preset."""
 _MOST_FRAMES = 3
 
 _LEAST_CONTRAST = 70
@@ -40,27 +40,27 @@ _SHARES = {"brightness": 0.3, "grain": 0.25, "letterbox": 0.2, "overlay": 0.25}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a picture is to leave: decided before it is made."""
+    """Plan of a sample's output, drawn before the picture is made."""
 
     size: tuple[int, int]
-    """(width, height); one row or column is cut off at the end where a side is odd."""
+    """(width, height); if a side is odd, one row or column is cut off at the end."""
     codec: str = "none"
     level: int = 0
     """Index into `LEVELS`."""
     frames: int = 1
-    """How many are coded; the last one counts."""
+    """Number of frames to encode; the last one becomes the sample."""
     augmented: bool = True
-    """Whether light, grain, bars and writing may be added."""
+    """Whether brightness, grain, letterbox bars and overlays may be added."""
 
     @property
     def even(self) -> tuple[int, int]:
-        """The size that is made and coded."""
+        """The size at which frames are made and encoded: even."""
         return self.size[0] + self.size[0] % 2, self.size[1] + self.size[1] % 2
 
 
 @dataclass(frozen=True, slots=True)
 class Augmented:
-    """Frames as they were made, and what they show."""
+    """Frames before coding, and their labels."""
 
     frames: list[Photo]
     kind: Kind
@@ -71,13 +71,13 @@ class Augmented:
 
 
 def plan(rng: np.random.Generator, size: tuple[int, int], codec: str) -> Plan:
-    """A plan with a level of damage and, of a video codec, one to three frames."""
+    """A plan with a damage level and, for video codecs, one to three frames."""
     frames = int(rng.integers(1, _MOST_FRAMES + 1)) if codec in ENCODERS else 1
     return Plan(size, codec, int(rng.integers(len(LEVELS))), frames)
 
 
 def augmented(take: Augmented, wanted: Plan, rng: np.random.Generator) -> Augmented:
-    """`take` after whatever befalls it before it is coded."""
+    """Apply the augmentations that precede coding to `take`."""
     if not wanted.augmented:
         return take
     for name, share in _SHARES.items():
@@ -87,7 +87,7 @@ def augmented(take: Augmented, wanted: Plan, rng: np.random.Generator) -> Augmen
 
 
 def coded(take: Augmented, wanted: Plan, rng: np.random.Generator) -> tuple[Photo, dict[str, str]]:
-    """The last frame of `take` after the codec, odd sides cut; and the cell's words on it."""
+    """The last frame of `take` after the codec, cut to odd sides; and its description for the cell."""
     codec = wanted.codec
     if codec == "none":
         photo, words = take.frames[-1], {"quality": "none", "level": "none"}
@@ -115,7 +115,7 @@ def _through(frames: Sequence[Photo], codec: str, value: int, rng: np.random.Gen
 
 
 def _relit(take: Augmented, rng: np.random.Generator) -> Augmented:
-    """Dark, bright, flat or of another gamma."""
+    """Change brightness, contrast or gamma."""
     low, high = sorted(rng.uniform(16, 235, 2).tolist()) if rng.random() < 0.5 else (16.0, float(rng.uniform(50, 235)))
     high = max(high, low + _LEAST_CONTRAST)
     gamma = float(np.exp(rng.uniform(-0.6, 0.6)))
@@ -126,7 +126,7 @@ def _relit(take: Augmented, rng: np.random.Generator) -> Augmented:
 
 
 def _grainy(take: Augmented, rng: np.random.Generator) -> Augmented:
-    """Gaussian noise, fine or of two pixels' grain, fresh in every frame."""
+    """Add Gaussian noise, fine or with a grain of two pixels, new in every frame."""
     spread, coarse = float(rng.uniform(1, 6)), rng.random() < 0.3
     frames = []
     for luma, blue, red in take.frames:
@@ -138,7 +138,7 @@ def _grainy(take: Augmented, rng: np.random.Generator) -> Augmented:
 
 
 def _letterboxed(take: Augmented, rng: np.random.Generator) -> Augmented:
-    """Bars over the edges; what is pixelated shrinks to what is left of it. A part of a picture stays as it is."""
+    """Add letterbox bars; the pixelated region shrinks to the visible part. Partial regions stay unchanged."""
     if take.region is not None:
         return take
     height, width = take.frames[0][0].shape

@@ -1,7 +1,7 @@
 """Bicubic resizing as in MATLAB's `imresize`, which the literature's test sets were made with.
 
-Keys 1981 with a = -0.5, stretched against aliasing where it reduces; edges repeated. OpenCV's INTER_CUBIC has
-a = -0.75 and no stretch, and comes out elsewhere.
+Keys 1981 with a = -0.5, widened for anti-aliasing when reducing; edges repeated. OpenCV's INTER_CUBIC has a = -0.75
+and no anti-aliasing, and gives different results.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from deepclarity.models.verdict import Bytes
 
 
 def reduce_bicubic(plane: Bytes, scale: int) -> Bytes:
-    """Reduce (h, w), complete multiples of `scale`: rows first, rounded to bytes in between, as MATLAB does."""
+    """Reduce (h, w), multiples of `scale`, by `scale`: rows first, rounded to bytes in between, as in MATLAB."""
     return np.ascontiguousarray(_reduce_rows(_reduce_rows(plane, scale).T, scale).T)
 
 
@@ -37,7 +37,7 @@ def _reduce_rows(plane: Bytes, scale: int) -> Bytes:
 
 
 def _enlarging_weights(length: int, scale: int) -> NDArray[np.float64]:
-    """How much of each sample goes into each new one, (length * scale, length); rows add up to 1."""
+    """Weights of the source samples for each new one, (length * scale, length); rows add up to 1."""
     places = (np.arange(length * scale) + 0.5) / scale - 0.5
     weights = np.zeros((length * scale, length))
     for offset in range(-1, 3):

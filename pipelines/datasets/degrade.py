@@ -21,16 +21,16 @@ from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from .bicubic import reduce_bicubic
 
 Photo = tuple[Bytes, Bytes, Bytes]
-"""Y', Cb, Cr of a picture, BT.601 in studio range, 4:2:0; luma sides are multiples of `_SIDES`."""
+"""Y', Cb, Cr of a picture, BT.601 limited range, 4:2:0; luma sides are multiples of `_SIDES`."""
 
 _SIDES = 24
-"""Divisible by every scale, and with chroma's half as well."""
+"""Divisible by every scale, for chroma's half size as well."""
 _LARGE_PX = 1200
-"""Photos longer than this are also used at half size, where they are sharper."""
+"""Photos longer than this are also used at half size, at which they are sharper."""
 _CODED = 960, 544
-"""Largest width and height of what is sent through a codec."""
+"""Maximum width and height of encoded pictures."""
 _DRIFT = 3
-"""Small pixels by which the picture moves a frame, at most: codecs predict from frame to frame."""
+"""Maximum motion per frame, in small pixels: codecs predict from frame to frame."""
 _FRAMES = 3
 _CODECS = ("jpeg", "h264", "hevc")
 _CODEC_SHARES = (0.3, 0.55, 0.15)
@@ -49,7 +49,7 @@ def split_photos(folder: Path, validation: int) -> tuple[list[Path], list[Path]]
 
 
 def read_photo(path: Path) -> Photo:
-    """A picture file as 8-bit planes, its right and bottom cut to complete `_SIDES`."""
+    """Read a picture file as 8-bit planes, cut at the right and bottom to multiples of `_SIDES`."""
     pixels = read_picture(path).pixels
     if pixels.dtype != np.uint8:
         pixels = (pixels >> 8).astype(np.uint8)
@@ -60,7 +60,7 @@ def read_photo(path: Path) -> Photo:
 
 
 def large_enough(photos: Sequence[Photo], recipe: Recipe) -> list[Photo]:
-    """Those from which patches can be cut at every scale; SourceError where none can."""
+    """The photos large enough for patches at every scale; SourceError if none is."""
     least = (recipe.patch_px + 2 * _DRIFT + 2) * max(recipe.scales)
     kept = [photo for photo in photos if min(photo[0].shape) >= least]
     if not kept:
@@ -71,7 +71,7 @@ def large_enough(photos: Sequence[Photo], recipe: Recipe) -> list[Photo]:
 
 
 class PhotoPairs:
-    """Training pairs from photos, degraded anew in every chapter, always alike for the same seed and chapter."""
+    """Training pairs from photos, degraded anew in every chapter; determined by seed and chapter."""
 
     def __init__(self, photos: Sequence[Photo], recipe: Recipe) -> None:
         self._photos = large_enough([view for photo in photos for view in _views(photo)], recipe)
@@ -79,7 +79,7 @@ class PhotoPairs:
         self._bicubic: dict[tuple[int, int], Bytes] = {}
 
     def pairs_by_scale(self, epoch: int) -> PairsByScale:
-        """Pairs of every scale; the scale that is drawn most has one of every photo, the others fewer."""
+        """Pairs of every scale; the scale drawn most often has one pair per photo, the others fewer."""
         recipe, found = self._recipe, {}
         for scale, share in zip(recipe.scales, recipe.scale_shares, strict=True):
             rng = np.random.default_rng([recipe.seed, epoch, scale])
@@ -98,7 +98,7 @@ class PhotoPairs:
 
 
 def pixelated_pair(photo: Photo, *, scale: int, recipe: Recipe, rng: np.random.Generator) -> Pair:
-    """A piece of `photo` averaged over blocks of `scale`, pixelated, perhaps noisy, perhaps coded, averaged back."""
+    """A crop of `photo` averaged over blocks of `scale`, pixelated, possibly noisy or encoded, averaged back."""
     block_px = _block_px(scale, recipe, rng)
     native, left, top = _native_piece(photo, scale, block_px, recipe.patch_px, rng)
     height, width = native[0].shape[0] - 2 * _DRIFT, native[0].shape[1] - 2 * _DRIFT
@@ -121,7 +121,7 @@ def pixelated_pair(photo: Photo, *, scale: int, recipe: Recipe, rng: np.random.G
 
 
 def _block_px(scale: int, recipe: Recipe, rng: np.random.Generator) -> float:
-    """Half of the time the scale itself, else anything, mostly complete or half pixels."""
+    """Draw a block size: half of the time the scale itself, else any, mostly multiples of half a pixel."""
     if rng.random() < 0.5:
         return float(scale)
     size = rng.uniform(*recipe.block_px)
@@ -131,7 +131,7 @@ def _block_px(scale: int, recipe: Recipe, rng: np.random.Generator) -> float:
 def _native_piece(
     photo: Photo, scale: int, block_px: float, patch_px: int, rng: np.random.Generator
 ) -> tuple[Photo, int, int]:
-    """Planes at the native grid (all of luma's size), with `_DRIFT` to spare all round, and where they begin."""
+    """Planes on the native grid (all of luma's size) with a margin of `_DRIFT`, and their position."""
     sizes, corner = [], []
     for length, limit in zip(photo[0].shape[::-1], _CODED, strict=True):
         side = min(length // scale, max(int(limit / block_px), patch_px) + 2 * _DRIFT)
@@ -147,7 +147,7 @@ def _native_piece(
 
 
 def _enlarged_index(count: int, block_px: float) -> Starts:
-    """For every sample of an even-sided enlargement by `block_px`, which of `count` samples it repeats."""
+    """For every sample of an even-sided enlargement by `block_px`, the index of the sample (of `count`) it repeats."""
     length = max(2, round(count * block_px / 2) * 2)
     return ((np.arange(length) + 0.5) * count / length).astype(np.intp)
 
@@ -173,7 +173,7 @@ def _noisy(frame: Photo, spread: float, rng: np.random.Generator) -> Photo:
 
 
 def _coded(frames: list[Photo], shown: int, recipe: Recipe, rng: np.random.Generator) -> Bytes:
-    """The luma of frame `shown` after a codec."""
+    """The luma of frame number `shown` after a codec round trip."""
     codec = str(rng.choice(_CODECS, p=_CODEC_SHARES))
     speed = str(rng.choice(_SPEEDS))
     if codec == "jpeg":
@@ -201,7 +201,7 @@ def jpeg_pixels(pixels: Bytes, quality: int) -> Bytes:
 
 
 def planes_of(pixels: Bytes) -> Photo:
-    """BGR (h, w, 3) with even sides as BT.601 studio-range planes, 4:2:0."""
+    """BGR (h, w, 3) with even sides as BT.601 limited-range planes, 4:2:0."""
     height, width = pixels.shape[:2]
     flat = _bytes(cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420)).reshape(-1)
     luma, chroma = flat[: height * width], flat[height * width :].reshape(2, height // 2, width // 2)

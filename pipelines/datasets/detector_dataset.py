@@ -1,7 +1,7 @@
 """Dataset of labelled pictures for detectors, generated from clean photos and clips.
 
-The same seed, split and index give the same picture, wherever the same libraries are. Pictures come in turn,
-one that is pixelated and one that is not; factors, codecs and classes are gone through evenly, the rest is drawn.
+Seed, split and index determine a picture, given the same library versions. Pixelated and clean pictures alternate;
+factors, codecs and classes are cycled through evenly, everything else is drawn at random.
 """
 
 from __future__ import annotations
@@ -29,53 +29,53 @@ SIZES = {
     (360, 640): 1, (720, 1280): 1, (1080, 1920): 1, (641, 359): 1, (853, 481): 1, (1365, 767): 1, (642, 642): 1,
 }
 # fmt: on
-"""(width, height) and how often it is drawn."""
+"""(width, height) and its relative frequency."""
 
 _PARTIAL = 0.15
 
 
 class Protocol(StrEnum):
-    """Which pictures are made."""
+    """The kinds of pictures."""
 
     PUBLISHED = "published"
-    """Full HD: photos enlarged by 1.5 to 4 from the corner on, and photos as they are, half and half."""
+    """Full HD: half photos enlarged by 1.5 to 4 with phase 0, half unmodified photos."""
     VIDEO = "video"
-    """Any size, factor, phase, codec and degradation, and every kind of picture that might be taken for blocks."""
+    """Any size, factor, phase, codec and degradation, and every kind of picture that may be mistaken for blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A picture and the truth about it."""
+    """A picture and its labels."""
 
     planes: Photo
-    """Y' (height, width), Cb and Cr (half of it, rounded up), uint8, 4:2:0, studio range."""
+    """Y' (height, width), Cb and Cr (half of it, rounded up), uint8, 4:2:0, limited range."""
     kind: Kind
     blocks: Blocks | None
-    """The true lattice, in pixels of the entire picture; also of pixel art and of a mosaic."""
+    """The true lattice, in pixels of the entire picture; also for pixel art and mosaics."""
     region: Region | None
-    """(left, top, width, height) where only that part has the blocks; None: all of it."""
+    """(left, top, width, height) of the part in blocks; None: the entire picture."""
     cell: Mapping[str, str]
-    """What describes it: class, factor, phase, codec, quality, level, size, extras, …"""
+    """Its properties: class, factor, phase, codec, quality, level, size, extras, …"""
 
     @property
     def pixelated(self) -> bool:
-        """Whether a detector ought to ask for repair."""
+        """Whether a detector should request repair."""
         return self.kind is Kind.PIXELATED
 
 
 class DetectorDataset:
-    """The pictures of one protocol, by index from 0, as many as anybody asks for."""
+    """The pictures of one protocol, by index from 0, without end."""
 
     def __init__(
         self, source_images: SourceImages, *, protocol: Protocol, seed: int = 0, pixel_art_counts: bool = False
     ) -> None:
-        """`pixel_art_counts`: whether pixel art is to be called pixelated."""
+        """`pixel_art_counts`: whether pixel art is labelled as pixelated."""
         self._source_images, self._protocol = source_images, protocol
         self._start = [seed, list(Split).index(source_images.split), list(Protocol).index(protocol)]
         self._negatives = negatives(pixel_art_counts=pixel_art_counts)
 
     def at(self, index: int) -> Sample:
-        """The picture of this index, the same one each time."""
+        """The picture with this index; always the same one."""
         rng = np.random.default_rng([*self._start, index])
         wanted, take = (self._published if self._protocol is Protocol.PUBLISHED else self._video)(index, rng)
         take = augmented(take, wanted, rng)
@@ -85,7 +85,7 @@ class DetectorDataset:
         return Sample(photo, take.kind, take.blocks, take.region, cell)
 
     def first(self, count: int) -> Iterator[Sample]:
-        """The pictures 0 to `count` - 1."""
+        """Yield the pictures 0 to `count` - 1."""
         return map(self.at, range(count))
 
     def _published(self, index: int, rng: np.random.Generator) -> tuple[Plan, Augmented]:

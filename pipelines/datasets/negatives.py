@@ -1,4 +1,4 @@
-"""Negative samples: pictures that are not pixelated, mostly ones that are easily mistaken for it."""
+"""Negative samples: pictures that are not pixelated, mostly of kinds that are easily mistaken for pixelated ones."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def natural(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -
 
 
 def clip(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """A complete frame of a clip, whatever was done to it before; a photo where there are no clips."""
+    """A complete frame of a clip, unmodified; a photo if there are no clips."""
     still = source_images.still(rng)
     return Augmented([still], Kind.CLEAN, cell={"class": "clip"}) if still else natural(source_images, plan, rng)
 
 
 def defocused(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """Out of focus, all of it or all but a sharp disc."""
+    """Blurred, entirely or except for a sharp disc."""
     frames, spread = views(source_images, plan, rng), float(np.exp(rng.uniform(0, 2)))
     blurred = [_blurred(frame, spread) for frame in frames]
     if rng.random() < 0.4:
@@ -59,7 +59,7 @@ def soft(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> A
 
 
 def blocky(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """The 8×8 grid of coarse JPEG and MPEG: in its place, moved by a crop, or resized with the picture."""
+    """The 8×8 grid of coarse JPEG and MPEG: in place, shifted by a crop, or resized with the picture."""
     width, height = plan.even
     (own,) = rng.spawn(1)
     if own.random() < _MPEG:
@@ -78,7 +78,7 @@ def blocky(source_images: SourceImages, plan: Plan, rng: np.random.Generator) ->
 
 
 def _mpeg(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """MPEG-4 Part 2 or MPEG-2, coarse: neither has a filter that would smooth its blocks' edges."""
+    """Coarse MPEG-4 Part 2 or MPEG-2: neither has a deblocking filter."""
     codec, quantiser = str(rng.choice(["mpeg4", "mpeg2video"])), int(rng.integers(*_POOR_MPEG))
     frames = views(source_images, replace(plan, frames=max(3, plan.frames)), rng)
     seen = cast(list[Photo], recode(frames, codec=codec, crf=quantiser))[-plan.frames :]
@@ -88,7 +88,7 @@ def _mpeg(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> 
 def _drawn(
     source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, draw: Callable[..., Bytes], name: str
 ) -> Augmented:
-    """A picture that is drawn, complete or over a part of a photo."""
+    """A drawing, over the entire picture or a part of a photo."""
     width, height = plan.even
     picture = planes_of(draw(rng, width, height))
     if name == "grid" and rng.random() < 0.5:
@@ -99,7 +99,7 @@ def _drawn(
 
 
 def _sprites(source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, counts: bool) -> Augmented:
-    """Pixel art: blocks by intention. `counts`: whether they are to be called pixelated."""
+    """Pixel art: intentional blocks. `counts`: whether they are labelled as pixelated."""
     pixels, blocks = pixel_art(rng, *plan.even)
     kind = Kind.PIXELATED if counts else Kind.CLEAN
     cell = {"class": "pixel art", "factor": f"{blocks.width_px:g}"}
@@ -107,7 +107,7 @@ def _sprites(source_images: SourceImages, plan: Plan, rng: np.random.Generator, 
 
 
 def flat(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """One shade, a slow shade, or a test card."""
+    """A flat colour, a slow gradient, or a test card."""
     width, height = plan.even
     what = str(rng.choice(["black", "shade", "ramp", "bars"]))
     if what == "bars":
@@ -122,7 +122,7 @@ def flat(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> A
 
 
 def faded(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """On the way to black, or from one picture to another."""
+    """A fade to black, or a cross-fade between two pictures."""
     frames, share = views(source_images, plan, rng), float(rng.uniform(0.1, 0.9))
     if rng.random() < 0.5:
         frames = [_mixed(frame, _black(frame), share + 0.05 * i) for i, frame in enumerate(frames)]
@@ -133,7 +133,7 @@ def faded(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> 
 
 
 def combed(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """Two fields of a picture that moved between them, woven: combs at upright edges."""
+    """Two interlaced fields with motion between them: combs at vertical edges."""
     width, height = plan.even
     shift = 2 * int(rng.integers(1, 9))
     frames = []
@@ -152,7 +152,7 @@ def _blurred(photo: Photo, spread: float) -> Photo:
 
 
 def _sharp_within(sharp: Photo, soft: Photo) -> Photo:
-    """`sharp` in a disc in the middle, `soft` around it."""
+    """`sharp` in a central disc, `soft` around it."""
     planes = []
     for one, two in zip(sharp, soft, strict=True):
         disc = np.zeros(one.shape, np.float32)
@@ -163,7 +163,7 @@ def _sharp_within(sharp: Photo, soft: Photo) -> Photo:
 
 
 def _pasted(under: Photo, over: Photo, share: float) -> Photo:
-    """The middle of `over`, `share` of the area, on `under`."""
+    """The centre of `over`, covering `share` of the area, on top of `under`."""
     height, width = under[0].shape
     wide, high = (int(side * share**0.5) // 2 * 2 for side in (width, height))
     left, top = (width - wide) // 4 * 2, (height - high) // 4 * 2
@@ -187,7 +187,7 @@ def _mixed(one: Photo, other: Photo, share: float) -> Photo:
 
 
 def negatives(*, pixel_art_counts: bool) -> tuple[Make, ...]:
-    """Every class of them, in turn; pixel art among them even where it counts as pixelated."""
+    """All classes, in cycling order; includes pixel art even if it counts as pixelated."""
     grids = [partial(_drawn, draw=draw, name="grid") for draw in GRIDS]
     screens = [partial(_drawn, draw=screen, name="text")] * 2
     art = partial(_sprites, counts=pixel_art_counts)

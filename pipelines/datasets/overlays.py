@@ -30,7 +30,7 @@ def draw_overlays(frames: Sequence[Photo], rng: np.random.Generator) -> list[Pho
 
 
 def _subtitles(ink: Bytes, edge: Bytes, rng: np.random.Generator) -> None:
-    """A line or two at the bottom: what is to be white into `ink`, its black outline into `edge`."""
+    """Draw one or two lines at the bottom: white text into `ink`, its black outline into `edge`."""
     height, width = ink.shape
     size = max(0.3, min(height, width) / float(rng.uniform(450, 800)))
     for number, line in enumerate(rng.choice(_WORDS, int(rng.integers(1, 3))).tolist()):
@@ -42,7 +42,7 @@ def _subtitles(ink: Bytes, edge: Bytes, rng: np.random.Generator) -> None:
 
 
 def _logo(ink: Bytes, edge: Bytes, rng: np.random.Generator) -> None:
-    """A half transparent badge at the upper right."""
+    """Draw a half-transparent badge at the upper right."""
     height, width = ink.shape
     x, y, radius = round(width * rng.uniform(0.85, 0.93)), round(height * rng.uniform(0.08, 0.15)), height // 24 + 2
     cv2.circle(edge, (x, y), radius + 1, 200, -1, cv2.LINE_AA)

@@ -23,10 +23,10 @@ from .degrade import Photo, read_photo
 
 _TURNS = 20
 _TEST, _VALIDATION = (0, 7, 14), (1, 8, 15)
-"""Of every twenty files, by name, three are for testing and three for validation."""
+"""Of every twenty files in name order, three are for testing and three for validation."""
 _CANDIDATES = 3
 _DETAIL = 1.5
-"""Mean step between neighbours, in levels, below which a picture shows next to nothing."""
+"""Mean difference of neighbours, in levels, below which a picture has too little content."""
 _TRIES = 4
 _STILLS_EVERY, _STILLS = 12, 4
 _CLIP_SHARE = 0.15
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Split(StrEnum):
-    """What pictures may be used for."""
+    """Purpose of a picture."""
 
     TRAIN = "train"
     VALIDATION = "validation"
@@ -43,7 +43,7 @@ class Split(StrEnum):
 
 
 def part_of(files: Sequence[Path], split: Split) -> tuple[Path, ...]:
-    """The files of one split: 14, 3 and 3 of every twenty in the order of their names."""
+    """The files of one split: 14, 3 and 3 of every twenty in name order."""
     chosen = {Split.TEST: _TEST, Split.VALIDATION: _VALIDATION}
     apart = {turn: kind for kind, turns in chosen.items() for turn in turns}
     ordered = sorted(files, key=lambda path: path.name)
@@ -51,16 +51,16 @@ def part_of(files: Sequence[Path], split: Split) -> tuple[Path, ...]:
 
 
 def find_source_images(data: Path, split: Split, *, keep: int = 48) -> SourceImages:
-    """The photos in `data` or in `data/train_photos`, the videos in `data/clips` where there are any, of one split.
+    """One split of the photos in `data` or `data/train_photos` and, if there are any, of the videos in `data/clips`.
 
-    `keep`: how many photos stay in memory. SourceError where there are too few to have some in every split.
+    `keep`: number of photos kept in memory. Raises SourceError if there are too few for every split.
     """
     folder = data / "train_photos" if (data / "train_photos").is_dir() else data
     if not folder.is_dir():
         raise SourceError(f"{data}: no such folder. Name a folder of photos by --data.")
     photos = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if len(photos) < 3:
-        raise SourceError(f"{folder}: {len(photos)} photos; 3 at least are needed, one a split. Name another folder.")
+        raise SourceError(f"{folder}: {len(photos)} photos; at least 3 are needed, one per split. Name another folder.")
     beside = data / "clips"
     around = beside.iterdir() if beside.is_dir() else ()
     clips = [path for path in around if path.suffix.lower() in VIDEOS and path.is_file()]
@@ -68,23 +68,23 @@ def find_source_images(data: Path, split: Split, *, keep: int = 48) -> SourceIma
 
 
 class SourceImages:
-    """Photos and clips of one split, read when they are asked for."""
+    """Photos and clips of one split, read on demand."""
 
     def __init__(self, photos: Sequence[Path], clips: Sequence[Path], split: Split, *, keep: int = 48) -> None:
-        """`keep`: how many photos stay in memory."""
+        """`keep`: number of photos kept in memory."""
         self.photos, self.clips, self.split = tuple(photos), tuple(clips), split
         self._read = lru_cache(maxsize=keep)(read_photo)
         self._stills = lru_cache(maxsize=None)(_stills_of)
 
     def canvas(self, rng: np.random.Generator, width: int, height: int) -> Photo:
-        """A photo or a piece of one: luma (height, width), sides made even.
+        """A photo or a crop of one: luma (height, width), sides made even.
 
-        Pictures are reduced or mirrored at their edges, never enlarged: what comes is as sharp as they are.
+        Pictures are reduced or mirrored at their edges, never enlarged, so that they keep their sharpness.
         """
         return self._canvas(rng, width, height, clips=False)
 
     def informative_canvas(self, rng: np.random.Generator, width: int, height: int) -> Photo:
-        """The same, perhaps of a clip's frame, and one that shows something if that can be had: no mere sky."""
+        """Like `photo`, possibly from a clip's frame, and with visible content if possible: no plain sky."""
         for _ in range(_TRIES):
             found = self._canvas(rng, width, height, clips=True)
             if float(cv2.absdiff(found[0][:, 1:], found[0][:, :-1]).mean()) >= _DETAIL:
@@ -96,12 +96,12 @@ class SourceImages:
         found = self._candidates(rng, clips=clips)
         chosen = max(found, key=lambda photo: _covered(photo, width, height))
         limit = min(chosen[0].shape[1] / width, chosen[0].shape[0] / height)
-        if limit > 1.05:  # mostly as much of the scene as there is
+        if limit > 1.05:  # mostly as much of the scene as possible
             chosen = _reduced(chosen, limit ** float(rng.random() ** 0.5))
         return _window(chosen, width, height, rng)
 
     def still(self, rng: np.random.Generator) -> Photo | None:
-        """A complete frame of a clip as it was found, or None where no clip can be used."""
+        """A complete frame of a clip, unmodified; None if no clip can be used."""
         if not self.clips:
             return None
         stills = self._stills(self.clips[int(rng.integers(len(self.clips)))])
@@ -121,14 +121,14 @@ def resized(photo: Photo, width: int, height: int, how: int) -> Photo:
 
 
 def part(photo: Photo, left: int, top: int, width: int, height: int) -> Photo:
-    """A view of a rectangle; all numbers even, in luma samples."""
+    """A view of a rectangle; all values even, in luma samples."""
     luma, blue, red = photo
     half = slice(top // 2, (top + height) // 2), slice(left // 2, (left + width) // 2)
     return luma[top : top + height, left : left + width], blue[half], red[half]
 
 
 def _covered(photo: Photo, width: int, height: int) -> float:
-    """The share of the wanted size that `photo` fills without mirroring."""
+    """The share of the requested size that `photo` fills without mirroring."""
     high, wide = (int(side) for side in photo[0].shape)
     return min(1.0, wide / width) * min(1.0, high / height)
 
@@ -139,7 +139,7 @@ def _reduced(photo: Photo, factor: float) -> Photo:
 
 
 def _window(photo: Photo, width: int, height: int, rng: np.random.Generator) -> Photo:
-    """A random even place in `photo`, which is mirrored to the right and below where it is too small."""
+    """A random even position in `photo`, which is mirrored to the right and below if it is too small."""
     have_h, have_w = photo[0].shape
     if have_w < width or have_h < height:
         wide, high = max(width, have_w), max(height, have_h)
@@ -155,7 +155,7 @@ def _mirrored(plane: Bytes, width: int, height: int) -> Bytes:
 
 
 def _stills_of(path: Path) -> list[Photo]:
-    """Up to four frames out of the first two seconds or so; none, and a word, of a clip that cannot be used."""
+    """Up to four frames from about the first two seconds; none, with a log message, if the clip cannot be used."""
     stills: list[Photo] = []
     try:
         with FileSource(path) as source:
@@ -169,5 +169,5 @@ def _stills_of(path: Path) -> list[Photo]:
                 if len(stills) == _STILLS:
                     break
     except SourceError as error:
-        _log.warning("left out: %s", error)
+        _log.warning("skipped: %s", error)
     return stills

@@ -1,4 +1,4 @@
-"""Positive samples: pictures in nearest-neighbour blocks, entirely or in part, with known lattice."""
+"""Positive samples: pictures in nearest-neighbour blocks, entirely or partly, with a known lattice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .synthetic import cartoon, screen
 FACTORS = (1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 16.0)
 
 DRIFT_PX = 4
-"""How far a picture gets from its place in three frames: codecs predict from one to the next."""
+"""Maximum motion over three frames, in pixels: codecs predict from frame to frame."""
 _STRETCHES = (0.75, 4 / 3)
 _STRETCHED, _CODED_BEFORE, _ALIASED, _WRITTEN_BEFORE = 0.06, 0.2, 0.12, 0.12
 _DRAWN, _SURROUNDED = 0.16, 0.06
@@ -32,7 +32,7 @@ _SMALL = (0.01, 0.1)
 
 
 def moving(canvas: Photo, width: int, height: int, count: int, rng: np.random.Generator) -> list[Photo]:
-    """`count` views of `canvas`, which has `DRIFT_PX` to spare all round, moving evenly by even samples."""
+    """`count` views of `canvas`, which has a margin of `DRIFT_PX`, moving uniformly by even samples."""
     right, down = (2 * rng.integers(-1, 2, 2)).tolist()
     return [part(canvas, DRIFT_PX + right * i, DRIFT_PX + down * i, width, height) for i in range(count)]
 
@@ -40,7 +40,7 @@ def moving(canvas: Photo, width: int, height: int, count: int, rng: np.random.Ge
 def views(
     source_images: SourceImages, plan: Plan, rng: np.random.Generator, *, informative: bool = False
 ) -> list[Photo]:
-    """The frames of `plan`, of a sharp picture in motion."""
+    """The frames of `plan`: a sharp picture in motion."""
     width, height = plan.even
     canvas = (source_images.informative_canvas if informative else source_images.canvas)(
         rng, width + 2 * DRIFT_PX, height + 2 * DRIFT_PX
@@ -64,7 +64,7 @@ def pixelated(source_images: SourceImages, plan: Plan, factor: float, rng: np.ra
 
 
 def clean_blocks(source_images: SourceImages, plan: Plan, factor: float, rng: np.random.Generator) -> Augmented:
-    """As published: a small picture enlarged from the corner on, nothing else."""
+    """As in the published protocol: a small picture enlarged with phase 0, nothing else."""
     width, height = plan.even
     columns, rows = enlarged_index(width, factor, 0.0), enlarged_index(height, factor, 0.0)
     native = source_images.canvas(rng, int(columns[-1]) + 1, int(rows[-1]) + 1)
@@ -74,7 +74,7 @@ def clean_blocks(source_images: SourceImages, plan: Plan, factor: float, rng: np
 
 
 def partly_pixelated(source_images: SourceImages, plan: Plan, factor: float, rng: np.random.Generator) -> Augmented:
-    """A picture of which 45 to 90 % is in blocks: its sharp rest is the same picture."""
+    """A picture with 45 to 90 % of its area in blocks; the sharp rest is the same picture."""
     width, height = plan.even
     share = float(rng.uniform(_LEAST_LARGE, 0.9))
     wide = float(rng.uniform(share, 1))
@@ -87,7 +87,7 @@ def partly_pixelated(source_images: SourceImages, plan: Plan, factor: float, rng
 
 
 def mosaic(source_images: SourceImages, plan: Plan, rng: np.random.Generator) -> Augmented:
-    """A picture with a small region censored by blocks that begin at the region's corner."""
+    """A picture with a small region censored by blocks that start at the region's corner."""
     width, height = plan.even
     (own,) = rng.spawn(1)
     if own.random() < _THUMBNAILS:
@@ -119,7 +119,7 @@ def _thumbnails(source_images: SourceImages, plan: Plan, rng: np.random.Generato
 
 
 def blocked(photo: Photo, blocks: Blocks, region: Region) -> Photo:
-    """`photo` averaged over `blocks` within `region`; chroma, at half the size, where its blocks have two samples."""
+    """`photo` averaged over `blocks` within `region`; chroma, at half size, only if its blocks have two samples."""
     left, top, width, height = region
     planes = []
     for plane, ratio in zip(photo, (1, 2, 2), strict=True):
@@ -134,11 +134,11 @@ def blocked(photo: Photo, blocks: Blocks, region: Region) -> Photo:
 
 
 def _phase(factor: float, rng: np.random.Generator) -> tuple[float, str]:
-    """Where the first complete block begins, and the word for it."""
+    """Position of the first complete block, and its description."""
     draw = rng.random()
     if draw < 0.35:
         return 0.0, "aligned"
-    if draw < 0.8 or factor == floor(factor):  # complete blocks begin at complete pixels
+    if draw < 0.8 or factor == floor(factor):  # blocks of integer size start at integer positions
         complete = float(rng.integers(0, ceil(factor)))
         return complete, "intact" if complete else "aligned"
     return float(rng.uniform(0, factor)), "fraction"
@@ -147,7 +147,7 @@ def _phase(factor: float, rng: np.random.Generator) -> tuple[float, str]:
 def _natives(
     source_images: SourceImages, width: int, height: int, count: int, rng: np.random.Generator
 ) -> tuple[list[Photo], tuple[str, ...]]:
-    """Small pictures, even-sided, in motion; perhaps undersampled, written on, or coded before they are enlarged."""
+    """Small pictures with even sides in motion; possibly undersampled, with overlays, or encoded before enlargement."""
     width, height = width + width % 2, height + height % 2
     wide, high = width + 2 * DRIFT_PX, height + 2 * DRIFT_PX
     extras: tuple[str, ...] = ()
@@ -173,7 +173,7 @@ def _natives(
 
 
 def _drawn(rng: np.random.Generator, width: int, height: int) -> Photo:
-    """A cartoon, the harbour of our own, or a screen; smooth, as those are that somebody made small."""
+    """A cartoon, the painted harbour, or a screen; smooth, as after a proper reduction."""
     draw = rng.random()
     if draw < 0.45:
         return planes_of(cartoon(rng, width, height))
@@ -193,7 +193,7 @@ def _harbour(seed: int) -> Bytes:
 
 
 def _surrounded(photo: Photo, rng: np.random.Generator) -> Photo:
-    """What there is to see in a disc or a box, black around it."""
+    """The content within a disc or a box, black around it."""
     height, width = photo[0].shape
     mask = np.zeros((height, width), np.uint8)
     half = [max(4, int(side * float(rng.uniform(0.2, 0.42)))) for side in (width, height)]
@@ -224,7 +224,7 @@ def _enlarged(native: Photo, luma: tuple[Starts, Starts], chroma: tuple[Starts, 
 
 
 def _placed(rng: np.random.Generator, width: int, height: int, wide: float, high: float, *, margin: float) -> Region:
-    """A region of these shares of the sides at a random even place, `margin` (a share) away from the edges."""
+    """A region of these shares of the sides at a random even position, at least `margin` (a share) from the edges."""
     sizes = max(8, int(width * wide) // 2 * 2), max(8, int(height * high) // 2 * 2)
     corner = []
     for side, size in zip((width, height), sizes, strict=True):

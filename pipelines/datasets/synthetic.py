@@ -1,4 +1,4 @@
-"""Synthetic pictures: screens, grids and pixel art with regular structure that nobody enlarged."""
+"""Synthetic pictures: screens, grids and pixel art, whose regular structure is not from enlargement."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _paragraphs(
 
 
 def _table(canvas: Bytes, rng: np.random.Generator, box: tuple[int, int, int, int], size: float, ink: Colour) -> None:
-    """Cells of even size with a word or number in each."""
+    """A table: cells of equal size with a word or number in each."""
     row, column = max(12, round(float(rng.uniform(24, 40)) * size)), max(30, round(float(rng.uniform(90, 260)) * size))
     rule = _grey(rng, 100, 200)
     for y in range(box[1], box[3], row):
@@ -65,7 +65,7 @@ def _table(canvas: Bytes, rng: np.random.Generator, box: tuple[int, int, int, in
 
 
 def bricks(rng: np.random.Generator, width: int, height: int) -> Bytes:
-    """A wall: courses of bricks in mortar, every second one moved by half a brick."""
+    """A wall: courses of bricks in mortar, every second one shifted by half a brick."""
     high, mortar = int(rng.integers(8, 40)), int(rng.integers(1, 4))
     wide = int(high * rng.uniform(1.8, 3.2))
     canvas = np.full((height, width, 3), _grey(rng, 120, 220), np.uint8)
@@ -78,7 +78,7 @@ def bricks(rng: np.random.Generator, width: int, height: int) -> Bytes:
 
 
 def facade(rng: np.random.Generator, width: int, height: int) -> Bytes:
-    """Even rows of windows in a wall, lit or dark, now and then tilted a little."""
+    """Regular rows of windows in a wall, lit or dark, sometimes slightly tilted."""
     step_x, step_y = (int(v) for v in rng.integers(14, 90, 2))
     canvas = np.full((height, width, 3), _colour(rng), np.uint8)
     pane = int(step_x * rng.uniform(0.4, 0.75)), int(step_y * rng.uniform(0.4, 0.75))
@@ -94,7 +94,7 @@ def facade(rng: np.random.Generator, width: int, height: int) -> Bytes:
 
 
 def mesh(rng: np.random.Generator, width: int, height: int) -> Bytes:
-    """Thin lines or a perforated sheet before a shade, perhaps slanted."""
+    """Thin lines or a perforated sheet in front of a gradient, possibly slanted."""
     step, thickness = int(rng.integers(4, 28)), int(rng.integers(1, 3))
     canvas = np.full((height, width, 3), _colour(rng), np.uint8)
     if rng.random() < 0.35:
@@ -111,7 +111,7 @@ def mesh(rng: np.random.Generator, width: int, height: int) -> Bytes:
 
 
 def spreadsheet(rng: np.random.Generator, width: int, height: int) -> Bytes:
-    """Cells over the complete screen, few of them filled."""
+    """A spreadsheet over the entire screen, few cells filled."""
     canvas = np.full((height, width, 3), 255, np.uint8)
     size = max(0.33, min(height, width) / float(rng.uniform(900, 2200)))
     _table(canvas, rng, (0, round(50 * size), width, height), size, _grey(rng, 0, 60))
@@ -140,7 +140,7 @@ GRIDS: tuple[Draw, ...] = (bricks, facade, mesh, spreadsheet, code)
 
 
 def pixel_art(rng: np.random.Generator, width: int, height: int) -> tuple[Bytes, Blocks]:
-    """A game's scene of few colours, drawn small, enlarged by a integer factor; and its lattice."""
+    """A game scene in few colours, drawn small and enlarged by an integer factor; and its lattice."""
     factor = int(rng.integers(2, 9))
     columns, rows = enlarged_index(width, factor, 0), enlarged_index(height, factor, 0)
     small = np.full((int(rows[-1]) + 1, int(columns[-1]) + 1, 3), _colour(rng), np.uint8)
@@ -148,7 +148,7 @@ def pixel_art(rng: np.random.Generator, width: int, height: int) -> tuple[Bytes,
     for _ in range(int(rng.integers(8, 20))):  # platforms and clouds
         y, x = (int(rng.integers(side)) for side in small.shape[:2])
         small[y : y + 4, x : x + small.shape[1] // 4] = palette[int(rng.integers(8))]
-    for _ in range(int(rng.integers(20, 60))):  # figures, alike on both sides
+    for _ in range(int(rng.integers(20, 60))):  # figures, symmetrical
         half = rng.integers(0, 5, (int(rng.integers(6, 16)), int(rng.integers(3, 8))))
         figure = np.concatenate([half, half[:, ::-1]], axis=1)
         y, x = (
@@ -161,7 +161,7 @@ def pixel_art(rng: np.random.Generator, width: int, height: int) -> tuple[Bytes,
 
 
 def cartoon(rng: np.random.Generator, width: int, height: int) -> Bytes:
-    """Shapes with soft shades and smooth outlines, as animated films have them."""
+    """Shapes with soft shading and smooth outlines, as in animated films."""
     high, wide = 2 * height, 2 * width
     ramp = np.linspace(0, 1, high, dtype=np.float32)[:, None, None]
     sky, ground = (np.array(_colour(rng), np.float32) for _ in range(2))
@@ -182,7 +182,7 @@ def cartoon(rng: np.random.Generator, width: int, height: int) -> Bytes:
 
 
 def bars(width: int, height: int) -> Bytes:
-    """Seven colour bars above a row of greys, as test cards have them."""
+    """Seven colour bars above a row of greys, as on a test card."""
     canvas = np.zeros((height, width, 3), np.uint8)
     for number in range(7):
         levels = [191 if (6 - number + 1) >> bit & 1 else 0 for bit in (0, 2, 1)]
@@ -201,7 +201,7 @@ def _words(rng: np.random.Generator, letters: int) -> str:
 
 
 def _textured(canvas: Bytes, rng: np.random.Generator, spread: float) -> Bytes:
-    """A little unevenness, as stone and steel have it."""
+    """Slight unevenness, as of stone or steel."""
     noise = rng.standard_normal((*canvas.shape[:2], 1), dtype=np.float32) * spread
     return cast(Bytes, (canvas + noise + 0.5).clip(0, 255).astype(np.uint8))
 

@@ -36,11 +36,11 @@ class Clip:
 
 
 def make_clip(folder: Path, *, seconds: float) -> Clip:
-    """Paint and encode a Full HD clip in `folder` (made if need be), its middle third in 4-pixel blocks."""
+    """Paint and encode a Full HD clip in `folder` (created if missing), its middle third in 4-pixel blocks."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}). Choose another folder with -o.") from error
+        raise OutputError(f"{folder}: cannot be created ({error.strerror}). Choose another folder with -o.") from error
     count = max(3, round(seconds * _RATE))
     clip = Clip(folder / "pixelated.mp4", count, count // 3, 2 * count // 3 - 1)
     write_clip(clip.path, _frames(clip), rate=_RATE, crf=23, tone_hz=220)

@@ -55,7 +55,7 @@ def pan(canvas: Picture, *, count: int, width: int = 1920, height: int = 1080) -
     """
     canvas_h, canvas_w = canvas.shape[:2]
     scale = max(width / canvas_w, height / canvas_h)
-    if scale < 1:  # shrunk once and properly here: the warp below examines four pixels only
+    if scale < 1:  # reduced properly here: the warp below uses only four pixels
         size = (max(width, round(canvas_w * scale)), max(height, round(canvas_h * scale)))
         canvas = np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), np.uint8)
         canvas_h, canvas_w = canvas.shape[:2]
@@ -75,7 +75,7 @@ def pan(canvas: Picture, *, count: int, width: int = 1920, height: int = 1080) -
 
 
 def pixelate(picture: Picture, *, block_px: float, phase: tuple[float, float] = (0.0, 0.0)) -> Picture:
-    """Average `picture` over blocks and draw each block flat, as a nearest-neighbour enlargement seems.
+    """Average `picture` over blocks and draw each block flat, as after nearest-neighbour enlargement.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def pixelate(picture: Picture, *, block_px: float, phase: tuple[float, float] = 
     block_px
         Block width and height in pixels, from 1; a fraction gives blocks of two sizes.
     phase
-        Where the first complete block begins, (x, y) in pixels.
+        Position of the first complete block, (x, y) in pixels.
     """
     if block_px < 1:
         raise ValueError(f"blocks of {block_px} px: a block is at least one pixel")
@@ -99,7 +99,7 @@ def pixelate(picture: Picture, *, block_px: float, phase: tuple[float, float] = 
 
 
 def _edges(length: int, block_px: float, phase_px: float) -> NDArray[np.intp]:
-    """Where blocks begin along one axis, and where the last one ends: 0, ..., length."""
+    """Block boundaries along one axis: 0, ..., length."""
     block = np.floor((np.arange(length) + 0.5 - phase_px) / block_px)
     return np.concatenate(([0], np.flatnonzero(np.diff(block)) + 1, [length]))
 
@@ -194,7 +194,7 @@ def _sea(sky: Field, noise: Field) -> Field:
 
 
 def _in_the_water(rng: np.random.Generator) -> Iterator[tuple[int, Callable[[Picture], None]]]:
-    """What the water mirrors, far to near: the row where each thing meets it, and how to draw it."""
+    """Reflected objects, far to near: the row at which each meets the water, and how to draw it."""
     yield 640, partial(draw_lighthouse, rng=rng, x=330, y=640)
     yield QUAY, partial(draw_town, rng=rng)
     for x, y, size in (

@@ -1,4 +1,4 @@
-"""What the demo's picture is drawn with, and what stands round its town: trees, boats, birds, grass."""
+"""Drawing primitives of the demo's picture, and its surroundings: trees, boats, birds, grass."""
 
 from __future__ import annotations
 

@@ -34,26 +34,26 @@ _REPORT_EVERY = 100
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to evaluate on what."""
+    """An evaluation job: detectors, data and options."""
 
     data: Path
-    """A folder of photos, or one with `train_photos` and perhaps `clips` in it."""
+    """A folder of photos, or one that contains `train_photos` and optionally `clips`."""
     methods: tuple[str, ...] = ()
-    """Detectors by name; all there are where none is named."""
+    """Names of the detectors; empty: all."""
     protocols: tuple[Protocol, ...] = tuple(Protocol)
     count: int = 400
-    """Pictures a protocol."""
+    """Pictures per protocol."""
     seed: int = 0
     split: Split = Split.TEST
     pixel_art_counts: bool = False
-    """Whether pixel art is to be called pixelated."""
+    """Whether pixel art counts as pixelated."""
     picture: Path | None = None
-    """Where to draw the ROC curves."""
+    """Path of the ROC plot; None: no plot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came out."""
+    """The result of an evaluation."""
 
     job: Job
     rows: list[Row]
@@ -67,7 +67,7 @@ class Evaluation:
         return found
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for `json.dumps`: figures by protocol and method, and every row."""
+        """Everything as JSON values: metrics by protocol and method, and every row."""
         job = self.job
         reported = {"seed": job.seed, "split": job.split, "count": job.count, "pixel_art_counts": job.pixel_art_counts}
         found = {
@@ -82,7 +82,7 @@ class Evaluation:
 
 
 def evaluate_detector(job: Job, *, notify: Notify) -> Evaluation:
-    """Show the pictures of every protocol to every method; UsageError or SourceError where that cannot be."""
+    """Score the pictures of every protocol with every method; raises UsageError or SourceError for invalid jobs."""
     names = dict.fromkeys(job.methods or DETECTORS)
     detectors = [load_detector(name, pixel_art=job.pixel_art_counts) for name in names]
     source_images = find_source_images(job.data, job.split)
@@ -105,7 +105,7 @@ def _roc_curves(methods: dict[str, list[Row]]) -> list[RocCurve]:
 
 
 def row_of(sample: Sample, detector: Detector, *, protocol: str, index: int) -> Row:
-    """What `detector` says of `sample`, beside the truth."""
+    """The verdict of `detector` on `sample`, with the label."""
     verdict = detector(sample.planes[0], chroma=sample.planes[1:])
     wrong_by, beside = _errors(sample, verdict)
     return Row(protocol, index, detector.name, sample.kind, verdict.kind, verdict.score, sample.cell, wrong_by, beside)
@@ -122,14 +122,14 @@ def _errors(sample: Sample, verdict: Verdict) -> tuple[float | None, float | Non
 
 
 def cell_tables(rows: Sequence[Row]) -> Iterator[tuple[str, Cells]]:
-    """Every factor of the cells, as far as these rows have it, with what was made of each of its values."""
+    """Metrics by each property of the cells that these rows have."""
     for name in FACTORS_OF_A_CELL:
         if table := cells(rows, by_factor(name)):
             yield name, table
 
 
 def crossed(rows: Sequence[Row], across: str) -> Cells:
-    """`factor across` of the pixelated pictures, such as `4 hard` for `level`, with what was made of them."""
+    """Recall by block size and another property of the pixelated pictures, such as `4 hard` for `level`."""
     return cells(
         [row for row in rows if row.positive and "factor" in row.cell],
         lambda row: [f"{row.cell['factor']} {row.cell[across]}"],
@@ -137,7 +137,7 @@ def crossed(rows: Sequence[Row], across: str) -> Cells:
 
 
 def _summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """One method's figures under one protocol, for `json.dumps`."""
+    """One method's metrics under one protocol, as JSON values."""
     curve, tables = roc(rows), dict(cell_tables(rows))
     tables |= {f"factor, {across}": crossed(rows, across) for across in ("level", "quality")}
     reported: dict[str, Any] = {

@@ -14,7 +14,7 @@ from deepclarity.models.verdict import Blocks, Kind
 _Z = 1.96
 SIZE_WITHIN, PHASE_WITHIN_PX = 0.02, 0.5
 FACTORS_OF_A_CELL = ("class", "factor", "phase", "codec", "quality", "level", "size", "extras", "drawn")
-"""What pictures are distinguished by in the tables, as far as they say it."""
+"""Properties by which the tables distinguish pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class Row:
     score: float
     cell: Mapping[str, str]
     size_error: float | None = None
-    """Relative error of the block size, the worse of both axes; None unless blocks were there and were found."""
+    """Relative error of the block size, the worse of both axes; None unless blocks exist and were found."""
     phase_error_px: float | None = None
-    """How far, in pixels, a block edge near the middle lies beside its place, the worse of both axes."""
+    """Error of a block edge's position near the picture's centre, in pixels, the worse of both axes."""
 
     @property
     def positive(self) -> bool:
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def flagged(self) -> bool:
-        """Whether the detector says that it is."""
+        """Whether the detector calls it pixelated."""
         return self.said is Kind.PIXELATED
 
 
@@ -53,12 +53,12 @@ class Share:
 
     @property
     def value(self) -> float | None:
-        """0..1, None of nothing."""
+        """0..1; None if `of` is 0."""
         return self.hits / self.of if self.of else None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson 1927's 95 % interval of the true share: sensible for few and for rare hits as well."""
+        """Wilson's 95 % score interval (1927) of the true share: valid for few and for rare hits as well."""
         if not self.of:
             return 0.0, 1.0
         share, spread = self.hits / self.of, _Z**2 / self.of
@@ -67,7 +67,7 @@ class Share:
         return max(0.0, low), min(1.0, high)
 
     def as_json(self) -> dict[str, Any]:
-        """The share with its interval, for `json.dumps`."""
+        """The share with its interval, as JSON values."""
         return {
             "share": self.value,
             "low": self.interval[0],
@@ -79,18 +79,18 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one method makes of many pictures."""
+    """Metrics of one method on many pictures."""
 
     recall: Share
     precision: Share
     accuracy: Share
     false_positives: Share
     size: Share
-    """True positives whose block size is right within 2 %."""
+    """True positives with a block size within 2 %."""
     phase: Share
-    """True positives of which, moreover, edges lie within half a pixel of their place."""
+    """True positives whose block edges are also within half a pixel."""
     jaccard: Share
-    """True positives among all that are pixelated or said to be: F1 follows from it."""
+    """Jaccard index J: true positives among all pictures that are pixelated or called so; F1 follows from it."""
 
     @property
     def f1(self) -> float | None:
@@ -99,18 +99,18 @@ class Figures:
 
     @property
     def f1_interval(self) -> tuple[float, float]:
-        """Of 95 %, as F1 rises with the share that it follows from."""
+        """95 % interval of F1, which is a monotonic function of J."""
         low, high = self.jaccard.interval
         return _f1(low), _f1(high)
 
     def as_json(self) -> dict[str, Any]:
-        """Every figure, for `json.dumps`."""
+        """Every metric, as JSON values."""
         shares = {name: Share(**values).as_json() for name, values in asdict(self).items() if name != "jaccard"}
         return {**shares, "f1": {"value": self.f1, "low": self.f1_interval[0], "high": self.f1_interval[1]}}
 
 
 def figures(rows: Sequence[Row]) -> Figures:
-    """The figures of one method's rows."""
+    """Compute the metrics of one method's rows."""
     found = [row for row in rows if row.flagged and row.positive]
     positives, flagged = sum(row.positive for row in rows), sum(row.flagged for row in rows)
     wrong = flagged - len(found)
@@ -128,11 +128,11 @@ def figures(rows: Sequence[Row]) -> Figures:
 
 
 Cells = dict[str, tuple[Share, Share]]
-"""What a picture is like → (recall, false positives) of such pictures."""
+"""Property → (recall, false positives) of the pictures with it."""
 
 
 def cells(rows: Iterable[Row], key: Callable[[Row], Iterable[str]]) -> Cells:
-    """What `key` says of a row → (recall, false positives) of the rows of which it says that."""
+    """Value of `key` → (recall, false positives) of the rows with that value."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         for value in key(row):
@@ -142,7 +142,7 @@ def cells(rows: Iterable[Row], key: Callable[[Row], Iterable[str]]) -> Cells:
 
 
 def by_factor(name: str) -> Callable[[Row], Iterable[str]]:
-    """A key for `cells`: one factor of the cell; `extras` are reported one by one."""
+    """A key for `cells`: one property of the cell; `extras` are counted individually."""
 
     def key(row: Row) -> Iterable[str]:
         value = row.cell.get(name)
@@ -152,7 +152,7 @@ def by_factor(name: str) -> Callable[[Row], Iterable[str]]:
 
 
 def confusion(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
-    """True kind → what was said → how often."""
+    """True kind → predicted kind → count."""
     counts: dict[str, dict[str, int]] = {}
     for row in rows:
         line = counts.setdefault(row.truth, dict.fromkeys(Kind, 0))
@@ -176,7 +176,7 @@ def roc(rows: Iterable[Row]) -> list[tuple[float, float]]:
 
 
 def area_under(points: Sequence[tuple[float, float]]) -> float:
-    """The area under a ROC curve, 0..1; 0.5 is a coin."""
+    """Area under a ROC curve, 0..1; 0.5 is chance."""
     return sum((right[0] - left[0]) * (right[1] + left[1]) / 2 for left, right in pairwise(points))
 
 
@@ -186,7 +186,7 @@ def size_error(true: Blocks, found: Blocks) -> float:
 
 
 def phase_error_px(true: Blocks, found: Blocks, middle: tuple[float, float]) -> float:
-    """How far from a found edge the true edge next to `middle`, (x, y), lies, the worse of both axes."""
+    """Distance of the true block edge next to `middle`, (x, y), from a found edge, the worse of both axes."""
     across = _beside(true.width_px, true.phase_x_px, found.width_px, found.phase_x_px, middle[0])
     return max(across, _beside(true.height_px, true.phase_y_px, found.height_px, found.phase_y_px, middle[1]))
 
@@ -201,6 +201,6 @@ def _f1(jaccard: float) -> float:
 
 
 def _natural(text: str) -> tuple[float, str]:
-    """Texts that begin with a number by that, words behind them by the alphabet."""
+    """Sort key: texts that begin with a number by that number, then words alphabetically."""
     head = re.match(r"\d+(\.\d+)?", text)
     return float(head.group()) if head else float("inf"), text

@@ -27,13 +27,13 @@ from .video import video
 
 LPIPS_FILE = "lpips_alexnet_fp32.npz"
 BASELINE = "lanczos"
-"""The tier that the others are measured against; it runs whether it was named or not."""
+"""The baseline tier; always included."""
 
 _log = logging.getLogger(__name__)
 
 
 class Protocol(StrEnum):
-    """What is measured."""
+    """Evaluation protocols."""
 
     STANDARD = "standard"
     """PSNR-Y, SSIM-Y and LPIPS at ×4 from bicubic inputs, as the literature has it."""
@@ -45,38 +45,38 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to evaluate on what."""
+    """An evaluation job: enhancers, data and options."""
 
     data: Path
-    """The folder that is searched."""
+    """Folder that is searched for data."""
     tiers: tuple[str, ...] = ()
-    """Enhancers by name; all there are where none is named."""
+    """Names of the enhancers; empty: all."""
     protocols: tuple[Protocol, ...] = (Protocol.STANDARD,)
     frames: int = 12
-    """Frames of each clip."""
+    """Frames per clip."""
     clips: tuple[str, ...] = ()
-    """Parts of the names of the clips to use; all where none is named."""
+    """Substrings of the names of the clips to use; empty: all."""
     lpips: Path | None = None
-    """Weights for LPIPS; searched for where not named."""
+    """Weights for LPIPS; None: searched for."""
     device: str = "auto"
     sheet: Path | None = None
-    """Where to write a contact sheet."""
+    """Path of a contact sheet; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came out."""
+    """The result of an evaluation."""
 
     rows: list[Row]
     backends: dict[str, str]
-    """Tier → what computed it."""
+    """Tier → back end."""
 
     def of(self, protocol: str) -> list[Row]:
         """The rows of one protocol."""
         return [row for row in self.rows if row.protocol == protocol]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for `json.dumps`: means by protocol, measure, group and method, and every row."""
+        """Everything as JSON values: means by protocol, measure, group and method, and every row."""
         found: dict[str, Any] = {}
         for protocol in dict.fromkeys(row.protocol for row in self.rows):
             rows = self.of(protocol)
@@ -87,7 +87,7 @@ class Evaluation:
 
 
 def evaluate(job: Job, *, notify: Notify) -> Evaluation:
-    """Run every protocol of `job`; UsageError or SourceError where its data or options cannot be used."""
+    """Run every protocol of `job`; raises UsageError or SourceError for unusable options or data."""
     names = _tier_names(job.tiers)
     if not job.data.is_dir():
         raise SourceError(f"{job.data}: no such folder. Name one with test sets or clips below it.")
@@ -95,7 +95,9 @@ def evaluate(job: Job, *, notify: Notify) -> Evaluation:
     clips = find_clips(job.data, job.clips) if Protocol.VIDEO in job.protocols else []
     with ExitStack() as stack:
         loaded = [stack.enter_context(closing(load_enhancer(name, device=job.device))) for name in names]
-        tiers = list({tier.name: tier for tier in loaded}.values())  # `auto` may be one that was named as well
+        tiers = list(
+            {tier.name: tier for tier in loaded}.values()
+        )  # `auto` may resolve to a tier that was named as well
         lpips = _lpips(job)
         if job.sheet:
             _write_sheet(job.sheet, sets, [tier for tier in tiers if tier.name in job.tiers] or tiers)
@@ -111,7 +113,7 @@ def evaluate(job: Job, *, notify: Notify) -> Evaluation:
 
 
 def find_sets(data: Path) -> list[PictureSet]:
-    """The folders at or below `data` that hold `hr/` and `lr_x4/`, small sets first; SourceError where none do."""
+    """The folders at or below `data` that contain `hr/` and `lr_x4/`, small sets first; SourceError if none does."""
     folders = sorted(path.parent for path in data.rglob("hr") if path.is_dir() and path.with_name("lr_x4").is_dir())
     sets = sorted(map(_picture_set, folders), key=lambda found: len(found.pairs))
     if not sets:
@@ -128,7 +130,7 @@ def _picture_set(folder: Path) -> PictureSet:
         side = "hr" if alone[0] in large else "lr_x4"
         raise SourceError(f"{folder}: '{alone[0]}' is in {side}/ only. Pictures pair by name: add its partner.")
     if not large:
-        raise SourceError(f"{folder}: no pictures in hr/ and lr_x4/. Fill them, or take the folder away.")
+        raise SourceError(f"{folder}: no pictures in hr/ and lr_x4/. Fill them, or remove the folder.")
     return PictureSet(folder.resolve().name, tuple((large[stem], small[stem]) for stem in sorted(large)))
 
 
@@ -142,7 +144,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def find_clips(data: Path, wanted: Sequence[str] = ()) -> list[Path]:
-    """The videos directly in a folder `clips` at or below `data` whose names hold one of `wanted`."""
+    """The videos directly in a folder `clips` at or below `data` whose names contain one of `wanted`."""
     folders = [
         folder
         for folder in (data, *sorted(data.rglob("clips")))
@@ -174,7 +176,7 @@ def _lpips(job: Job) -> Lpips | None:
 
 
 def _write_sheet(target: Path, sets: Sequence[PictureSet], tiers: Sequence[Enhancer]) -> None:
-    """Of Set5 where it is there, else of the smallest set."""
+    """Write a contact sheet of Set5 if present, else of the smallest set."""
     chosen = next((found for found in sets if found.name.lower() == "set5"), sets[0])
     pairs = chosen.pairs[:MAX_COLUMNS]
     sheet = contact_sheet(sheet_rows(pairs, tiers), [large.stem for large, _ in pairs], align_px=SCALE)

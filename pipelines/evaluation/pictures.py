@@ -1,10 +1,9 @@
 """Evaluates enhancers on picture test sets: x4 enlargement as in the literature, and repair of blocks.
 
-`standard`: each `lr_x4` picture, which MATLAB's bicubic reduced, is enlarged by 4. A tier gets BT.601 luma rounded
-to complete levels, as it gets a video's, and chroma is enlarged by bicubic; the row `bicubic` is MATLAB's, of the RGB
-picture, which comes to 28.43 dB on Set5 as published. `pictures`: the large picture is averaged over 4×4 blocks,
-drawn in blocks, coded as JPEG 60 with 4:2:0 chroma, and handed to `correct` as a file would be: what the detector
-misses counts as it is.
+`standard`: each `lr_x4` picture, reduced by MATLAB's bicubic, is enlarged by 4. A tier receives BT.601 luma rounded to
+integer levels, as from a video; chroma is enlarged by bicubic. The row `bicubic` is MATLAB's, on the RGB picture: it
+gives 28.43 dB on Set5, as published. `pictures`: the large picture is averaged over 4×4 blocks, drawn in blocks, coded
+as JPEG 60 with 4:2:0 chroma, and passed to `correct` like a file: pictures that the detector misses count unrepaired.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PictureSet:
-    """A test set: (large, small) picture files of one name each."""
+    """A test set: pairs of (large, small) picture files with equal names."""
 
     name: str
     pairs: tuple[tuple[Path, Path], ...]
@@ -52,7 +51,7 @@ class PictureSet:
 def standard(
     sets: Sequence[PictureSet], tiers: Sequence[Enhancer], *, lpips: Lpips | None, notify: Notify
 ) -> Iterator[Row]:
-    """PSNR-Y, SSIM-Y and LPIPS of every picture of `sets` by bicubic and by each tier that enlarges by four."""
+    """PSNR-Y, SSIM-Y and LPIPS of every picture of `sets`, for bicubic and each tier that enlarges by four."""
     methods = {tier.name: by_tier(tier) for tier in able(tiers)}
     for chosen in sets:
         notify(f"standard: {chosen.name}, {len(chosen.pairs)} pictures")
@@ -68,7 +67,7 @@ def standard(
 def pictures(
     sets: Sequence[PictureSet], tiers: Sequence[Enhancer], *, detector: Detector, lpips: Lpips | None, notify: Notify
 ) -> Iterator[Row]:
-    """The same measures of pixelated pictures, as they are and as `correct` leaves them with each tier."""
+    """The same measures for pixelated pictures, unrepaired and after `correct` with each tier."""
     for chosen in sets:
         notify(f"pictures: {chosen.name}, {len(chosen.pairs)} pictures")
         for large_file, _ in chosen.pairs:
@@ -87,15 +86,15 @@ def pictures(
 
 
 def able(tiers: Sequence[Enhancer]) -> list[Enhancer]:
-    """The tiers that enlarge by four; the others are reported."""
+    """The tiers that enlarge by four; the others are logged."""
     for tier in tiers:
         if SCALE not in tier.scales:
-            _log.warning("%s does not enlarge by %d: left out of the standard protocol", tier.name, SCALE)
+            _log.warning("%s does not enlarge by %d: skipped in the standard protocol", tier.name, SCALE)
     return [tier for tier in tiers if SCALE in tier.scales]
 
 
 def by_tier(tier: Enhancer) -> Enlarge:
-    """What `tier` makes of small luma."""
+    """Enlarge small luma with `tier`."""
 
     def enlarge(luma: Bytes) -> Bytes:
         return tier(luma, scale=SCALE).astype(np.uint8, copy=False)
@@ -104,9 +103,9 @@ def by_tier(tier: Enhancer) -> Enlarge:
 
 
 def enlarged(small: Bytes, enlarge: Enlarge) -> tuple[Levels, Bytes]:
-    """`small`, uint8 (h, w, 3) RGB, four times as large: its luma by `enlarge`, and all of it in RGB.
+    """Enlarge `small`, uint8 (h, w, 3) RGB, by four: returns its luma, by `enlarge`, and the picture in RGB.
 
-    Luma is uint8 (4h, 4w) in BT.601 studio range; chroma is enlarged by bicubic.
+    Luma is uint8 (4h, 4w) in BT.601 limited range; chroma is enlarged by bicubic.
     """
     ycbcr = ycbcr_of(small)
     luma = enlarge(_rounded(ycbcr[..., 0]))
@@ -115,7 +114,7 @@ def enlarged(small: Bytes, enlarge: Enlarge) -> tuple[Levels, Bytes]:
 
 
 def bicubic_picture(small: Bytes) -> tuple[Levels, Bytes]:
-    """The literature's baseline: red, green and blue by bicubic, and the luma of that, float64 (4h, 4w)."""
+    """The literature's baseline: RGB enlarged by bicubic, and its luma, float64 (4h, 4w)."""
     rgb = _rounded(np.stack([enlarge_bicubic(small[..., channel], SCALE) for channel in range(3)], axis=-1))
     return luma_of(rgb), rgb
 
@@ -133,7 +132,7 @@ def sheet_rows(pairs: Sequence[tuple[Path, Path]], tiers: Sequence[Enhancer]) ->
 
 
 def read_pair(pair: tuple[Path, Path]) -> tuple[Bytes, Bytes]:
-    """The large and the small picture; SourceError where one is not four times the other."""
+    """The large and the small picture; SourceError unless one is four times the size of the other."""
     large, small = (read_rgb(path) for path in pair)
     if large.shape[:2] != (small.shape[0] * SCALE, small.shape[1] * SCALE):
         sizes = " and ".join(f"{rgb.shape[1]}x{rgb.shape[0]}" for rgb in (large, small))
@@ -145,7 +144,7 @@ def _large_enough(rgb: Bytes, path: Path) -> Bytes:
     height, width = rgb.shape[:2]
     if min(height, width) < _SMALLEST_PX:
         raise SourceError(
-            f"{path}: {width}x{height} pixels are too few to measure; {_SMALLEST_PX} each way are needed. Take it out."
+            f"{path}: {width}x{height} pixels are too few to measure; each side needs {_SMALLEST_PX}. Remove it."
         )
     return rgb
 

@@ -9,21 +9,21 @@ from deepclarity.models.metrics import Levels, Lpips, psnr
 from deepclarity.models.verdict import Bytes
 
 Notify = Callable[[str], None]
-"""Called with a few words whenever a new part of the work begins."""
+"""Called with a short message whenever a new part of the work starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What was measured; None where it was not, or cannot be."""
+    """Measures of one picture or clip; None if not measured."""
 
     psnr_y: float | None = None
-    """dB, on luma, 4 pixels of border left out; more is better."""
+    """PSNR in dB, on luma, without a border of 4 pixels; higher is better."""
     ssim_y: float | None = None
-    """At most 1, on luma, the same border left out; more is better."""
+    """SSIM, at most 1, on luma, without the same border; higher is better."""
     lpips: float | None = None
-    """LPIPS v0.1 on AlexNet, on RGB; less is better."""
+    """LPIPS v0.1 with AlexNet, on RGB; lower is better."""
     flicker: float | None = None
-    """Levels of 0..255 that still pixels move from frame to frame; less is better."""
+    """Flicker: mean change of still pixels between frames, in levels of 0..255; lower is better."""
 
 
 MEASURES = tuple(field.name for field in fields(Scores))
@@ -36,18 +36,18 @@ class Row:
     protocol: str
     """`standard`, `pictures` or `video`."""
     group: str
-    """What means are taken over: a test set, or a damage such as `×4 crf 28`."""
+    """Group for means: a test set, or a degradation such as `×4 crf 28`."""
     item: str
     """The picture or clip."""
     method: str
     """A tier, `bicubic`, `as is`, or `pristine`."""
     scores: Scores
     found: bool | None = None
-    """Of a pixelated picture: whether the detector saw the blocks."""
+    """Whether the detector found the blocks of a pixelated picture."""
 
 
 def perceived(found: Bytes, truth: Bytes, lpips: Lpips | None) -> float | None:
-    """The LPIPS of two uint8 (height, width, 3) RGB pictures, where its weights are there."""
+    """LPIPS of two uint8 (height, width, 3) RGB pictures; None without its weights."""
     return lpips(found, truth) if lpips else None
 
 
@@ -58,13 +58,13 @@ def mean_psnr(found: Sequence[Levels], truth: Sequence[Levels]) -> float:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """The mean of the known values, None where there are none."""
+    """The mean of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
 def means(rows: Iterable[Row], measure: str) -> dict[str, dict[str, float]]:
-    """Group → method → the mean of `measure` over the group's rows; what was never measured is left out."""
+    """Group → method → the mean of `measure` over the group's rows; missing measures are skipped."""
     cells: dict[str, dict[str, list[float | None]]] = {}
     for row in rows:
         cells.setdefault(row.group, {}).setdefault(row.method, []).append(getattr(row.scores, measure))
@@ -76,7 +76,7 @@ def means(rows: Iterable[Row], measure: str) -> dict[str, dict[str, float]]:
 
 
 def missed(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
-    """Group → how many of its pixelated pictures the detector missed, and how many there are."""
+    """Group → number of pixelated pictures missed by the detector, and their total."""
     seen: dict[str, dict[str, bool]] = {}
     for row in rows:
         if row.found is not None:

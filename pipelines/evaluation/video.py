@@ -1,7 +1,7 @@
 """Evaluates enhancers on pixelated video: real clips in blocks, coded as H.264, repaired frame by frame.
 
-The true lattice is given to the repair: how well it is found is the detector's affair and measured elsewhere.
-The measures are taken against the frames before they were pixelated, PSNR and flicker on the clip's own luma.
+The repair receives the true lattice: the detector's accuracy is measured elsewhere. Measures compare with the frames
+before pixelation; PSNR and flicker use the clip's own luma.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .scores import Notify, Row, Scores, mean, mean_psnr, perceived
 
 BLOCKS_PX = (2, 3, 4, 6, 8)
 CRFS = (None, 23, 28, 35)
-"""None: not coded."""
+"""None: not encoded."""
 
 _LARGEST = (640, 360)
 _SMALLEST_PX = 64
 _BLANK_LEVELS = 2.0
-"""Spread of luma below which a picture shows nothing."""
+"""Standard deviation of luma below which a picture is blank."""
 _SPEED = "medium"
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Clip:
-    """Some consecutive frames of a clip."""
+    """Consecutive frames of a clip."""
 
     name: str
     frames: list[Planes]
@@ -55,16 +55,16 @@ class _Clip:
 def video(
     clips: Sequence[Path], tiers: Sequence[Enhancer], *, frames: int, lpips: Lpips | None, notify: Notify
 ) -> Iterator[Row]:
-    """PSNR-Y, LPIPS and flicker of up to `frames` frames of each clip: pristine, as they are, and by each tier.
+    """PSNR-Y, LPIPS and flicker of up to `frames` frames of each clip: pristine, unrepaired, and by each tier.
 
-    A clip that cannot be used is reported and left out; SourceError where none can.
+    Unusable clips are logged and skipped; SourceError if none is usable.
     """
     usable = 0
     for path in clips:
         try:
             clip = _read(path, frames)
         except SourceError as error:
-            _log.warning("left out: %s", error)
+            _log.warning("skipped: %s", error)
             continue
         usable += 1
         notify(f"video: {clip.name}, {len(clip.frames)} frames")
@@ -87,7 +87,7 @@ def _one_block_size(clip: _Clip, tiers: Sequence[Enhancer], *, block_px: int, lp
 
 
 def _scored(clip: _Clip, outcomes: Mapping[str, list[Planes]], lpips: Lpips | None) -> dict[str, Scores]:
-    """Scores by method, all against `pristine`, of which only the flicker says something."""
+    """Scores by method, all against `pristine`, for which only flicker is meaningful."""
     truth = outcomes["pristine"]
     lumas = [planes[0] for planes in truth]
     shown = {number: rgb_of(truth[number], clip.pixel_format, clip.colour) for number in _few(len(truth))}
@@ -117,20 +117,20 @@ def _repaired(planes: Planes, tier: Enhancer, block_px: int) -> Planes:
 
 
 def _pixelated(planes: Planes, block_px: int) -> Planes:
-    """4:2:0 `planes`, all three in blocks of `block_px` luma pixels, as a small picture enlarged before coding."""
+    """Pixelate 4:2:0 `planes` in blocks of `block_px` luma pixels, like a small picture enlarged before coding."""
     luma, blue, red = _bytes(planes)
     return pixelate(luma, block_px=block_px), _pixelated_chroma(blue, block_px), _pixelated_chroma(red, block_px)
 
 
 def _pixelated_chroma(plane: Bytes, block_px: int) -> Bytes:
-    """At luma's size, where blocks of every size are complete, and back."""
+    """Pixelate chroma at luma's size, at which blocks of every size are complete, and reduce it again."""
     large = pixelate(plane.repeat(2, axis=0).repeat(2, axis=1), block_px=block_px)
     cells = large.reshape(plane.shape[0], 2, plane.shape[1], 2)
     return np.asarray(cells.mean(axis=(1, 3)) + 0.5, np.uint8)
 
 
 def _cropped(planes: Planes, *, multiple: int) -> Planes:
-    """The middle of a 4:2:0 picture, at most 640×360, its sides multiples of `multiple`, which is even."""
+    """The centre of a 4:2:0 picture, at most 640×360, with sides that are multiples of the even `multiple`."""
     height, width = planes[0].shape
     w, h = (min(side, most) // multiple * multiple for side, most in zip((width, height), _LARGEST, strict=True))
     left, top = (width - w) // 4 * 2, (height - h) // 4 * 2
@@ -142,7 +142,7 @@ def _cropped(planes: Planes, *, multiple: int) -> Planes:
 
 
 def _read(path: Path, count: int) -> _Clip:
-    """Up to `count` frames from a quarter of the way in, where no title stands any more."""
+    """Up to `count` frames, starting at a quarter of the clip, after any titles."""
     with FileSource(path) as source:
         info = source.info
         if source.pixel_format not in ("yuv420p", "yuvj420p"):
@@ -157,7 +157,7 @@ def _read(path: Path, count: int) -> _Clip:
             if frame.index == last:
                 break
         if not kept:
-            raise SourceError(f"{path}: not one frame can be decoded.")
+            raise SourceError(f"{path}: no frame can be decoded.")
         if max(float(planes[0].std()) for planes in kept) < _BLANK_LEVELS:
             raise SourceError(f"{path}: the frames that would be evaluated are blank: every method is perfect on them.")
         if len({planes[0].shape for planes in kept}) > 1:
@@ -166,5 +166,5 @@ def _read(path: Path, count: int) -> _Clip:
 
 
 def _bytes(planes: Sequence[Plane]) -> list[Bytes]:
-    """The same planes: they are 8-bit, which their type does not know."""
+    """The same planes, typed as 8-bit."""
     return [plane.astype(np.uint8, copy=False) for plane in planes]

@@ -71,7 +71,7 @@ class BatchForm:
     output_bytes: int
     """Of the planes; a flag of four bytes follows."""
     tiled: bool = False
-    """Whether the network must run in tiles: the device's memory is too small for one whole picture."""
+    """Whether the network must run in tiles: the device's memory is too small for one complete picture."""
 
 
 def form_key(request: RepairRequest) -> tuple[object, ...]:

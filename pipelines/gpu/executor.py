@@ -13,7 +13,8 @@ from deepclarity.errors import DeviceError
 from deepclarity.models.backends.checks import first_line
 from deepclarity.models.backends.torch import TorchGenerator
 from deepclarity.models.gpu.device import Device
-from deepclarity.models.gpu.kernels import Kernels, load_kernels
+from deepclarity.models.gpu.kernels import Kernels
+from deepclarity.models.gpu.load_kernels import load_kernels
 from deepclarity.models.gpu.network import BatchedNetwork
 from deepclarity.pipelines.executor import Pending, RepairRequest
 from deepclarity.stream.frame import Planes

@@ -57,11 +57,11 @@ def _passes(source: tuple[int, int], plan: PlanePlan) -> list[Pass]:
     passes: list[Pass] = []
     step, start, size = plan.step, plan.start, plan.size
     if min(abs(step[0] - 1), abs(step[1] - 1)) > 0.2 and max(step) < 1:
-        whole = round(start[0]), round(start[1])
-        fraction = start[0] - whole[0], start[1] - whole[1]
+        integer = round(start[0]), round(start[1])
+        fraction = start[0] - integer[0], start[1] - integer[1]
         if max(map(abs, fraction)) >= 1e-3:
             passes.append(_per_axis(lambda k: _warp_filter(source[k], source[k], 1.0, fraction[k])))
-            start = float(whole[0]), float(whole[1])
+            start = float(integer[0]), float(integer[1])
     window = [(start[k], start[k] + step[k] * size[k]) for k in (0, 1)]
     if is_aligned(window):
         edges = [(round(low), round(high)) for low, high in window]

@@ -11,8 +11,8 @@ from deepclarity.models.detectors import load_detector
 from deepclarity.models.verdict import Detector
 from deepclarity.pipelines.detect import detect
 from deepclarity.pipelines.enhance import Enhanced, enhance
-from deepclarity.pipelines.executor import load_executor
 from deepclarity.pipelines.fit import Fit
+from deepclarity.pipelines.load_executor import load_executor
 from deepclarity.pipelines.records import Lane
 from deepclarity.pipelines.route import FrameSelection, route
 from deepclarity.stream.frame import Frame

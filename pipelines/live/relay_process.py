@@ -54,7 +54,7 @@ def main() -> None:
     """Run the relay until the supervisor stops it or its file ends; exit code 1 on failure."""
     ignore_signals()
     signal.signal(signal.SIGTERM, _stop)
-    request = ipc.Inbox(sys.stdin.fileno()).take()
+    request = ipc.Inbox(sys.stdin.fileno()).receive()
     if request is None:
         return
     supervisor = _SupervisorHandler()

@@ -132,7 +132,7 @@ class LiveSinks:
             self._stats.stages["encode"].add(time.perf_counter() - started)
         if self.window is not None:
             left = frame if before.placeholder else before
-            self.window.show(frame, left, colour=self._source.colour, reported=status())
+            self.window.show(frame, left, colour=self._source.colour, status=status())
         return has_started
 
     def _open(self, stack: contextlib.ExitStack) -> None:

@@ -160,7 +160,7 @@ class _SupervisedProcess:
             if not self._restart_limit_hit():
                 self._start(now)
             return
-        while (message := self.subprocess.inbox.take(0)) is not None:
+        while (message := self.subprocess.inbox.receive(0)) is not None:
             self._last_message_s = now
             if message.kind == "ended":
                 self._on_ended()
@@ -233,7 +233,7 @@ class Supervisor:
             subprocess.close_stdin()
         deadline = time.monotonic() + _SHUTDOWN_TIMEOUT_S
         for subprocess in running:
-            subprocess.finish(patience_s=max(0.0, deadline - time.monotonic()))
+            subprocess.finish(timeout_s=max(0.0, deadline - time.monotonic()))
 
     def snapshots(self) -> list[StatsSnapshot]:
         """The latest stats of each relay, in the order of the file."""
@@ -251,7 +251,7 @@ class Supervisor:
             for process in self._processes:
                 process.poll()
             watch(self.snapshots())
-            ipc.ready([subprocess.inbox for subprocess in self._subprocesses()], _POLL_INTERVAL_S)
+            ipc.wait_any([subprocess.inbox for subprocess in self._subprocesses()], _POLL_INTERVAL_S)
 
     def _subprocesses(self) -> list[Subprocess]:
         return [process.subprocess for process in self._processes if process.subprocess is not None]

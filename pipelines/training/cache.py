@@ -36,7 +36,7 @@ _REPORT_EVERY = 8
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which pictures, for which method."""
+    """The pictures to generate, and the method they are preprocessed for."""
 
     method: str
     data: Path
@@ -56,7 +56,7 @@ class _Shard:
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """A picture's truth as a shard holds it."""
+    """A picture's labels as stored in a shard."""
 
     kind: Kind
     cell: Mapping[str, str]
@@ -65,10 +65,10 @@ class _Labels:
 def samples(
     wanted: Sequence[Wanted], folder: Path, learner: Learner, *, processes: int, say: Say
 ) -> PreprocessedDataset:
-    """What `learner` sees of all pictures that are `wanted`; what `folder` lacks is made and kept there.
+    """The inputs of `learner` for all `wanted` pictures; missing ones are generated and stored in `folder`.
 
-    Shards carry method, seed and photos in their names, and `Learner.preprocess_version`, to be raised where
-    `preprocess` changes.
+    Shard names contain method, seed, a digest of the photos, and `Learner.preprocess_version`, which must be raised
+    whenever `preprocess` changes.
     """
     parts = [_seen(each, folder, learner, processes=processes, say=say) for each in wanted]
     arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
@@ -76,7 +76,7 @@ def samples(
 
 
 def fingerprint(wanted: Sequence[Wanted]) -> str:
-    """What says these pictures from those of other photos, seeds, counts or methods."""
+    """File name that identifies the photos, seed, count and method of these pictures."""
     return " ".join(f"{each.split}-{each.protocol}-{_digest(each)}x{each.count}" for each in wanted)
 
 
@@ -84,7 +84,7 @@ def _seen(wanted: Wanted, folder: Path, learner: Learner, *, processes: int, say
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}). Choose another --out.") from error
+        raise OutputError(f"{folder}: cannot be created ({error.strerror}). Choose another --out.") from error
     stem = f"{wanted.split}-{wanted.protocol}-{_digest(wanted)}"
     shards = [
         _Shard(wanted, i, min(_SHARD, wanted.count - i), folder / f"{stem}-{i:06}.npz")
@@ -98,7 +98,7 @@ def _seen(wanted: Wanted, folder: Path, learner: Learner, *, processes: int, say
             say(f"{wanted.split} pictures of protocol {wanted.protocol}: {done} of {wanted.count}")
     kept |= {shard: _read(shard) for shard in missing}
     if torn := next((shard for shard, content in kept.items() if content is None), None):
-        raise OutputError(f"{torn.path}: cannot be read back. Check the disk, remove the file and go on.")
+        raise OutputError(f"{torn.path}: cannot be read back. Check the disk, remove the file and run again.")
     found = [content for content in kept.values() if content is not None]
     reported = [truth for truths, _ in found for truth in truths]
     arrays = {name: np.concatenate([each[name] for _, each in found]) for name in found[0][1]}
@@ -106,7 +106,7 @@ def _seen(wanted: Wanted, folder: Path, learner: Learner, *, processes: int, say
 
 
 def _made(shards: Sequence[_Shard], processes: int) -> Iterator[None]:
-    """Make every shard, in as many processes."""
+    """Generate every shard, in this many processes."""
     count = min(len(shards), processes or _cores())
     if count > 1:
         pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_die_quietly)
@@ -114,7 +114,7 @@ def _made(shards: Sequence[_Shard], processes: int) -> Iterator[None]:
             yield from pool.map(_make, shards)
         except BrokenProcessPool as error:
             raise StageError(
-                "a process that made pictures died, perhaps for lack of memory; lower --threads"
+                "a process that generates pictures died, perhaps for lack of memory; lower --threads"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -126,12 +126,12 @@ def _made(shards: Sequence[_Shard], processes: int) -> Iterator[None]:
 
 
 def _die_quietly() -> None:
-    """Ctrl-C ends a worker at once: what it was making is made again."""
+    """Let Ctrl-C end a worker at once: its incomplete shard is generated again."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """Number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
@@ -153,7 +153,7 @@ def _pictures(wanted: Wanted) -> DetectorDataset:
 
 
 def _read(shard: _Shard) -> tuple[list[_Labels], Arrays] | None:
-    """The truths and arrays of a shard; None where it is missing, damaged or too short."""
+    """The labels and arrays of a shard; None if it is missing, damaged or too short."""
     count = shard.count
     try:
         with np.load(io.BytesIO(shard.path.read_bytes()), allow_pickle=False) as file:
@@ -167,10 +167,10 @@ def _read(shard: _Shard) -> tuple[list[_Labels], Arrays] | None:
 
 
 def _digest(wanted: Wanted) -> str:
-    """What says pictures of one method, seed and folder from others."""
+    """Digest of everything that determines the pictures: method, seed and folder."""
     source_images = find_source_images(wanted.data, wanted.split)
     if not source_images.photos:
-        raise SourceError(f"{wanted.data}: no photos for {wanted.split} in it; give more")
+        raise SourceError(f"{wanted.data}: no photos for {wanted.split} in it; add more")
     names = [[path.name, path.stat().st_size] for path in (*source_images.photos, *source_images.clips)]
     learner = load_learner(wanted.method)
     reported = [wanted.method, dict(learner.architecture), learner.preprocess_version, wanted.seed, names]

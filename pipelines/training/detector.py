@@ -25,23 +25,23 @@ SAMPLES = "samples"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be trained, from what, and where the results go."""
+    """A training job: recipe, data and output folder."""
 
     config: str
-    """A recipe: the path of a TOML file, or the name of one that ships, `mobilenet`, …"""
+    """A recipe: the path of a TOML file, or the name of a shipped one, `mobilenet`, …"""
     data: Path
-    """A folder of photos, or one with `train_photos` and perhaps `clips` in it."""
+    """A folder of photos, or one that contains `train_photos` and optionally `clips`."""
     out: Path
     device: str = "auto"
     threads: int = 0
-    """CPU threads, and processes that make pictures; 0: as many as torch thinks best, and one a core."""
+    """CPU threads, and processes that generate pictures; 0: torch's default, and one process per core."""
     resume: bool = False
 
 
 def train_detector(order: Order, *, say: Say) -> Path:
-    """Train to the recipe's last step; the path of the weights. Every `checkpoint_s` what there is is kept.
+    """Train to the recipe's last step; returns the path of the weights. Checkpoints every `checkpoint_s` seconds.
 
-    Pictures come from the training and the validation photos alone; those that are made already are used again.
+    Uses the training and validation photos only; cached pictures are reused.
     """
     text = recipe_text(order.config, of_detector=True)
     recipe = parse_detector_recipe(text, where=order.config)
@@ -66,7 +66,7 @@ def train_detector(order: Order, *, say: Say) -> Path:
 
 
 def _wanted(recipe: DetectorRecipe, data: Path, split: Split) -> list[Wanted]:
-    """The pictures of one split that `recipe` asks for."""
+    """The pictures of one split that `recipe` specifies."""
     return [
         Wanted(
             recipe.method,
@@ -81,7 +81,7 @@ def _wanted(recipe: DetectorRecipe, data: Path, split: Split) -> list[Wanted]:
 
 
 class _Training:
-    """`DetectorRun` with its pictures, those to train on and those that choose the threshold."""
+    """`DetectorRun` with its training pictures, and the validation pictures that determine the threshold."""
 
     def __init__(self, run: DetectorRun, training: PreprocessedDataset, validation: PreprocessedDataset) -> None:
         self._run, self._training, self._validation = run, training, validation
@@ -93,11 +93,11 @@ class _Training:
         return self._run.step
 
     def advance(self) -> Mapping[str, Tensor]:
-        """Take one step."""
+        """Perform one step."""
         return self._run.advance(self._training)
 
     def weigh(self) -> tuple[Tensors, dict[str, float]]:
-        """The averaged weights with their threshold, and what they make of the validation pictures."""
+        """The averaged weights with their threshold, and their scores on the validation pictures."""
         run, truth = self._run, self._validation
         pixelated = np.asarray(truth.labels == run.learner.classes.index(PIXELATED))
         margins = run.margins(truth)

@@ -33,25 +33,25 @@ from .run import CHECKPOINT, WEIGHTS, Say, TrainingRun, check_begun, recipe_text
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be trained, from what, and where the results go."""
+    """A training job: recipe, data and output folder."""
 
     config: str
-    """A recipe: the path of a TOML file, or the name of one that ships, `turbo`, `srgan`, …"""
+    """A recipe: the path of a TOML file, or the name of a shipped one, `turbo`, `srgan`, …"""
     data: Path
     """A folder of photos."""
     out: Path
     start: Path | None = None
-    """Weights to begin with, instead of the recipe's own."""
+    """Initial weights, instead of the recipe's."""
     features: Path | None = None
     """Folder with the features of VGG16 for a perceptual loss."""
     device: str = "auto"
     threads: int = 0
-    """CPU threads; 0: as many as torch thinks best."""
+    """CPU threads; 0: torch's default."""
     resume: bool = False
 
 
 def train_enhancer(order: Order, *, say: Say) -> Path:
-    """Train to the recipe's last step; the path of the weights. Every `checkpoint_s` what there is is kept."""
+    """Train to the recipe's last step; returns the path of the weights. Checkpoints every `checkpoint_s` seconds."""
     text = recipe_text(order.config)
     recipe = parse_recipe(text, where=order.config)
     if order.threads:
@@ -74,7 +74,7 @@ def train_enhancer(order: Order, *, say: Say) -> Path:
 
 
 def validation_tasks(photos: Sequence[Photo], recipe: Recipe) -> list[Task]:
-    """What the recipe is about, on photos that it is not trained on, at its largest scale."""
+    """The recipe's task on validation photos, at its largest scale."""
     scale, rng, tasks = recipe.scales[-1], np.random.default_rng(recipe.seed), []
     photos = large_enough(photos, recipe)
     if recipe.pixelated_share < 1:
@@ -87,7 +87,7 @@ def validation_tasks(photos: Sequence[Photo], recipe: Recipe) -> list[Task]:
 
 
 class _Training:
-    """`Run` with its pictures, those to train on and those to validate on."""
+    """`Run` with its training and validation pictures."""
 
     def __init__(self, run: Run, dataset: PairDataset, validation: Sequence[Task]) -> None:
         self._run, self._dataset, self._validation = run, dataset, validation
@@ -102,14 +102,14 @@ class _Training:
         return self._run.step
 
     def advance(self) -> Mapping[str, Tensor]:
-        """Take one step, on pictures degraded anew where a chapter begins."""
+        """Perform one step; pictures are degraded anew at the start of a chapter."""
         epoch = self.step // self._run.recipe.renew_steps
         if epoch != self._epoch:
             self._epoch, self._pairs = epoch, self._dataset.pairs_by_scale(epoch)
         return self._run.advance(self._pairs)
 
     def weigh(self) -> tuple[Tensors, dict[str, float]]:
-        """The averaged weights, and what they make of each task, in dB."""
+        """The averaged weights, and their PSNR on each task, in dB."""
         tensors = self._run.averaged()
         enlarge = enlarger(self._run.recipe.net, tensors)
         return tensors, {f"{task.name}_db": round(mean_psnr(enlarge, task), 3) for task in self._validation}
@@ -120,7 +120,7 @@ class _Training:
 
 
 def _start(order: Order, recipe: Recipe) -> Tensors | None:
-    """Weights to begin with: all of the recipe's network, but for tails; those that are missing begin at zero."""
+    """Initial weights: those of the recipe's network; missing tails start at zero."""
     if order.start is not None:
         where, tensors = str(order.start), read_tensors(order.start)
     elif recipe.start_from:

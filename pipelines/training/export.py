@@ -3,7 +3,7 @@
     python -m deepclarity.pipelines.training.export runs/train-turbo --name turbo --data PHOTOS \\
         --trained-on "577 photos" --measured "Set5 x4 31.2 dB" --note "real time"
 
-A detector, which needs no --data, is found by the name of its method.
+A detector needs no --data; its name is that of its method.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _HEAD = "# Every set of weights that ships. Checked before use: a file that diff
 def export_enhancer(
     folder: Path, name: str, recipe: Recipe, tensors: Tensors, *, pictures: Sequence[Bytes], **words: str
 ) -> Record:
-    """Write `name` into `folder`. `pictures`: small luma that 8-bit inference is calibrated on; `words`: the record's
-    `trained_on`, `measured` and `note`."""
+    """Write `name` to `folder`. `pictures`: small luma planes for the calibration of int8 inference; `words`: the
+    record's `trained_on`, `measured` and `note`."""
     _check_words(name, words)
     net = recipe.net
     check_shapes(net, tensors, name=name)
@@ -59,10 +59,10 @@ def export_enhancer(
 
 
 def export_detector(folder: Path, name: str, learner: Learner, weights: Path, **words: str) -> Record:
-    """Write the file `weights` of a learnt method into `folder` as `name`, in the precision that it has."""
+    """Write the file `weights` of a learned method to `folder` as `name`, in its own precision."""
     _check_words(name, words)
     if name != learner.name:
-        raise UsageError(f"--name {name}: a detector finds its weights by the name of its method, {learner.name}.")
+        raise UsageError(f"--name {name}: a detector's weights are named after its method, {learner.name}.")
     tensors = read_tensors(weights)
     learner.check(tensors, name=name)
     described = {
@@ -76,9 +76,11 @@ def export_detector(folder: Path, name: str, learner: Learner, weights: Path, **
 
 def _check_words(name: str, words: Mapping[str, str]) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name in ("auto", "lanczos"):
-        raise UsageError(f"no name for weights: '{name}'. Use letters, digits, - and _; not auto, not lanczos.")
+        raise UsageError(
+            f"not a valid name for weights: '{name}'. Use letters, digits, - and _; not auto, not lanczos."
+        )
     if odd := next((key for key, word in words.items() if not word.isprintable()), None):
-        raise UsageError(f"--{odd.replace('_', '-')}: holds characters that cannot be printed. Leave them out.")
+        raise UsageError(f"--{odd.replace('_', '-')}: contains unprintable characters. Remove them.")
 
 
 def _written(folder: Path, name: str, content: bytes, described: Mapping[str, Any]) -> Record:
@@ -119,7 +121,7 @@ def _lines(record: Record, keys: Sequence[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Publish as the command line says; returns the exit status."""
+    """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder that training wrote")
     parser.add_argument("--data", type=Path, help="the photos an enhancer was trained on, to calibrate int8")
@@ -131,7 +133,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for folder, file in ((chosen.run, RECIPE), (chosen.folder, "manifest.toml")):
             if not (folder / file).is_file():
-                raise UsageError(f"{folder}: has no {file}. Name the folder of a run, and one of weights by --folder.")
+                raise UsageError(
+                    f"{folder}: has no {file}. Name the folder of a training run, and the weights folder with --folder."
+                )
         record = _exported(chosen.run, chosen.folder, chosen.name, chosen.data, words)
     except DeepClarityError as error:
         sys.stderr.write(f"publish: {error}\n")
@@ -141,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _exported(run: Path, folder: Path, name: str, data: Path | None, words: Mapping[str, str]) -> Record:
-    """Publish what `run` holds, a detector where its recipe names a method."""
+    """Publish the weights in folder `run`: a detector if its recipe names a method, else an enhancer."""
     where = str(run / RECIPE)
     text = recipe_text(where)
     if "method" in read_table(text, where=where):
@@ -154,7 +158,7 @@ def _exported(run: Path, folder: Path, name: str, data: Path | None, words: Mapp
 
 
 def _pictures(data: Path, recipe: Recipe) -> list[Bytes]:
-    """Some of the small pictures that the network was trained on."""
+    """Small pictures like those the network was trained on."""
     training, _ = split_photos(data, recipe.validation_photos)
     some = training[:: max(1, len(training) // _CALIBRATION_PHOTOS)]
     pairs_by_scale = PhotoPairs([read_photo(path) for path in some], recipe).pairs_by_scale(0)

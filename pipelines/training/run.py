@@ -35,7 +35,7 @@ LOCK = "running.lock"
 
 
 class Training(Protocol):
-    """A run as the log sees it."""
+    """Protocol of a training run."""
 
     title: str
     steps: int
@@ -47,31 +47,31 @@ class Training(Protocol):
         ...
 
     def advance(self) -> Mapping[str, Tensor]:
-        """Take one step; its losses, scalars not yet waited for."""
+        """Perform one step; returns its losses, scalars that may still be computed asynchronously."""
         ...
 
     def weigh(self) -> tuple[Tensors, dict[str, float]]:
-        """What is to be exported now, and how it does on what was kept apart."""
+        """The weights to export now, and their validation scores."""
         ...
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, complete or not at all."""
+        """Write a checkpoint atomically."""
         ...
 
 
 class TrainingRun:
-    """Steps, and from time to time a checkpoint, a validation, an export, a line in the log and a picture of it."""
+    """Runs the steps, with periodic checkpoints, validation, export, log lines and a plot."""
 
     def __init__(self, out: Path, say: Say) -> None:
         self._out, self._say = out, say
 
     @contextlib.contextmanager
     def begun(self, recipe: str, *, anew: bool) -> Iterator[None]:
-        """The folder is ours, and the recipe lies beside what it makes; OutputError where another run has it."""
+        """Lock the output folder and store the recipe in it; OutputError if another run uses it."""
         try:
             self._out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{self._out}: cannot be made ({error.strerror}). Choose another --out.") from error
+            raise OutputError(f"{self._out}: cannot be created ({error.strerror}). Choose another --out.") from error
         with _locked(self._out / LOCK):
             atomic_write(self._out / RECIPE, recipe.encode())
             if anew:
@@ -81,7 +81,7 @@ class TrainingRun:
     def keep(self, run: Training) -> None:
         """Train to the last step."""
         kept_s, losses = time.monotonic(), list[Mapping[str, Tensor]]()
-        if run.step == run.steps:  # stopped between its last checkpoint and its weights
+        if run.step == run.steps:  # stopped between the last checkpoint and the export
             export(run.weigh()[0], self._out / WEIGHTS)
         while run.step < run.steps:
             losses.append(run.advance())
@@ -93,8 +93,8 @@ class TrainingRun:
         means, (tensors, scores) = _means(losses), run.weigh()
         if not all(map(math.isfinite, means.values())) or not all(np.isfinite(t).all() for t in tensors.values()):
             raise StageError(
-                f"{self._out}: the training diverged before step {run.step}; what was kept before is untouched. "
-                f"Go on from there with --resume, or begin again with lower learning rates."
+                f"{self._out}: the training diverged before step {run.step}; earlier checkpoints are unchanged. "
+                f"Continue from there with --resume, or start again with lower learning rates."
             )
         entry: dict[str, float] = {"step": run.step, "steps_per_s": round(len(losses) / took_s, 2)}
         entry |= {key: round(value, 6) for key, value in means.items()} | scores
@@ -107,7 +107,7 @@ class TrainingRun:
         self._say("  ".join(f"{key} {value}" for key, value in entry.items()) + f"  left {left_s / 60:.0f} min")
 
     def _entries(self, *, before: int) -> list[dict[str, float]]:
-        """What the log holds of the steps `before`; a line that cannot be read is left out."""
+        """The log's entries for the steps before `before`; unreadable lines are skipped."""
         entries = []
         with contextlib.suppress(FileNotFoundError):
             for line in (self._out / LOG).read_text(encoding="utf-8", errors="replace").splitlines():
@@ -119,7 +119,7 @@ class TrainingRun:
 
 
 def recipe_text(config: str, *, of_detector: bool = False) -> str:
-    """The text of a recipe by the path of its file or by the name of weights that ship; `UsageError` without one."""
+    """The text of a recipe, by file path or by the name of shipped weights; raises UsageError if there is none."""
     folder = resources.files("deepclarity.configs") / "training" / ("detector" if of_detector else "enhancer")
     shipped = {item.name.removesuffix(".toml"): item for item in folder.iterdir() if item.name.endswith(".toml")}
     if not config.endswith(".toml") and config not in shipped:
@@ -131,7 +131,7 @@ def recipe_text(config: str, *, of_detector: bool = False) -> str:
 
 
 def training_device(wish: str) -> str:
-    """The device called `wish`, `auto` being the first GPU there is; DeviceError where torch knows none such."""
+    """The device called `wish`, `auto` being the first GPU if there is one; DeviceError if torch has no such device."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
     if wish == "auto":
@@ -142,14 +142,14 @@ def training_device(wish: str) -> str:
 
 
 def check_begun(out: Path, *, resume: bool) -> None:
-    """Raise OutputError where a run would be begun over another."""
+    """Raise OutputError if a new run would overwrite another."""
     if not resume and (out / CHECKPOINT).exists():
-        raise OutputError(f"{out}: holds a run already. Add --resume to go on with it, or choose another --out.")
+        raise OutputError(f"{out}: already contains a run. Add --resume to continue it, or choose another --out.")
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold `path` for this process; OutputError while another holds it. Windows goes without."""
+    """Lock `path` for this process; OutputError while another holds the lock. Not on Windows."""
     try:
         lock = path.open("a")
     except OSError as error:
@@ -175,5 +175,5 @@ def _series(entries: Sequence[dict[str, float]]) -> list[Series]:
 
 
 def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-    """Each loss's mean: the one place where the device is waited for."""
+    """The mean of each loss: the only place that waits for the device."""
     return {name: float(torch.stack([loss[name] for loss in losses]).mean()) for name in losses[0]}

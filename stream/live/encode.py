@@ -32,32 +32,32 @@ _BT709 = Colour(1, 1, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class LiveEncodeSettings:
-    """How a live output is coded."""
+    """Encoder settings of a live output."""
 
     codec: str = "h264"
     """`h264` or `hevc`."""
     crf: int | None = None
-    """Constant rate factor; 21 or 25 by codec without."""
+    """Constant rate factor; None: 21 (h264) or 25 (hevc)."""
     speed: str = "ultrafast"
-    """Encoder effort, in x264's words."""
+    """Encoder speed preset, by x264's names."""
     max_kbps: int = 12_000
-    """Bits a second are kept below this, in thousands."""
+    """Maximum bit rate, in kbit/s."""
     colour: Colour = _BT709
-    """Tags of the output."""
+    """Colour tags of the output."""
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
             raise UsageError(f"--codec {self.codec}: cannot be sent live; {did_you_mean(self.codec, CODECS)}")
-        EncodeSettings(self.codec, self.crf, self.speed)  # refuses what no encoder takes
+        EncodeSettings(self.codec, self.crf, self.speed)  # raises UsageError for invalid values
 
     def with_colour(self, colour: Colour) -> LiveEncodeSettings:
-        """The same for pictures of another colour."""
+        """The same settings with other colour tags."""
         return replace(self, colour=colour)
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """One coded picture."""
+    """One encoded picture."""
 
     data: bytes
     pts: int
@@ -66,13 +66,13 @@ class EncodedFrame:
 
 
 class LiveEncoder:
-    """Codes frames of one size, each at once; a key frame every two seconds, and whenever one is asked for."""
+    """Encodes frames of one size without delay; a key frame every two seconds and on request."""
 
     def __init__(self, encoding: LiveEncodeSettings, *, size: tuple[int, int], rate: Fraction) -> None:
-        """`size`: (width, height), even. `rate`: pictures a second, for rate control only."""
-        self._held = io.BytesIO()
-        self._nut = av.open(self._held, "w", format="nut")
-        stream = self._nut.add_stream(CODECS[encoding.codec], rate=30)
+        """`size`: (width, height), even. `rate`: frames per second, used only by rate control."""
+        self._buffered = io.BytesIO()
+        self._build_nut = av.open(self._buffered, "w", format="nut")
+        stream = self._build_nut.add_stream(CODECS[encoding.codec], rate=30)
         assert isinstance(stream, VideoStream)
         self._stream, self._colour = stream, encoding.colour
         self._configure(stream.codec_context, encoding, size, rate)
@@ -83,7 +83,7 @@ class LiveEncoder:
     ) -> None:
         context.width, context.height, context.pix_fmt = *size, LIVE_PIXEL_FORMAT
         context.time_base, context.framerate = RTP_TIME_BASE, max(Fraction(1), min(rate, Fraction(120)))
-        context.gop_size = 600  # time decides, not their number
+        context.gop_size = 600  # key frames are placed by time, not by frame count
         context.max_b_frames = 0
         context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer
         context.colorspace, context.color_range = self._colour.matrix, 1
@@ -91,22 +91,22 @@ class LiveEncoder:
         context.options = _options(encoding)
 
     def nut_header(self, first: EncodedFrame, *, audio: bytes | None = None) -> bytes:
-        """A NUT file that holds the stream's parameters in FFmpeg's own words, and `first`. To be asked for once.
+        """A NUT file with the stream's parameters and the packet `first`. Call once.
 
-        `audio`: a NUT file whose sound track's parameters go in as well.
+        `audio`: a NUT file whose audio track's parameters are included.
         """
         if audio is not None:
             with av.open(io.BytesIO(audio), "r", format="nut") as heard:
-                self._nut.add_stream_from_template(heard.streams.audio[0], opaque=True)
+                self._build_nut.add_stream_from_template(heard.streams.audio[0], opaque=True)
         packet: AnyPacket = Packet(first.data)
         packet.pts = packet.dts = 0
         packet.time_base, packet.is_keyframe, packet.stream = RTP_TIME_BASE, True, self._stream
-        self._nut.mux_one(packet)
-        self._nut.close()
-        return self._held.getvalue()
+        self._build_nut.mux_one(packet)
+        self._build_nut.close()
+        return self._buffered.getvalue()
 
     def encode(self, frame: Frame, *, key: bool = False) -> list[EncodedFrame]:
-        """Code one frame, as a key frame if `key`."""
+        """Encode one frame, as a key frame if `key`."""
         picture = frame.picture if isinstance(frame.picture, VideoFrame) else None
         if picture is None:
             picture = planes.picture_of(frame.planes, LIVE_PIXEL_FORMAT)
@@ -119,8 +119,8 @@ class LiveEncoder:
         return [EncodedFrame(bytes(p), p.pts or 0, p.is_keyframe) for p in self._stream.codec_context.encode(picture)]
 
     def close(self) -> None:
-        """Let go of the encoder; what it still holds is of no use to anybody."""
-        self._nut.close()
+        """Close the encoder and discard what it still holds."""
+        self._build_nut.close()
 
 
 def _options(encoding: LiveEncodeSettings) -> dict[str, str]:

@@ -29,15 +29,15 @@ class DecodedPicture:
 
     picture: VideoFrame
     arrived_s: float
-    """When its packet came, by the monotonic clock."""
+    """Arrival time of its packet on the monotonic clock."""
     time_s: float | None
-    """When the source says that it is to be shown."""
+    """Presentation time by the source's clock."""
     intact: bool
-    """False behind a loss, up to the next key frame: the decoder made parts of it up."""
+    """False after a packet loss, until the next key frame: the decoder concealed parts of it."""
 
 
 def _decoder(described: VideoCodecContext | None) -> VideoCodecContext:
-    """A decoder of its own for what a container describes; the container's lives as long as a cycle of references."""
+    """A separate decoder with a stream's parameters: the container's own one is part of a reference cycle."""
     if described is None:
         raise ValueError("FFmpeg has no decoder for its video")
     decoder = av.CodecContext.create(described.name, "r")
@@ -46,12 +46,12 @@ def _decoder(described: VideoCodecContext | None) -> VideoCodecContext:
     decoder.width, decoder.height = described.width, described.height
     if described.pix_fmt is not None:
         decoder.pix_fmt = described.pix_fmt
-    decoder.thread_count, decoder.thread_type = 1, "SLICE"  # frame threads would keep pictures back
+    decoder.thread_count, decoder.thread_type = 1, "SLICE"  # frame threads would delay pictures
     return decoder
 
 
-def sound_of(container: InputContainer) -> AudioFormat | None:
-    """What a container's first sound track is; None without one."""
+def audio_format_of(container: InputContainer) -> AudioFormat | None:
+    """Format of a container's first audio track; None without one."""
     for track in container.streams.audio:
         codec = track.codec_context
         return AudioFormat(codec.codec.canonical_name, codec.sample_rate, codec.layout.nb_channels)
@@ -59,35 +59,35 @@ def sound_of(container: InputContainer) -> AudioFormat | None:
 
 
 class Session:
-    """Decodes what one opening of a source brings, each picture as soon as it can be."""
+    """Decodes the packets of one connection to a source, each picture as soon as possible."""
 
     def __init__(self, opened: ipc.Message, counts: SourceCounts) -> None:
-        """`opened`: the reader's message of that name. `counts`: where losses are counted.
+        """`opened`: the reader's message of that name. `counts`: counters for losses.
 
-        Raises ValueError where FFmpeg has no decoder for it.
+        Raises ValueError if FFmpeg has no decoder for the video.
         """
         self.nut_header = opened.data
-        """A NUT file with the parameters of its streams."""
+        """A NUT file with the parameters of the source's streams."""
         self.rate = Fraction(opened.fields["rate"])
-        """Pictures a second, as announced."""
+        """Nominal frames per second."""
         with av.open(io.BytesIO(opened.data), "r", format="nut") as container:
-            self.audio = sound_of(container)
+            self.audio = audio_format_of(container)
             self._video = _decoder(container.streams.video[0].codec_context)
         self._independent: bool = opened.fields["raw"] or self.codec in ("mjpeg", "rawvideo")
         self._counts = counts
         self._on_way: dict[int, float] = {}
-        self._came_s = 0.0
+        self._arrival_s = 0.0
         self._intact = True
-        self._still_hurt = 0
+        self._damaged_until = 0
         self._hurt: deque[int | None] = deque(maxlen=_MOST_HURT)
 
     @property
     def codec(self) -> str:
-        """FFmpeg's name of what decodes it."""
+        """FFmpeg's name of the video decoder."""
         return self._video.name
 
     def pictures(self, message: ipc.Message | None) -> Iterator[DecodedPicture]:
-        """What one packet (None: the end) makes the decoder give out. A packet that it cannot decode is counted."""
+        """Decode one packet (None: flush) and yield its pictures. A packet that cannot be decoded is counted."""
         packet = None if message is None else self._packet(message)
         if message is not None:
             self._note_losses(message)
@@ -100,11 +100,11 @@ class Session:
         yield from map(self._arrival, decoded)
 
     def _note_losses(self, message: ipc.Message) -> None:
-        """Which pictures have lost something: what is being put together when the loss is noticed, and the next."""
+        """Sequence range of damaged pictures: the one being assembled when the loss is noticed, and the next."""
         lost, hurt = message.fields["lost"], not message.fields["intact"]
         self._counts.lost_packets += lost
-        self._still_hurt = 2 if lost else max(self._still_hurt - 1, 0)
-        if self._still_hurt or hurt:
+        self._damaged_until = 2 if lost else max(self._damaged_until - 1, 0)
+        if self._damaged_until or hurt:
             self._intact = False
             self._hurt.append(message.fields["pts"])
 
@@ -113,7 +113,7 @@ class Session:
         packet: AnyPacket = Packet(message.data)
         packet.pts, packet.dts, packet.time_base = fields["pts"], fields["dts"], Fraction(*fields["base"])
         packet.is_keyframe = fields["key"]
-        self._came_s = fields["at"]
+        self._arrival_s = fields["at"]
         if fields["pts"] is not None:
             if len(self._on_way) >= _MOST_ON_WAY:
                 self._on_way.clear()
@@ -126,6 +126,6 @@ class Session:
         intact = self._intact and not picture.is_corrupt
         self._counts.damaged_frames += not intact
         if picture.pts is None:
-            return DecodedPicture(picture, self._came_s, None, intact)
-        arrived_s = self._on_way.pop(picture.pts, self._came_s)
+            return DecodedPicture(picture, self._arrival_s, None, intact)
+        arrived_s = self._on_way.pop(picture.pts, self._arrival_s)
         return DecodedPicture(picture, arrived_s, float(picture.pts * (picture.time_base or RTP_TIME_BASE)), intact)

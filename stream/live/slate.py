@@ -1,4 +1,4 @@
-"""The slate: a placeholder picture that states what is missing, why, and since when."""
+"""Slate: a placeholder picture that names the missing source, the reason and the time since it was lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BACKGROUND, _LINE, _BRIGHT, _DIM, _NO_COLOUR = 24, 60, 210, 120, 128
 
 @functools.lru_cache(maxsize=4)
 def slate(size: tuple[int, int], *, title: str, reason: str, seconds: int) -> VideoFrame:
-    """A quiet picture of `size` (width, height; even) in yuv420p that says what is missing, why, and since when."""
+    """A picture of `size` (width, height; even) in yuv420p with the source's name, the reason and the waiting time."""
     width, height = size
     luma = np.full((height, width), _BACKGROUND, np.uint8)
     unit = height / 1080
@@ -25,17 +25,17 @@ def slate(size: tuple[int, int], *, title: str, reason: str, seconds: int) -> Vi
     luma[middle : middle + max(1, round(2 * unit)), left : width - left] = _LINE
     for number, line in enumerate(reversed(textwrap.wrap(title, 60))):
         _write(luma, line, (left, middle - round((40 + 60 * number) * unit)), scale=1.6 * unit, grey=_BRIGHT)
-    reported = textwrap.wrap(f"{reason}; waiting for {_spoken(seconds)}", 70)
-    for number, line in enumerate(reported):
+    lines = textwrap.wrap(f"{reason}; waiting for {_duration_text(seconds)}", 70)
+    for number, line in enumerate(lines):
         _write(luma, line, (left, middle + round((75 + 55 * number) * unit)), scale=1.2 * unit, grey=_DIM)
     chroma = np.full((height // 2, width // 2), _NO_COLOUR, np.uint8)
     return picture_of((luma, chroma, chroma), "yuv420p")
 
 
 def _write(luma: NDArray[np.uint8], text: str, place: tuple[int, int], *, scale: float, grey: int) -> None:
-    plain = text.encode("ascii", "replace").decode()  # OpenCV's own letters are ASCII
+    plain = text.encode("ascii", "replace").decode()  # OpenCV's fonts are ASCII only
     cv2.putText(luma, plain, place, cv2.FONT_HERSHEY_SIMPLEX, scale, grey, max(1, round(2 * scale)), cv2.LINE_AA)
 
 
-def _spoken(seconds: int) -> str:
+def _duration_text(seconds: int) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"

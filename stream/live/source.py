@@ -1,7 +1,7 @@
 """Live source: frames of a camera or network stream, with reconnects and placeholders.
 
-The reading is done by a process of its own. When nothing comes the last picture is held, then a slate says why, and
-the source is asked for again: whoever iterates sees no end and no gap.
+A child process reads the source. While no frame arrives, the last one is repeated, then a slate states the reason,
+and the source is reopened: an iterating consumer sees neither an end nor a gap.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _HOLD_AFTER_S = 0.25
 _SLATE_AFTER_S = 1.0
 _SOUND_KEPT = 512
 _ALIVE_S = 10.0
-"""How much longer than we do the kernel waits before it ends a reader that is stuck."""
+"""Extra time after our own timeouts until the kernel terminates a stuck reader process."""
 
 
 class LiveSource:
     """`with LiveSource(address) as source: for frame in source: …`, until the block is left or the file ends.
 
-    Every frame is 4:2:0, 8 bits, limited range; its size may change. Frames that replace missing ones say so.
-    Times rise strictly from the first picture on; what replaces it before counts the wait.
-    Raises SourceError for a file that cannot be read; a live source is asked for again, for ever.
+    Every frame is 8-bit 4:2:0 in limited range; its size may change. Frames that replace missing ones have a
+    `placeholder` kind. Timestamps increase strictly from the first real frame on; slates before it count the wait.
+    Raises SourceError for a file that cannot be read; a live source is retried without end.
     """
 
     when_full = WhenFull.DROP_OLDEST
@@ -62,23 +62,23 @@ class LiveSource:
         audio: bool = True,
         loop: bool = False,
     ) -> None:
-        """`slate_size`: (width, height) of slates. `loop`: begin a file again at its end."""
+        """`slate_size`: (width, height) of slates. `loop`: restart a file at its end."""
         self.address = address
         self.slate_size = slate_size
         self.state = State.CONNECTING
         self.reason = "connecting"
-        """Why nothing comes, for people."""
+        """Why no frame arrives, as a message for people."""
         self.counts = SourceCounts()
         self.nut_header: bytes | None = None
-        """A NUT file with the parameters of the source's streams, once it has been met."""
+        """A NUT file with the parameters of the source's streams; None before the first connection."""
         self.audio_format: AudioFormat | None = None
-        """What sound it brought at first; other sound that comes later is left out."""
+        """Format of the first audio track; audio in another format is dropped later."""
         self.rate = Fraction(30)
-        """Pictures a second, as the source announces them: a hint."""
+        """Nominal frames per second: only a hint."""
         self.colour = Colour(range=1)
-        """Tags of its first picture."""
+        """Colour tags of its first picture."""
         self.audio: deque[AudioPacket] = deque(maxlen=_SOUND_KEPT)
-        """Coded sound that came; whoever takes frames takes this, too."""
+        """Encoded audio received so far; the consumer of frames removes it."""
         self._audio_wanted = audio
         self._loop = loop
         self._timeouts = timeouts or Timeouts()
@@ -89,7 +89,7 @@ class LiveSource:
         self._shape = (0, 0, "")
         self._seen_s = time.monotonic()
         self._placeholder_since_s = 0.0
-        self._reported: str | None = None
+        self._logged_reason: str | None = None
         self._closing = False
 
     def __enter__(self) -> LiveSource:
@@ -102,21 +102,21 @@ class LiveSource:
 
     @property
     def frame_interval_s(self) -> float:
-        """Seconds from one picture to the next, as they have been coming."""
+        """Recent interval between frames, in seconds."""
         return self._timeline.frame_interval_s
 
     @property
     def ever_connected(self) -> bool:
-        """Whether it has ever shown a picture."""
+        """Whether any real frame has ever arrived."""
         return self._last is not None
 
     def close(self) -> None:
-        """Give out nothing more; whoever iterates comes to an end within a moment."""
+        """Stop: an iterating consumer ends within a tenth of a second."""
         self._closing = True
 
     def __iter__(self) -> Iterator[Frame]:
         while not self._closing:
-            ended = yield from self._one_session()
+            ended = yield from self._session()
             hopeless = self.address.is_finite or (self.address.is_synthetic and not self.ever_connected)
             if hopeless and not ended and not self._closing:
                 raise SourceError(f"{self.address.label}: {self.reason}. Check its name.")
@@ -129,26 +129,26 @@ class LiveSource:
 
     # One session ------------------------------------------------------------------------------------------------------
 
-    def _one_session(self) -> Generator[Frame, None, bool]:
-        """Open the source and give out its frames until it fails; whether it came to its end."""
+    def _session(self) -> Generator[Frame, None, bool]:
+        """Open the source and yield its frames until it fails; returns whether it ended regularly."""
         try:
             with Subprocess("deepclarity.stream.rtsp.reader_process") as subprocess:
-                subprocess.send(self._order())
-                return (yield from self._conversation(subprocess))
+                subprocess.send(self._open_message())
+                return (yield from self._run_session(subprocess))
         except SubprocessLostError as error:
-            self._lost(f"its reader is lost: {error}")
-        except (av.error.FFmpegError, ValueError) as error:  # FFmpeg's own words may name the address
-            self._lost(f"its video cannot be used ({type(error).__name__})")
+            self._handle_loss(f"its reader process is lost: {error}")
+        except (av.error.FFmpegError, ValueError) as error:  # FFmpeg's message may contain the address
+            self._handle_loss(f"its video cannot be used ({type(error).__name__})")
         return False
 
-    def _conversation(self, subprocess: Subprocess) -> Generator[Frame, None, bool]:
-        """Hear a reader out. What matters is pictures: sound alone, or packets that give none, are a stall."""
+    def _run_session(self, subprocess: Subprocess) -> Generator[Frame, None, bool]:
+        """Process a reader's messages. Only pictures count: audio alone, or packets without pictures, is a stall."""
         session: Session | None = None
         deadline = self._deadline(self._timeouts.open_s)
         while not self._closing:
-            message = subprocess.inbox.take(_TICK_S)
+            message = subprocess.inbox.receive(_TICK_S)
             if message is None and subprocess.inbox.ended:
-                self._lost("its reader has died")
+                self._handle_loss("its reader process has ended")
                 return False
             if message is not None and message.kind == "opened":
                 session = Session(message, self.counts)
@@ -156,60 +156,60 @@ class LiveSource:
             elif message is not None and message.kind != "packet":
                 if session is not None:
                     yield from self._frames(session, None)
-                self._lost(str(message.fields.get("reason", "it has ended")))
+                self._handle_loss(str(message.fields.get("reason", "it has ended")))
                 return message.kind == "ended"
             elif message is not None and session is not None:
                 before = self._seen_s
-                yield from self._taken(session, message)
+                yield from self._process_packet(session, message)
                 if self._seen_s > before:
                     deadline = self._deadline(self._timeouts.stall_s)
             if time.monotonic() >= deadline:
-                self._lost(self._silence(opened=session is not None))
+                self._handle_loss(self._timeout_reason(opened=session is not None))
                 return False
             yield from self._placeholder_frames()
         return False
 
     def _deadline(self, wait_s: float) -> float:
-        """Until when to wait; a file is no network."""
+        """Time at which waiting ends; never for a file."""
         return float("inf") if self.address.is_finite else time.monotonic() + wait_s
 
-    def _silence(self, *, opened: bool) -> str:
+    def _timeout_reason(self, *, opened: bool) -> str:
         if opened:
             return f"no picture came for {self._timeouts.stall_s:g} s"
         return f"no answer in {self._timeouts.open_s:g} s"
 
-    def _order(self) -> ipc.Message:
+    def _open_message(self) -> ipc.Message:
         fields = {
             "url": self.address.url,
             "format": self.address.muxer,
             "options": self.address.options,
-            "sound": self._audio_wanted,
+            "audio": self._audio_wanted,
             "paced": self.address.is_finite or self.address.is_synthetic,
             "alive_s": 2 * max(self._timeouts.open_s, self._timeouts.stall_s) + _ALIVE_S,
         }
         return ipc.Message("open", fields)
 
-    def _taken(self, session: Session, message: ipc.Message) -> Iterator[Frame]:
+    def _process_packet(self, session: Session, message: ipc.Message) -> Iterator[Frame]:
         if message.fields["track"] != "audio":
             yield from self._frames(session, message)
         elif session.audio == self.audio_format:
-            self._keep_sound(message)
+            self._keep_audio(message)
 
     def _frames(self, session: Session, message: ipc.Message | None) -> Iterator[Frame]:
         for arrival in session.pictures(message):
             if self.state is not State.CONNECTED:
-                self._meet(session, arrival)
+                self._first_picture(session, arrival)
             yield self._frame(session, arrival)
 
-    def _meet(self, session: Session, first: DecodedPicture) -> None:
-        """Its first picture is here: it is back, or there for the first time."""
+    def _first_picture(self, session: Session, first: DecodedPicture) -> None:
+        """Handle the first picture of a session: the source is connected, or back."""
         self.counts.reconnects += self.ever_connected
         log.info("%s: connected%s", self.address.label, " again" if self.ever_connected else "")
         if not self.ever_connected:
             self.nut_header, self.audio_format, self.rate = session.nut_header, session.audio, session.rate
             self.colour = output_colour(first.picture)
-            self._timeline = Timeline()  # time begins with the first picture, not with the wait for it
-        self.state, self.reason, self._reported = State.CONNECTED, "", None
+            self._timeline = Timeline()  # time starts at the first picture, not while waiting for it
+        self.state, self.reason, self._logged_reason = State.CONNECTED, "", None
         self._backoff.succeeded()
 
     def _frame(self, session: Session, arrival: DecodedPicture) -> Frame:
@@ -221,12 +221,12 @@ class LiveSource:
             self.counts.changes += 1
             log.info("%s: now %dx%d %s", self.address.label, *shape)
         self._shape = shape
-        self._last = self._numbered(
+        self._last = self._make_frame(
             normalize_picture(arrival.picture, self.colour), placed, arrived_s=arrival.arrived_s, intact=arrival.intact
         )
         return self._last
 
-    def _numbered(
+    def _make_frame(
         self,
         picture: VideoFrame,
         time_s: float,
@@ -247,11 +247,11 @@ class LiveSource:
             placeholder=placeholder,
         )
 
-    def _keep_sound(self, message: ipc.Message) -> None:
+    def _keep_audio(self, message: ipc.Message) -> None:
         fields = message.fields
         moment = fields["pts"] if fields["pts"] is not None else fields["dts"]
-        if moment is None or self._timeline.offset_s is None or self._timeline.is_odd:
-            return  # nothing to hear it with yet
+        if moment is None or self._timeline.offset_s is None or self._timeline.last_was_outlier:
+            return  # no picture to play it with yet
         time_s = float(moment * Fraction(*fields["base"])) + self._timeline.offset_s
         if self._timeline.is_near(time_s):
             self.audio.append(AudioPacket(message.data, time_s))
@@ -264,19 +264,19 @@ class LiveSource:
             time.sleep(_TICK_S)
             yield from self._placeholder_frames()
 
-    def _lost(self, reason: str) -> None:
-        """Report of a source that is gone: once for each reason."""
+    def _handle_loss(self, reason: str) -> None:
+        """Handle a lost source; logs each reason once."""
         self.reason = reason
         if self.address.is_finite:
             return
         self.counts.failures += self.state is not State.CONNECTED
         self.state = State.RECONNECTING if self.ever_connected else State.CONNECTING
-        if reason != self._reported:
+        if reason != self._logged_reason:
             log.warning("%s: %s; trying again", self.address.label, reason)
-            self._reported = reason
+            self._logged_reason = reason
 
     def _placeholder_frames(self) -> Iterator[Frame]:
-        """What is shown for want of a new picture: nothing at first, then the last one, then a slate."""
+        """Yield placeholders while no picture arrives: nothing at first, then the last picture, then a slate."""
         now = time.monotonic()
         silent_s, usual_s = now - self._seen_s, 3 * self._timeline.frame_interval_s
         current = self.ever_connected and silent_s < max(_HOLD_AFTER_S, usual_s)
@@ -292,9 +292,9 @@ class LiveSource:
             self.counts.held += 1
             assert isinstance(self._last.picture, VideoFrame)
             picture, kind = self._last.picture, Placeholder.HELD
-        yield self._numbered(picture, self._timeline.hold(now_s=now), arrived_s=now, placeholder=kind)
+        yield self._make_frame(picture, self._timeline.hold(now_s=now), arrived_s=now, placeholder=kind)
 
 
 def connect_failed(source: LiveSource) -> DeviceError:
-    """The error of a source that was never met, for whoever does not want to wait any longer."""
-    return DeviceError(f"{source.address.label}: {source.reason}; not one picture came from it.")
+    """The error for a source that was never connected."""
+    return DeviceError(f"{source.address.label}: {source.reason}; no picture was received.")

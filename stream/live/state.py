@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Whether pictures come, or go."""
+    """Connection state of a source or sink."""
 
     CONNECTING = "connecting"
     CONNECTED = "connected"
@@ -17,60 +17,60 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long a live source is waited for."""
+    """Timeouts of a live source, in seconds."""
 
     open_s: float = 5.0
-    """To be opened."""
+    """For opening the source."""
     stall_s: float = 5.0
-    """For the next packet of an open one."""
+    """For the next picture of an open source."""
 
 
 @dataclass(slots=True)
 class SourceCounts:
-    """What a live source has been through."""
+    """Counters of a live source."""
 
     reconnects: int = 0
-    """Times it came back."""
+    """Reconnects after a loss."""
     failures: int = 0
-    """Attempts to open it that failed."""
+    """Failed attempts to open the source."""
     lost_packets: int = 0
-    """RTP packets that never came."""
+    """RTP packets lost in transit."""
     damaged_packets: int = 0
     """Packets that could not be decoded."""
     damaged_frames: int = 0
-    """Pictures that follow a loss: decoded, not to be trusted until the next key frame."""
+    """Pictures after a loss, up to the next key frame: decoded with concealment."""
     retimed: int = 0
-    """Pictures whose time did not fit and was put beside its neighbours'."""
+    """Pictures whose timestamp was an outlier and was corrected."""
     changes: int = 0
     """Changes of size or codec in mid-stream."""
     held: int = 0
-    """Pictures shown again for want of new ones."""
+    """Repetitions of the last picture while no new one arrived."""
     slates: int = 0
-    """Pictures that said what is missing."""
+    """Slates shown."""
 
 
 @dataclass(slots=True)
 class SinkCounts:
-    """What a live sink has been through."""
+    """Counters of a live sink."""
 
     connections: int = 0
     """Sessions with the server so far."""
     failures: int = 0
-    """Attempts that failed."""
+    """Failed attempts to connect."""
     dropped: int = 0
-    """Coded pictures thrown away because the server was gone or slow."""
+    """Encoded frames dropped because the server was away or slow."""
     written: int = 0
-    """Pictures that went out."""
+    """Frames sent."""
 
     @property
     def reconnects(self) -> int:
-        """Sessions after the first."""
+        """Reconnects: sessions after the first."""
         return max(0, self.connections - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """What coded sound is: what is sent along must stay the same."""
+    """Format of an encoded audio track; it must not change within an output."""
 
     codec: str
     """FFmpeg's name: `aac`, `opus`, …"""
@@ -80,8 +80,8 @@ class AudioFormat:
 
 @dataclass(frozen=True, slots=True)
 class AudioPacket:
-    """Coded sound on its way past the pictures."""
+    """An encoded audio packet on its way past the video pipeline."""
 
     data: bytes
     time_s: float
-    """When it is heard, on the pictures' clock."""
+    """Presentation time on the timeline of the frames."""

@@ -15,7 +15,7 @@ from deepclarity.stream.frame import Frame
 
 
 def open_virtual_camera(device: str, *, size: tuple[int, int], rate: float) -> Any:
-    """pyvirtualcam's camera, taking 4:2:0 planes; UsageError or DeviceError where there is none to be had."""
+    """Open pyvirtualcam's camera for 4:2:0 planes; UsageError without the package, DeviceError without a device."""
     try:
         pyvirtualcam = importlib.import_module("pyvirtualcam")
     except ImportError as error:
@@ -52,12 +52,12 @@ class VirtualCamera:
         self._camera.close()
 
     def write(self, frame: Frame) -> None:
-        """Show one frame, 8 bits, 4:2:0."""
+        """Output one 8-bit 4:2:0 frame."""
         self._camera.send(_packed(frame))
 
 
 def _packed(frame: Frame) -> NDArray[np.uint8]:
-    """I420: the three planes behind one another, (height * 3 / 2, width)."""
+    """The planes as I420, one after another: (height * 3 / 2, width)."""
     width, height = frame.size
     intact = np.concatenate([plane.ravel() for plane in frame.planes])
     return np.asarray(intact, np.uint8).reshape(height * 3 // 2, width)

@@ -29,24 +29,24 @@ _WHITE, _BLACK = (245, 245, 245), (20, 20, 20)
 
 
 class Window:
-    """`with Window() as window: window.show(frame, before, reported="30 fps")`, from the main thread.
+    """`with Window() as window: window.show(frame, before, status="30 fps")`, from the main thread.
 
     The split follows the mouse while its button is down, and the keys `a` and `d` (or `,` and `.`). `q` or Escape
-    closes it. Raises UsageError where there is no display.
+    closes it. Raises UsageError without a display.
     """
 
     def __init__(self) -> None:
         if not display_works():
-            raise UsageError("no display to open a window on. Add --no-view, and -o FILE to keep what is repaired.")
+            raise UsageError("no display to open a window on. Add --no-view, and -o FILE to save the repaired video.")
         self.split = 0.5
-        """Where the picture changes from before to after, 0..1."""
+        """Position of the split between before and after, 0..1."""
         self.closed = False
         """Whether the user has closed it."""
         self.picture: NDArray[np.uint8] | None = None
-        """What is on screen: (height, width, 3) BGR."""
+        """The picture on screen: (height, width, 3) BGR."""
 
     def __enter__(self) -> Window:
-        os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # Qt's complaints about fonts
+        os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # silences Qt's warnings about fonts
         cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(_NAME, _WIDEST_PX, _WIDEST_PX * 9 // 16)
         cv2.setMouseCallback(_NAME, self._mouse)
@@ -56,11 +56,11 @@ class Window:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         cv2.destroyWindow(_NAME)
-        cv2.waitKey(1)  # lets the window system do it
+        cv2.waitKey(1)  # lets the window system process it
 
-    def show(self, after: Frame, before: Frame, *, colour: Colour, reported: str) -> None:
-        """Put `before` on the left of the split and `after` on its right, both in `colour`; `reported` in a corner."""
-        self.picture = compare(before.planes, after.planes, colour=colour, split=self.split, reported=reported)
+    def show(self, after: Frame, before: Frame, *, colour: Colour, status: str) -> None:
+        """Show `before` left of the split and `after` right of it, in `colour`, and the text `status` in a corner."""
+        self.picture = compare(before.planes, after.planes, colour=colour, split=self.split, status=status)
         cv2.imshow(_NAME, self.picture)
         self._key(cv2.waitKey(1))
         if cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1:
@@ -81,13 +81,13 @@ class Window:
 
 
 def has_display() -> bool:
-    """Whether the environment names a screen."""
+    """Whether the environment names a display."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 @functools.cache
 def display_works() -> bool:
-    """Whether a window can be opened. It is tried in a process of its own: on a screen that has gone, Qt aborts."""
+    """Whether a window can be opened; tried in a child process, because Qt aborts if the display is gone."""
     if not has_display():
         return False
     trial = "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1); cv2.destroyAllWindows()"
@@ -97,8 +97,8 @@ def display_works() -> bool:
     return False
 
 
-def compare(before: Planes, after: Planes, *, colour: Colour, split: float, reported: str) -> NDArray[np.uint8]:
-    """(height, width, 3) BGR: `before` left of `split` (0..1), `after` right of it, at most 1280 wide.
+def compare(before: Planes, after: Planes, *, colour: Colour, split: float, status: str) -> NDArray[np.uint8]:
+    """A comparison picture, (height, width, 3) BGR, at most 1280 wide: `before` left of `split` (0..1), `after` right.
 
     Both are limited-range 4:2:0 by the matrix of `colour`.
     """
@@ -116,12 +116,12 @@ def compare(before: Planes, after: Planes, *, colour: Colour, split: float, repo
         right[:, max(0, edge - 1) : edge + 1] = _WHITE
     for text, place in (("before", edge - 80), ("after", edge + 14)):
         _write(right, text, (place, size[1] - 16))
-    _write(right, reported, (14, 30))
+    _write(right, status, (14, 30))
     return right
 
 
 def _bgr(planes: Planes, size: tuple[int, int], colour: Colour, way: int) -> NDArray[np.uint8]:
-    """`planes` at `size` (width, height; even): (height, width, 3)."""
+    """`planes` resized to `size` (width, height; even) as BGR, (height, width, 3)."""
     half = size[0] // 2, size[1] // 2
     luma = cv2.resize(planes[0], size, interpolation=way)
     blue, red = (cv2.resize(plane, half, interpolation=cv2.INTER_LINEAR) for plane in planes[1:])

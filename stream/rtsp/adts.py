@@ -6,20 +6,20 @@ _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 
 _LOW_COMPLEXITY = 2
 
 
-def without_head(packet: bytes) -> bytes:
-    """The coded sound itself; a packet without such a head is returned as it is."""
+def strip_adts_header(packet: bytes) -> bytes:
+    """The AAC frame without its ADTS header; a packet without a header is returned unchanged."""
     if len(packet) < 7 or packet[0] != 0xFF or packet[1] & 0xF6 != 0xF0:
         return packet
-    has_crc = not packet[1] & 1  # a checksum follows the head
+    has_crc = not packet[1] & 1  # a checksum follows the header
     return packet[9 if has_crc else 7 :]
 
 
 def audio_specific_config(rate_hz: int, channels: int) -> bytes | None:
-    """ISO 14496-3's description of AAC-LC, which says once what the heads say again and again.
+    """The AudioSpecificConfig (ISO 14496-3) of AAC-LC, which replaces the header of every packet.
 
-    None where it cannot: other rates, or more than seven channels.
+    None if it cannot be expressed: non-standard sample rates, or more than seven channels.
     """
     if rate_hz not in _RATES or not 1 <= channels <= 7:
         return None
-    packed = _LOW_COMPLEXITY << 11 | _RATES.index(rate_hz) << 7 | channels << 3
-    return packed.to_bytes(2, "big")
+    serialized = _LOW_COMPLEXITY << 11 | _RATES.index(rate_hz) << 7 | channels << 3
+    return serialized.to_bytes(2, "big")

@@ -1,9 +1,9 @@
 """Child process that reads a live source: demuxes with FFmpeg and sends the packets to the parent.
 
-Run as `python -m deepclarity.stream.rtsp.reader_process`. The order comes on standard input as `{"kind": "open", …}`;
-`alive_s` is the longest that one read may take before the kernel ends the process (the parent should have ended it
-long before). It answers `opened` (with a sample of the streams as a NUT file), then one `packet` message per packet,
-and at the end `failed` or `ended`.
+Run as `python -m deepclarity.stream.rtsp.reader_process`. It receives `{"kind": "open", …}` on standard input, where
+`alive_s` is the maximum duration of one read before the kernel terminates the process (the parent should do so long
+before). It answers `opened` (with the streams' parameters as a NUT file), then one `packet` message per packet, and
+finally `failed` or `ended`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from av.video.stream import VideoStream
 from deepclarity.stream.packets import AnyPacket
 
 from . import ipc
-from .adts import audio_specific_config, without_head
+from .adts import audio_specific_config, strip_adts_header
 from .pacing import READ_AHEAD_S, paced
 from .subprocess import arm_watchdog, ignore_signals
 
 _PICTURES = "wrapped_avframe"
-"""The codec of devices that hand out pictures in memory."""
+"""Codec of devices that deliver uncompressed pictures."""
 _LOST = re.compile(rb"RTP: missed (-?\d+) packets")
 _SEGMENTED = ("hls", "dash")
-"""Formats that come in bursts of some seconds each."""
+"""Formats that arrive in bursts of several seconds."""
 _PATIENCE = 100
-"""Damaged reads in a row after which nothing more is expected."""
+"""Consecutive damaged reads after which the source counts as ended."""
 
 _REASONS = {
     errno.ENOENT: "there is no such device or path",
@@ -57,9 +57,9 @@ _REASONS = {
 
 
 def main() -> None:
-    """Read until the source ends or nobody listens any more."""
+    """Read until the source ends or the parent is gone."""
     ignore_signals()
-    order = ipc.Inbox(sys.stdin.fileno()).take()
+    order = ipc.Inbox(sys.stdin.fileno()).receive()
     if order is None:
         return
     losses = _Losses()
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a source cannot be read, in words that hold no address: FFmpeg's own may hold the password."""
+    """The reason why a source cannot be read, without its address: FFmpeg's message may contain the password."""
     number = getattr(error, "errno", None)
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return "user or password refused"
@@ -93,42 +93,42 @@ def reason_of(error: Exception) -> str:
 def _read(order: dict[str, Any], notify: int, losses: _Losses) -> None:
     alive_s = float(order["alive_s"])
     with av.open(order["url"], "r", format=order["format"], options=order["options"]) as container:
-        video = _video_of(container)
-        sound = next(iter(container.streams.audio), None) if order["sound"] else None
-        streams: list[Stream] = [video] if sound is None else [video, sound]
+        video = _video_stream(container)
+        audio = next(iter(container.streams.audio), None) if order["audio"] else None
+        streams: list[Stream] = [video] if audio is None else [video, audio]
         for stream in container.streams:
             if stream not in streams:
                 stream.discard = Discard.all
-        headed = sound is not None and _lacks_config(sound)
-        reported, packets = False, _packets(container, streams, losses)
+        has_adts = audio is not None and _lacks_extradata(audio)
+        opened, packets = False, _packets(container, streams, losses)
         if order["paced"] or container.format.name in _SEGMENTED:
-            packets = paced(packets, ahead_s=0.0 if order["format"] == "lavfi" else READ_AHEAD_S, sleep=_asleep)
+            packets = paced(packets, ahead_s=0.0 if order["format"] == "lavfi" else READ_AHEAD_S, sleep=_sleeping)
         for packet in packets:
             arm_watchdog(alive_s)
             lost = losses.counted()
-            if not reported and packet.stream is video:
+            if not opened and packet.stream is video:
                 ipc.send(notify, _opened(packet, streams))
-                reported = True
-            if reported:
+                opened = True
+            if opened:
                 data = bytes(packet)
-                ipc.send(
-                    notify, _reported(packet, without_head(data) if headed and packet.stream is sound else data, lost)
-                )
+                if has_adts and packet.stream is audio:
+                    data = strip_adts_header(data)
+                ipc.send(notify, _packet_message(packet, data, lost))
 
 
-def _video_of(container: InputContainer) -> VideoStream:
-    """The largest moving picture; IndexError where there is none."""
+def _video_stream(container: InputContainer) -> VideoStream:
+    """The video stream of the largest size; IndexError without one."""
     moving = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
     return sorted(moving, key=lambda each: each.width * each.height)[-1]
 
 
-def _asleep(seconds: float) -> None:
+def _sleeping(seconds: float) -> None:
     arm_watchdog(0)
     time.sleep(seconds)
 
 
 def _packets(container: InputContainer, streams: list[Stream], losses: _Losses) -> Iterator[AnyPacket]:
-    """What comes, with pictures that exist as memory only made into bytes."""
+    """Yield packets; uncompressed pictures that exist only in memory are copied to bytes."""
     for packet in _demuxed(container, streams, losses):
         if packet.stream.type == "video" and packet.stream.codec_context.name == _PICTURES:
             for picture in packet.decode():
@@ -139,7 +139,7 @@ def _packets(container: InputContainer, streams: list[Stream], losses: _Losses) 
 
 
 def _demuxed(container: InputContainer, streams: list[Stream], losses: _Losses) -> Iterator[AnyPacket]:
-    """Packets up to the end; what is damaged beyond reading is counted as lost and passed over."""
+    """Yield packets up to the end; unreadable ones are counted as lost and skipped."""
     failures = 0
     while True:
         try:
@@ -166,7 +166,7 @@ def _as_bytes(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
     return raw
 
 
-def _reported(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
+def _packet_message(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
     fields = {
         "track": packet.stream.type,
         "pts": packet.pts,
@@ -181,7 +181,7 @@ def _reported(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
 
 
 def _opened(first: AnyPacket, streams: list[Stream]) -> ipc.Message:
-    """What the streams are, as a NUT file that holds `first`: every parameter in FFmpeg's own words."""
+    """The streams' parameters, as a NUT file that contains the packet `first`."""
     video = streams[0]
     assert isinstance(video, VideoStream)
     rate = video.average_rate or video.guessed_rate or Fraction(30)
@@ -202,30 +202,30 @@ def _copied(nut: OutputContainer, stream: Stream) -> Stream:
         raw.width, raw.height, raw.pix_fmt = stream.codec_context.width, stream.codec_context.height, "yuv420p"
         return raw
     copy = nut.add_stream_from_template(stream, opaque=True)
-    if isinstance(stream, AudioStream) and _lacks_config(stream):
+    if isinstance(stream, AudioStream) and _lacks_extradata(stream):
         codec = stream.codec_context
         copy.codec_context.extradata = audio_specific_config(codec.sample_rate, codec.layout.nb_channels)
     return copy
 
 
-def _lacks_config(sound: AudioStream) -> bool:
-    return sound.codec_context.name == "aac" and not sound.codec_context.extradata
+def _lacks_extradata(audio: AudioStream) -> bool:
+    return audio.codec_context.name == "aac" and not audio.codec_context.extradata
 
 
 class _Losses:
-    """Counts RTP packets that never came. FFmpeg says so nowhere but on stderr, which is ours to read here.
+    """Counts RTP packets lost in transit. FFmpeg reports them only on stderr, which this process reads itself.
 
-    Its own log callback writes there without the interpreter: Python's could block a decoder's thread.
+    FFmpeg's default log callback writes there without the interpreter; a Python callback could block decoder threads.
     """
 
     def __init__(self) -> None:
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
-        os.set_blocking(write, False)  # FFmpeg's flood must not stop us
+        os.set_blocking(write, False)  # FFmpeg's messages must not fill the pipe
         os.dup2(write, 2)
         os.close(write)
         self.unreadable = 0
-        """Packets that the demuxer could not make out, since the last count."""
+        """Packets that the demuxer could not read since the last call."""
         av.logging.restore_default_callback()
 
     def counted(self) -> int:

@@ -13,29 +13,29 @@ from deepclarity.errors import UsageError
 
 from . import ipc
 
-_PATIENCE_S = 2.0
+_STOP_TIMEOUT_S = 2.0
 _PIPE_BYTES = 1 << 20
 _SET_PIPE_SIZE = 1031  # Linux's F_SETPIPE_SZ
 
 
 class SubprocessLostError(RuntimeError):
-    """A process of ours has ended, or does not listen."""
+    """A child process has ended, or does not read its messages."""
 
 
 class Subprocess:
     """A child process that runs a module and ends with the `with` block.
 
-    It runs in a process group of its own: Ctrl-C reaches only the parent, which ends the child in good order.
+    It runs in its own process group: Ctrl-C reaches only the parent, which stops the child in an orderly way.
     """
 
     def __init__(self, module: str) -> None:
-        """Start `python -m module`; SubprocessLostError where the system starts no more processes."""
+        """Start `python -m module`; raises SubprocessLostError if the system cannot start a process."""
         if sys.platform == "win32":
             raise UsageError("live streams are for Linux and macOS: Windows cannot wait for several pipes at once.")
         try:
             self._start(module)
         except OSError as error:
-            raise SubprocessLostError(f"no process can be started ({error.strerror})") from error
+            raise SubprocessLostError(f"cannot start a process ({error.strerror})") from error
 
     def _start(self, module: str) -> None:
         self._process = subprocess.Popen(
@@ -54,14 +54,14 @@ class Subprocess:
         os.set_blocking(self._stdin.fileno(), False)
         self.inbox = ipc.Inbox(self._stdout.fileno())
 
-    def send(self, message: ipc.Message, *, timeout_s: float = _PATIENCE_S) -> None:
-        """Say something to it; SubprocessLostError when it has ended, or has not listened for `timeout_s`."""
+    def send(self, message: ipc.Message, *, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+        """Send a message; raises SubprocessLostError if the process has ended or does not read for `timeout_s`."""
         try:
             ipc.send(self._stdin.fileno(), message, timeout_s=timeout_s)
         except TimeoutError as error:
-            raise SubprocessLostError("it does not listen any more") from error
+            raise SubprocessLostError("it no longer reads its messages") from error
         except (OSError, ValueError) as error:
-            raise SubprocessLostError("it has died") from error
+            raise SubprocessLostError("it has ended") from error
 
     def __enter__(self) -> Subprocess:
         return self
@@ -72,47 +72,47 @@ class Subprocess:
         self.close()
 
     def close_stdin(self) -> None:
-        """Close its input: it is to end by itself."""
+        """Close its standard input, the signal to end."""
         with contextlib.suppress(OSError):
             self._stdin.close()
 
-    def finish(self, *, patience_s: float = _PATIENCE_S) -> None:
-        """Dismiss it and let it end by itself for a while, then see to it."""
+    def finish(self, *, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+        """Ask it to end, wait for a while, then terminate it."""
         self.close_stdin()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(patience_s)
+            self._process.wait(timeout_s)
         self.close()
 
     def close(self) -> None:
-        """End it now."""
+        """Terminate it now."""
         if self._process.poll() is None:
-            self._process.kill()  # it holds nothing that a gentler end would save
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it in the kernel
-            self._process.wait(_PATIENCE_S)
+            self._process.kill()  # it holds no state that a graceful end would save
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may block it in the kernel
+            self._process.wait(_STOP_TIMEOUT_S)
         for pipe in (self._stdin, self._stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
 
 
 def ignore_signals() -> None:
-    """For the child itself: signals meant for all of us are the parent's affair, who ends us in good order."""
+    """Called in the child: ignore signals sent to the process group; the parent ends the child in an orderly way."""
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def arm_watchdog(seconds: float) -> None:
-    """For the child itself: end at once unless this is called again within `seconds`; 0 calls it off.
+    """Called in the child: a watchdog that ends it unless called again within `seconds`; 0 cancels it.
 
-    The kernel does it, even while a library call holds the interpreter. Windows has no such thing: there only the
-    parent sees to it.
+    The kernel's timer works even while a library call holds the interpreter. Windows has none: there only the parent
+    can end the child.
     """
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _widen(descriptor: int) -> None:
-    """A pipe that holds some frames: whoever writes need not wait for whoever reads."""
+    """A pipe with a buffer for several frames, so that the writer does not wait for the reader."""
     if sys.platform == "linux":
         import fcntl
 

@@ -1,8 +1,8 @@
 """Child process that publishes to an RTSP server: receives packets from the parent and muxes them with FFmpeg.
 
-Run as `python -m deepclarity.stream.rtsp.writer_process`. The order comes on standard input as `{"kind": "open", …}`
-with a sample of the streams as a NUT file. It answers `connected`, then `written` for every picture, or `failed`. At
-the end of its input, or after `finish`, it closes the session with the server (TEARDOWN).
+Run as `python -m deepclarity.stream.rtsp.writer_process`. It receives `{"kind": "open", …}` on standard input with the
+streams' parameters as a NUT file. It answers `connected`, then `written` for every frame, or `failed`. At the end of
+its input, or after `finish`, it closes the session with the server (TEARDOWN).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .reader_process import reason_of
 from .subprocess import arm_watchdog, ignore_signals
 
 _OPEN_S, _WRITE_S, _LEAVE_S = 15.0, 10.0, 4.0
-_INTERLEAVE_US = "60000"  # FFmpeg would wait ten seconds for a track that has gone silent
+_INTERLEAVE_US = "60000"  # by default FFmpeg waits ten seconds for a silent track
 
 
 def main() -> None:
     """Publish until the parent ends it."""
     ignore_signals()
     inbox, notify = ipc.Inbox(sys.stdin.fileno()), sys.stdout.fileno()
-    order = inbox.take()
+    order = inbox.receive()
     if order is None:
         return
     try:
@@ -53,7 +53,7 @@ def _publish(order: ipc.Message, inbox: ipc.Inbox, notify: int) -> None:
         container.start_encoding()  # connects
         arm_watchdog(0)
         ipc.send(notify, ipc.Message("connected"))
-        while (message := inbox.take()) is not None and message.kind == "packet":
+        while (message := inbox.receive()) is not None and message.kind == "packet":
             arm_watchdog(_WRITE_S)
             container.mux_one(_packet(message, tracks))
             arm_watchdog(0)
@@ -62,7 +62,7 @@ def _publish(order: ipc.Message, inbox: ipc.Inbox, notify: int) -> None:
 
 
 def _leave(container: OutputContainer) -> None:
-    """TEARDOWN, where the server still listens: why we leave is reported already."""
+    """Send TEARDOWN if the server still responds; the reason has been reported already."""
     arm_watchdog(_LEAVE_S)
     with contextlib.suppress(av.error.FFmpegError, OSError):
         container.close()

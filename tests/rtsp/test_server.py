@@ -34,7 +34,7 @@ def server() -> Iterator[RtspServer]:
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_what_is_published_is_seen_at_once(server: RtspServer, transport: str):
+def test_published_video_is_viewed_without_delay(server: RtspServer, transport: str):
     with small_publisher(server.url("cam")) as publisher, Viewer(server.url("cam"), transport=transport) as viewer:
         frames = viewer.wait_for_frames(15)
     numbers = [frame.number for frame in frames]
@@ -44,7 +44,7 @@ def test_what_is_published_is_seen_at_once(server: RtspServer, transport: str):
     assert not viewer.errors
 
 
-def test_the_server_keeps_a_log(server: RtspServer):
+def test_server_logs_requests(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher:
         publisher.wait_for_frames(10)
     server.wait_for(lambda: server.teardowns("cam"))
@@ -57,7 +57,7 @@ def test_the_server_keeps_a_log(server: RtspServer):
 
 
 @pytest.mark.parametrize("scheme", Scheme)
-def test_users_are_asked_for_their_password(scheme: Scheme):
+def test_server_requires_authentication(scheme: Scheme):
     with RtspServer(users={"ann": PASSWORD}, scheme=scheme) as server:
         with small_publisher(server.url("cam", user="ann")), Viewer(server.url("cam", user="ann")) as viewer:
             viewer.wait_for_frames(3)
@@ -67,7 +67,7 @@ def test_users_are_asked_for_their_password(scheme: Scheme):
     assert "Unauthorized" in peer.errors[0]
 
 
-def test_a_reset_ends_the_reader_and_the_publisher_comes_back(server: RtspServer):
+def test_reset_disconnects_the_reader_and_the_publisher_reconnects(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher, Viewer(server.url("cam")) as viewer:
         viewer.wait_for_frames(3)
         server.reset("cam")
@@ -76,7 +76,7 @@ def test_a_reset_ends_the_reader_and_the_publisher_comes_back(server: RtspServer
         publisher.wait_for_frames(3)
 
 
-def test_a_stall_keeps_the_connection(server: RtspServer):
+def test_stall_keeps_the_connection_open(server: RtspServer):
     with small_publisher(server.url("cam")), Viewer(server.url("cam")) as viewer:
         viewer.wait_for_frames(3)
         server.stall()
@@ -89,7 +89,7 @@ def test_a_stall_keeps_the_connection(server: RtspServer):
     assert server.sessions("cam") == 1
 
 
-def test_stopped_and_started_it_listens_on_its_port_again(server: RtspServer):
+def test_restarted_server_listens_on_the_same_port(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher:
         port = server.port
         server.stop()
@@ -101,7 +101,7 @@ def test_stopped_and_started_it_listens_on_its_port_again(server: RtspServer):
         publisher.wait_for_frames(3)
 
 
-def test_it_can_refuse_connections_and_keep_those_it_has(server: RtspServer):
+def test_refusing_connections_keeps_existing_ones(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher:
         server.refuse()
         with pytest.raises(ConnectionRefusedError):
@@ -113,13 +113,13 @@ def test_it_can_refuse_connections_and_keep_those_it_has(server: RtspServer):
     assert server.sessions("cam") == 1
 
 
-def test_datagrams_get_lost_and_the_viewer_goes_on(server: RtspServer):
+def test_viewer_survives_lost_datagrams(server: RtspServer):
     server.loss = 0.1
     with small_publisher(server.url("cam")), Viewer(server.url("cam"), transport="udp") as viewer:
         viewer.wait_for(lambda frames: server.weather.lost > 2 and len(frames) > 15)
 
 
-def test_a_silent_server_answers_nothing(server: RtspServer):
+def test_silent_server_sends_no_response(server: RtspServer):
     server.silent = True
     with socket.create_connection(("127.0.0.1", server.port), timeout=0.3) as caller:
         caller.sendall(b"OPTIONS rtsp://127.0.0.1/cam RTSP/1.0\r\nCSeq: 1\r\n\r\n")
@@ -128,7 +128,7 @@ def test_a_silent_server_answers_nothing(server: RtspServer):
     assert server.requests == [("OPTIONS", "cam", "?")]
 
 
-def test_readers_hear_404_and_publishers_403(server: RtspServer):
+def test_unknown_path_gives_readers_404_and_publishers_403(server: RtspServer):
     server.not_found = server.reject_publish = True
     publisher = small_publisher(server.url("cam"))
     with Viewer(server.url("cam")) as viewer:
@@ -139,7 +139,7 @@ def test_readers_hear_404_and_publishers_403(server: RtspServer):
     assert "Forbidden" in publisher.errors[0]
 
 
-def test_a_server_that_stops_reading_blocks_its_publisher(server: RtspServer):
+def test_server_that_stops_reading_blocks_the_publisher(server: RtspServer):
     with Publisher(server.url("cam"), size=(1280, 720)) as publisher:
         server.stop_reading("cam")
         deadline = time.monotonic() + 8
@@ -151,7 +151,7 @@ def test_a_server_that_stops_reading_blocks_its_publisher(server: RtspServer):
     assert server.sessions("cam") == 1
 
 
-def test_a_frozen_publisher_goes_on_with_the_picture_of_the_moment(server: RtspServer):
+def test_unfrozen_publisher_continues_with_the_current_picture(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher:
         publisher.freeze()
         server.wait_for(lambda: time.monotonic() - server.arrivals("cam")[-1].at > 1)
@@ -162,7 +162,7 @@ def test_a_frozen_publisher_goes_on_with_the_picture_of_the_moment(server: RtspS
     assert sorted(steps)[-2] == 90_000 // 25
 
 
-def test_the_size_may_change_within_a_session(server: RtspServer):
+def test_size_changes_within_a_session(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher, Viewer(server.url("cam")) as viewer:
         viewer.wait_for_frames(3)
         publisher.resize((640, 480), new_session=False)
@@ -171,7 +171,7 @@ def test_the_size_may_change_within_a_session(server: RtspServer):
     assert server.sessions("cam") == 1
 
 
-def test_a_new_session_brings_another_codec_size_and_sound(server: RtspServer):
+def test_new_session_changes_codec_size_and_audio(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher, Viewer(server.url("cam")) as viewer:
         viewer.wait_for_frames(3)
         publisher.resize((640, 480))
@@ -186,7 +186,7 @@ def test_a_new_session_brings_another_codec_size_and_sound(server: RtspServer):
     assert server.sessions("cam") == 3
 
 
-def test_one_picture_is_moved_in_time(server: RtspServer):
+def test_single_picture_gets_a_shifted_timestamp(server: RtspServer):
     with small_publisher(server.url("cam")), Viewer(server.url("cam")) as viewer:
         viewer.wait_for_frames(2)
         server.shift_next("cam", -9800)
@@ -194,7 +194,7 @@ def test_one_picture_is_moved_in_time(server: RtspServer):
     assert _jumps(viewer.frames) == [-9800, 9800]
 
 
-def test_the_32_bits_of_time_run_over_without_a_reader_noticing(server: RtspServer):
+def test_rtp_timestamp_wraparound_is_invisible_to_readers(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher:
         server.wrap_in("cam", 1.5)
         publisher.wait_for_frames(2)
@@ -205,7 +205,7 @@ def test_the_32_bits_of_time_run_over_without_a_reader_noticing(server: RtspServ
 
 @pytest.mark.parametrize("size", [(320, 180), (640, 480), (1920, 800)])
 @pytest.mark.parametrize("number", [0, 1, 43690, 65535])
-def test_a_number_survives_bars_and_scaling(size: tuple[int, int], number: int):
+def test_frame_number_is_readable_after_bars_and_scaling(size: tuple[int, int], number: int):
     luma = np.full((size[1], size[0]), 120, np.uint8)
     write_number(luma, number)
     scale = min(1920 / size[0], 1080 / size[1])
@@ -217,7 +217,7 @@ def test_a_number_survives_bars_and_scaling(size: tuple[int, int], number: int):
     assert read_number(np.full_like(screen, 16)) is None
 
 
-def test_gstreamer_serves_and_records():
+def test_gstreamer_server_serves_and_records():
     if sentence := gstreamer.missing():
         pytest.skip(sentence)
     with gstreamer.GstreamerServer() as peer:
@@ -226,7 +226,7 @@ def test_gstreamer_serves_and_records():
             peer.wait_for_recorded(10)
 
 
-def test_the_ffmpeg_command_publishes(server: RtspServer):
+def test_ffmpeg_command_publishes(server: RtspServer):
     if sentence := gstreamer.missing_ffmpeg():
         pytest.skip(sentence)
     with gstreamer.ffmpeg_publisher(server.url("cam")), Viewer(server.url("cam"), patience_s=5) as viewer:

@@ -23,12 +23,12 @@ def counting(made: list[int], enough: threading.Event) -> Iterator[int]:
         yield number
 
 
-def test_keeps_the_order_and_ends() -> None:
+def test_items_arrive_in_order_and_iteration_ends() -> None:
     with Handover(range(500), size=4) as items:
         assert list(items) == list(range(500))
 
 
-def test_an_upstream_error_arrives_behind_the_items_that_came_before_it() -> None:
+def test_upstream_error_is_raised_after_the_preceding_items() -> None:
     seen: list[int] = []
     with pytest.raises(OSError, match="decoder died"), Handover(failing(10), size=4) as items:
         for item in items:
@@ -36,7 +36,7 @@ def test_an_upstream_error_arrives_behind_the_items_that_came_before_it() -> Non
     assert seen == list(range(10))
 
 
-def test_a_consumer_may_fail_while_the_buffer_is_full() -> None:
+def test_consumer_failure_with_a_full_queue_stops_the_thread() -> None:
     made: list[int] = []
     enough = threading.Event()
     with pytest.raises(ValueError, match="model failed"), Handover(counting(made, enough), size=4) as items:
@@ -46,7 +46,7 @@ def test_a_consumer_may_fail_while_the_buffer_is_full() -> None:
     assert len(made) < 1000
 
 
-def test_waiting_holds_the_producer_back() -> None:
+def test_full_queue_blocks_the_producer() -> None:
     made: list[int] = []
     enough = threading.Event()
     with Handover(counting(made, enough), size=4) as items:
@@ -55,7 +55,7 @@ def test_waiting_holds_the_producer_back() -> None:
         assert len(made) <= 1 + 4 + 1
 
 
-def test_drop_oldest_keeps_the_newest_and_counts() -> None:
+def test_drop_oldest_keeps_the_newest_items_and_counts_drops() -> None:
     finished = threading.Event()
 
     def source() -> Iterator[int]:
@@ -68,7 +68,7 @@ def test_drop_oldest_keeps_the_newest_and_counts() -> None:
         assert items.dropped == 96
 
 
-def test_two_in_a_row_pass_an_error_on_and_both_stop() -> None:
+def test_chained_handovers_propagate_an_error_and_stop() -> None:
     with (
         pytest.raises(OSError, match="decoder died"),
         Handover(failing(50), size=2) as first,
@@ -77,7 +77,7 @@ def test_two_in_a_row_pass_an_error_on_and_both_stop() -> None:
         assert list(second) is None
 
 
-def test_an_abandoned_generator_is_closed_in_its_own_thread() -> None:
+def test_abandoned_generator_is_closed_in_its_own_thread() -> None:
     closed_in: list[str] = []
 
     def source() -> Iterator[int]:
@@ -91,7 +91,7 @@ def test_an_abandoned_generator_is_closed_in_its_own_thread() -> None:
     assert closed_in == ["handover"]
 
 
-def test_a_buffer_of_nothing_is_refused() -> None:
+def test_size_zero_raises_value_error() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Handover([], size=0)
 
@@ -106,7 +106,7 @@ def test_upstream_that_fails_to_start_raises_in_the_consumer() -> None:
         next(items)
 
 
-def test_an_error_that_nobody_waited_for_is_raised_at_the_end() -> None:
+def test_unconsumed_error_is_raised_on_exit() -> None:
     with pytest.raises(OSError, match="decoder died"), Handover(failing(3), size=8) as items:
         while items._error is None:
             threading.Event().wait(0.001)

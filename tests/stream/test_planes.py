@@ -26,16 +26,16 @@ from deepclarity.stream.info import Colour
         ("pal8", "yuv444p"),
     ],
 )
-def test_the_nearest_planar_format_holds_at_least_as_much(source: str, wanted: str) -> None:
+def test_planar_format_keeps_depth_and_chroma_resolution(source: str, wanted: str) -> None:
     assert planes.planar_format(source, encoder="libx264") == wanted
 
 
-def test_an_encoder_that_takes_only_420_gets_it_at_the_same_depth() -> None:
+def test_encoder_limited_to_420_gets_420_at_the_same_depth() -> None:
     assert planes.planar_format("yuv444p10le", encoder="libsvtav1") == "yuv420p10le"
     assert planes.planar_format("yuvj444p", encoder="libsvtav1") == "yuv420p"
 
 
-def test_planes_are_views_without_the_padding_at_row_ends() -> None:
+def test_planes_are_views_without_row_padding() -> None:
     picture = VideoFrame(37, 21, "yuv420p")
     luma, blue, _ = planes.planes_of(picture)
     assert (luma.shape, blue.shape) == ((21, 37), (11, 19))
@@ -43,14 +43,14 @@ def test_planes_are_views_without_the_padding_at_row_ends() -> None:
     assert luma.base is not None
 
 
-def test_a_view_cannot_be_written_to() -> None:
+def test_plane_views_are_read_only() -> None:
     luma = planes.planes_of(VideoFrame(16, 16, "yuv420p"))[0]
     with pytest.raises(ValueError, match="read-only"):
         luma[0, 0] = 1
 
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
-def test_planes_survive_the_way_into_a_picture_and_back(name: str) -> None:
+def test_planes_round_trip_through_a_picture(name: str) -> None:
     rng = np.random.default_rng(1)
     empty = planes.planes_of(VideoFrame(50, 30, name))
     noise = tuple(rng.integers(0, 1 << planes.depth_of(name), p.shape).astype(p.dtype) for p in empty)
@@ -58,7 +58,7 @@ def test_planes_survive_the_way_into_a_picture_and_back(name: str) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(noise, again, strict=True))
 
 
-def test_full_range_420_reaches_an_encoder_without_the_j_formats_bit_for_bit() -> None:
+def test_full_range_420_is_relabelled_without_changing_samples() -> None:
     rng = np.random.default_rng(2)
     picture = VideoFrame.from_ndarray(rng.integers(0, 256, (96, 64), np.uint8), format="yuvj420p")
     same = planes.to_planar(picture, "yuv420p")
@@ -66,7 +66,7 @@ def test_full_range_420_reaches_an_encoder_without_the_j_formats_bit_for_bit() -
     assert np.array_equal(planes.planes_of(same)[0], planes.planes_of(picture)[0])
 
 
-def test_rgb_becomes_bt709() -> None:
+def test_rgb_is_converted_to_bt709() -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 255
     luma, blue, crimson = planes.planes_of(planes.to_planar(VideoFrame.from_ndarray(red, format="rgb24"), "yuv444p"))
@@ -77,7 +77,7 @@ def test_rgb_becomes_bt709() -> None:
 
 
 @pytest.mark.parametrize(("matrix", "red"), [(1, 63), (6, 81)])
-def test_rgb_for_people_follows_the_tagged_matrix(matrix: int, red: int) -> None:
+def test_conversion_to_rgb_uses_the_tagged_matrix(matrix: int, red: int) -> None:
     # the luma of pure red differs between BT.709 and BT.601: read with its own matrix it is red again
     chroma = {1: (102, 240), 6: (90, 240)}[matrix]
     flat = tuple(np.full((16, 16), value, np.uint8) for value in (red, *chroma))

@@ -10,7 +10,8 @@ from deepclarity.models.detectors import load_detector as _load_detector
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import load_enhancer as _load_enhancer
 from deepclarity.models.verdict import Detector, Plane
-from deepclarity.pipelines.executor import CpuExecutor, Executor, executor_for
+from deepclarity.pipelines.executor import CpuExecutor, Executor
+from deepclarity.pipelines.load_executor import executor_for
 
 
 class ThreadSafeEnhancer:

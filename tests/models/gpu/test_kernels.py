@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from deepclarity.models.gpu.filters import AxisFilter, BlockCells, filter_of
-from deepclarity.models.gpu.kernels import Blend, Kernels, TorchKernels
+from deepclarity.models.gpu.kernels import Blend, Kernels
+from deepclarity.models.gpu.torch_kernels import TorchKernels
 
 Planes = NDArray[np.uint8] | NDArray[np.uint16]
 

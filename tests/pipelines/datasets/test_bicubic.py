@@ -7,7 +7,7 @@ from deepclarity.pipelines.datasets.bicubic import enlarge_bicubic, reduce_bicub
 from deepclarity.stream.files.still import read_picture
 
 
-def test_reduction_keeps_flats_and_ramps_and_does_not_alias():
+def test_bicubic_reduction_keeps_flats_and_ramps_without_aliasing():
     assert (reduce_bicubic(np.full((24, 36), 77, np.uint8), 3) == 77).all()
     ramp = np.tile(np.arange(0, 240, 2, dtype=np.uint8), (24, 1))
     np.testing.assert_allclose(reduce_bicubic(ramp, 4)[3, 3:-3], 4 * 2 * np.arange(3, 27) + 3, atol=1)
@@ -16,7 +16,7 @@ def test_reduction_keeps_flats_and_ramps_and_does_not_alias():
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_enlarging_keeps_flats_and_ramps_in_their_place(scale):
+def test_bicubic_enlargement_keeps_flats_and_ramps_in_place(scale):
     np.testing.assert_allclose(enlarge_bicubic(np.full((5, 7), 9.0), scale), 9)
     ramp = np.tile(np.arange(12.0), (4, 1))
     large = enlarge_bicubic(ramp, scale)
@@ -24,7 +24,7 @@ def test_enlarging_keeps_flats_and_ramps_in_their_place(scale):
     np.testing.assert_allclose(large[0, 2 * scale : -2 * scale], expected[2 * scale : -2 * scale], atol=1e-9)
 
 
-def test_reduction_is_bit_for_bit_that_of_the_test_sets():
+def test_bicubic_reduction_equals_the_test_sets_bit_for_bit():
     folder = Path(__file__).parents[4] / "shared" / "data" / "test_images" / "set5"
     if not folder.is_dir():
         pytest.skip("Set5 is not beside this checkout: the reduction goes uncompared")

@@ -16,7 +16,7 @@ def area(large: np.ndarray, scale: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_clean_blocks_average_back_to_exactly_what_they_were_made_from(scale):
+def test_averaging_clean_blocks_restores_the_source_exactly(scale):
     recipe = replace(tiny(), pixelated_share=1.0, coded_share=0.0)
     pair = pixelated_pair(photo(1), scale=scale, recipe=recipe, rng=np.random.default_rng(0))
     assert pair.large.shape == tuple(side * scale for side in pair.small.shape)
@@ -25,7 +25,7 @@ def test_clean_blocks_average_back_to_exactly_what_they_were_made_from(scale):
 
 @pytest.mark.parametrize("block_px", [1.5, 2.0, 3.0, 3.37, 5.5])
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_coded_blocks_stay_where_they_were_to_a_twentieth_of_a_pixel(scale, block_px):
+def test_coded_blocks_shift_by_less_than_a_twentieth_of_a_pixel(scale, block_px):
     recipe = replace(
         tiny(), pixelated_share=1.0, coded_share=1.0, noise_share=1.0, crf=(18, 22), jpeg_quality=(85, 95),
         block_px=(block_px, block_px),
@@ -41,14 +41,14 @@ def test_coded_blocks_stay_where_they_were_to_a_twentieth_of_a_pixel(scale, bloc
     assert np.abs(moved).max() > 0
 
 
-def test_harder_coding_does_more_damage():
+def test_higher_crf_lowers_psnr():
     def damage(quality: int) -> float:
         return psnr(jpeg(photo(3), quality)[0], photo(3)[0])
 
     assert damage(30) < damage(60) < damage(90)
 
 
-def test_a_chapter_is_the_same_each_time_and_another_one_differs():
+def test_chapters_are_deterministic_and_differ_from_each_other():
     recipe = replace(tiny(), pixelated_share=0.5)
     dataset = PhotoPairs([photo(i) for i in range(4)], recipe)
     first, again, other = (
@@ -65,7 +65,7 @@ def test_a_chapter_is_the_same_each_time_and_another_one_differs():
     )
 
 
-def test_photos_for_validation_are_kept_apart(tmp_path):
+def test_validation_photos_are_separate(tmp_path):
     for i in range(5):
         cv2.imwrite(str(tmp_path / f"{i}.png"), drawing(i, 48))
     training, apart = split_photos(tmp_path, 2)
@@ -85,7 +85,7 @@ def test_photos_smaller_than_a_patch_are_refused(tmp_path):
         PhotoPairs([photo(0)], replace(tiny(), patch_px=200))
 
 
-def test_a_photo_is_studio_range_luma():
+def test_photo_is_read_as_limited_range_luma():
     luma, blue, red = photo(4)
     assert luma.min() >= 16
     assert luma.max() <= 235

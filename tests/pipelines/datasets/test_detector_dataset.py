@@ -68,7 +68,7 @@ def where(sample: Sample) -> tuple[slice, slice]:
 
 
 @pytest.mark.usefixtures("small")
-def test_the_same_seed_and_index_give_the_same_picture_and_others_do_not(photos: Path) -> None:
+def test_samples_are_determined_by_seed_and_index(photos: Path) -> None:
     one, again = (
         DetectorDataset(find_source_images(photos, Split.TRAIN), protocol=Protocol.VIDEO, seed=3) for _ in range(2)
     )
@@ -84,14 +84,14 @@ def test_the_same_seed_and_index_give_the_same_picture_and_others_do_not(photos:
 
 
 @pytest.mark.parametrize("count", [3, 7, 20, 45])
-def test_splits_share_nothing_and_leave_nothing_out(count: int) -> None:
+def test_splits_are_disjoint_and_complete(count: int) -> None:
     files = [Path(f"{number:03}.webp") for number in reversed(range(count))]
     parts = [part_of(files, split) for split in Split]
     assert all(parts)
     assert sorted(file for part in parts for file in part) == sorted(files)
 
 
-def test_photos_of_other_splits_are_not_even_read(photos: Path, tmp_path: Path) -> None:
+def test_photos_of_other_splits_are_not_read(photos: Path, tmp_path: Path) -> None:
     allowed = find_source_images(photos, Split.TEST).photos
     for photo in photos.iterdir():
         (tmp_path / photo.name).write_bytes(photo.read_bytes() if photo in allowed else b"unreadable")
@@ -103,7 +103,7 @@ def test_photos_of_other_splits_are_not_even_read(photos: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("seed", range(4))
-def test_blocks_begin_where_the_label_says(source_images: SourceImages, factor: float, seed: int) -> None:
+def test_blocks_start_at_the_labelled_phase(source_images: SourceImages, factor: float, seed: int) -> None:
     take = pixelated(source_images, Plan(HERE), factor, rng(seed))
     luma, blue, _ = take.frames[0]
     assert (luma.shape, blue.shape) == ((180, 320), (90, 160))
@@ -116,7 +116,7 @@ def test_blocks_begin_where_the_label_says(source_images: SourceImages, factor: 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_part_in_blocks_is_a_large_part_and_the_rest_is_sharp(source_images: SourceImages, seed: int) -> None:
+def test_partial_blocks_cover_a_large_part_and_the_rest_is_sharp(source_images: SourceImages, seed: int) -> None:
     take = partly_pixelated(source_images, Plan(HERE), 4, rng(seed))
     assert take.blocks is not None
     assert take.region is not None
@@ -129,7 +129,7 @@ def test_a_part_in_blocks_is_a_large_part_and_the_rest_is_sharp(source_images: S
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_mosaic_is_small_and_begins_at_its_corner(source_images: SourceImages, seed: int) -> None:
+def test_mosaic_is_small_and_starts_at_its_corner(source_images: SourceImages, seed: int) -> None:
     take = mosaic(source_images, Plan(HERE), rng(seed))
     assert take.kind is Kind.MOSAIC
     assert take.blocks is not None
@@ -142,7 +142,7 @@ def test_a_mosaic_is_small_and_begins_at_its_corner(source_images: SourceImages,
 
 
 @pytest.mark.usefixtures("small")
-def test_every_factor_meets_every_codec_and_every_class_comes(source_images: SourceImages) -> None:
+def test_dataset_covers_every_factor_codec_and_class(source_images: SourceImages) -> None:
     seen = list(DetectorDataset(source_images, protocol=Protocol.VIDEO).first(96))
     assert sum(sample.pixelated for sample in seen) == 48
     pairs = {(s.cell["factor"], s.cell["codec"]) for s in seen if s.pixelated}
@@ -160,7 +160,7 @@ def test_every_factor_meets_every_codec_and_every_class_comes(source_images: Sou
 
 
 @pytest.mark.usefixtures("small")
-def test_bars_are_black_and_outside_the_region(source_images: SourceImages) -> None:
+def test_letterbox_bars_are_black_and_outside_the_region(source_images: SourceImages) -> None:
     made = DetectorDataset(source_images, protocol=Protocol.VIDEO, seed=2)
     barred = [
         sample
@@ -175,7 +175,7 @@ def test_bars_are_black_and_outside_the_region(source_images: SourceImages) -> N
         assert (luma[inside] > 16).any()
 
 
-def test_published_pictures_are_full_hd_half_of_them_in_clean_blocks(source_images: SourceImages) -> None:
+def test_published_protocol_is_full_hd_and_half_in_clean_blocks(source_images: SourceImages) -> None:
     pictures = list(DetectorDataset(source_images, protocol=Protocol.PUBLISHED).first(4))
     assert [p.kind for p in pictures] == [Kind.PIXELATED, Kind.CLEAN, Kind.PIXELATED, Kind.CLEAN]
     assert all(p.planes[0].shape == (1080, 1920) for p in pictures)
@@ -185,7 +185,7 @@ def test_published_pictures_are_full_hd_half_of_them_in_clean_blocks(source_imag
     assert Grid()(pictures[2].planes[0]).blocks == Blocks(2, 2)
 
 
-def test_a_switch_decides_whether_pixel_art_counts(source_images: SourceImages) -> None:
+def test_pixel_art_counts_as_pixelated_by_option(source_images: SourceImages) -> None:
     for counts, kind in ((False, Kind.CLEAN), (True, Kind.PIXELATED)):
         takes = [make(source_images, Plan(HERE), rng()) for make in negatives(pixel_art_counts=counts)]
         (art,) = (take for take in takes if take.cell["class"] == "pixel art")
@@ -194,12 +194,12 @@ def test_a_switch_decides_whether_pixel_art_counts(source_images: SourceImages) 
         assert edges(art.frames[0][0]) <= lattice(320, art.blocks.width_px, 0)
 
 
-def test_combs_are_two_moments_in_alternate_rows(source_images: SourceImages) -> None:
+def test_interlaced_samples_alternate_rows_of_two_moments(source_images: SourceImages) -> None:
     luma = combed(source_images, Plan(HERE), rng()).frames[0][0].astype(float)
     assert np.abs(luma[1:] - luma[:-1]).mean() > 1.2 * np.abs(luma[2:] - luma[:-2]).mean()
 
 
-def test_frames_of_clips_are_used_and_a_torn_clip_is_left_out(
+def test_clip_frames_are_used_and_truncated_clips_skipped(
     photos: Path, make_clip: MakeClip, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("deepclarity"), "propagate", True)
@@ -213,7 +213,7 @@ def test_frames_of_clips_are_used_and_a_torn_clip_is_left_out(
     assert "torn.mp4" in caplog.text
 
 
-def test_too_few_photos_are_refused(tmp_path: Path, painting: Rgb) -> None:
+def test_too_few_photos_raise_source_error(tmp_path: Path, painting: Rgb) -> None:
     write_picture(tmp_path / "one.png", Picture(painting))
     with pytest.raises(SourceError, match="1 photos; 3 at least"):
         find_source_images(tmp_path, Split.TEST)
@@ -227,7 +227,7 @@ def drawn_by(make: Callable[[int], Augmented], wanted: Callable[[Augmented], boo
 
 
 @pytest.mark.parametrize("extra", ["drawn", "dark surround"])
-def test_drawings_and_pictures_in_the_dark_are_enlarged_like_photos(source_images: SourceImages, extra: str) -> None:
+def test_drawings_and_dark_pictures_are_enlarged_like_photos(source_images: SourceImages, extra: str) -> None:
     take = drawn_by(
         lambda seed: pixelated(source_images, Plan((320, 180)), 4, rng(seed)),
         lambda take: extra in take.extras and "stretched" not in take.extras,
@@ -238,7 +238,7 @@ def test_drawings_and_pictures_in_the_dark_are_enlarged_like_photos(source_image
     assert edges(take.frames[0][0]) <= lattice(320, 4, blocks.phase_x_px)
 
 
-def test_thumbnails_in_blocks_leave_most_of_a_screen_alone(source_images: SourceImages) -> None:
+def test_pixelated_thumbnails_cover_a_small_part_of_a_screen(source_images: SourceImages) -> None:
     take = drawn_by(
         lambda seed: mosaic(source_images, Plan((640, 360)), rng(seed)),
         lambda take: take.cell.get("drawn") == "thumbnails",
@@ -247,7 +247,7 @@ def test_thumbnails_in_blocks_leave_most_of_a_screen_alone(source_images: Source
     assert Grid()(take.frames[0][0]).kind is not Kind.PIXELATED
 
 
-def test_coarse_mpeg_leaves_steps_at_its_own_blocks(source_images: SourceImages) -> None:
+def test_coarse_mpeg_leaves_steps_at_its_macroblocks(source_images: SourceImages) -> None:
     takes = [blocky(source_images, Plan((320, 180)), rng(seed)) for seed in range(20)]
     coded = [take for take in takes if take.cell["grid"].startswith("mpeg")]
     steps = [np.abs(np.diff(take.frames[0][0].astype(int), axis=1)).mean(axis=0) for take in coded]

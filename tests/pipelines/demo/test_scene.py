@@ -16,20 +16,20 @@ def scene() -> Picture:
     return paint()
 
 
-def test_another_seed_paints_another_picture_of_the_same_shape(scene: Picture) -> None:
+def test_another_seed_gives_another_picture_of_the_same_shape(scene: Picture) -> None:
     other = paint(seed=8)
     assert scene.shape == other.shape == (1080, 2560, 3)
     assert scene.dtype == other.dtype == np.uint8
     assert (scene != other).any(axis=-1).mean() > 0.5
 
 
-def test_the_same_seed_paints_the_same_picture_and_a_smaller_size_its_middle(scene: Picture) -> None:
+def test_same_seed_is_deterministic_and_smaller_sizes_are_crops(scene: Picture) -> None:
     small = paint(640, 360)
     middle = cv2.resize(scene[:, 320:2240], (640, 360), interpolation=cv2.INTER_AREA)
     assert np.array_equal(small, middle)
 
 
-def test_it_has_detail_that_pixelation_destroys(scene: Picture) -> None:
+def test_scene_has_detail_that_pixelation_destroys(scene: Picture) -> None:
     luma = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)
     lost = cv2.PSNR(luma, pixelate(luma, block_px=4))
     assert lost < 30
@@ -37,7 +37,7 @@ def test_it_has_detail_that_pixelation_destroys(scene: Picture) -> None:
     assert luma.max() > 225
 
 
-def test_the_camera_gives_as_many_frames_as_asked(scene: Picture) -> None:
+def test_pan_yields_the_requested_number_of_frames(scene: Picture) -> None:
     frames = list(pan(scene, count=5, width=640, height=360))
     assert [f.shape for f in frames] == [(360, 640, 3)] * 5
     assert all(f.dtype == np.uint8 and f.flags["C_CONTIGUOUS"] for f in frames)
@@ -45,7 +45,7 @@ def test_the_camera_gives_as_many_frames_as_asked(scene: Picture) -> None:
     assert list(pan(scene, count=0)) == []
 
 
-def test_the_camera_moves_smoothly_and_never_leaves_the_picture(scene: Picture) -> None:
+def test_pan_moves_smoothly_within_the_picture(scene: Picture) -> None:
     steps = []
     frames = list(pan(scene, count=40, width=640, height=360))
     for before, after in pairwise(frames):
@@ -59,7 +59,7 @@ def test_the_camera_moves_smoothly_and_never_leaves_the_picture(scene: Picture) 
 
 
 @pytest.mark.parametrize(("block_px", "phase"), [(4, (0, 0)), (3, (1, 2)), (8, (5, 0)), (2.5, (0.5, 1.25))])
-def test_blocks_are_flat_and_lie_where_asked(block_px: float, phase: tuple[float, float]) -> None:
+def test_pixelated_blocks_are_flat_and_at_the_given_phase(block_px: float, phase: tuple[float, float]) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (61, 83, 3), np.uint8)
     broken = pixelate(picture, block_px=block_px, phase=phase)
     assert broken.shape == picture.shape
@@ -69,7 +69,7 @@ def test_blocks_are_flat_and_lie_where_asked(block_px: float, phase: tuple[float
         assert changes.tolist() == (np.flatnonzero(np.diff(block)) + 1).tolist()
 
 
-def test_a_block_is_the_mean_of_what_it_covers() -> None:
+def test_block_value_is_the_mean_of_its_pixels() -> None:
     picture = np.random.default_rng(2).integers(0, 256, (8, 12), np.uint8)
     broken = pixelate(picture, block_px=4)
     means = picture.reshape(2, 4, 3, 4).mean(axis=(1, 3))
@@ -77,7 +77,7 @@ def test_a_block_is_the_mean_of_what_it_covers() -> None:
     assert np.array_equal(broken, broken[::4, ::4].repeat(4, axis=0).repeat(4, axis=1))
 
 
-def test_blocks_of_one_pixel_change_nothing_and_smaller_ones_are_refused() -> None:
+def test_block_size_one_is_the_identity_and_smaller_is_refused() -> None:
     picture = np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8)
     assert np.array_equal(pixelate(picture, block_px=1), picture)
     with pytest.raises(ValueError, match="at least one pixel"):

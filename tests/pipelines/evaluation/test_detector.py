@@ -49,14 +49,14 @@ class Constant:
         return self._verdict
 
 
-def test_shares_have_wilsons_interval() -> None:
+def test_shares_have_a_wilson_interval() -> None:
     assert Share(8, 10).interval == pytest.approx((0.4902, 0.9433), abs=1e-3)
     assert Share(0, 10).interval == pytest.approx((0, 0.2775), abs=1e-3)
     assert Share(0, 0).interval == (0, 1)
     assert Share(0, 0).value is None
 
 
-def test_figures_of_a_known_table() -> None:
+def test_metrics_of_a_known_confusion_table() -> None:
     rows = [
         *[row(PIXELATED, PIXELATED)] * 8,
         *[row(PIXELATED, Kind.SOFT)] * 2,
@@ -82,7 +82,7 @@ def test_figures_of_a_known_table() -> None:
     assert confusion(rows)["mosaic"]["clean"] == 9
 
 
-def test_cells_count_each_extra_apart() -> None:
+def test_cells_are_counted_separately_per_condition() -> None:
     rows = [
         row(PIXELATED, PIXELATED, extras="grain+overlay"),
         row(PIXELATED, CLEAN, extras="grain"),
@@ -97,7 +97,7 @@ def test_cells_count_each_extra_apart() -> None:
     assert list(by_size) == ["2", "2.5", "16"]
 
 
-def test_the_roc_curve_knows_good_bad_and_undecided_scores() -> None:
+def test_roc_auc_of_perfect_inverted_and_constant_scores() -> None:
     truths = [PIXELATED, PIXELATED, CLEAN, CLEAN]
     good = [row(truth, CLEAN, score) for truth, score in zip(truths, (0.9, 0.8, 0.2, 0.1), strict=True)]
     assert roc(good) == [(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1)]
@@ -107,7 +107,7 @@ def test_the_roc_curve_knows_good_bad_and_undecided_scores() -> None:
     assert roc(good[:2]) == []
 
 
-def test_lattices_are_compared_near_the_middle() -> None:
+def test_lattices_are_compared_near_the_picture_centre() -> None:
     true = Blocks(4, 4, 1, 3)
     assert size_error(true, Blocks(4.04, 3.9, 0, 0)) == pytest.approx(0.025)
     assert phase_error_px(true, Blocks(4, 4, 1, 3), (400, 300)) == 0
@@ -127,7 +127,7 @@ def test_lattices_are_compared_near_the_middle() -> None:
         (None, 0, 0),
     ],
 )
-def test_a_true_positive_counts_with_its_lattice(found: Blocks | None, sized: int, placed: int) -> None:
+def test_true_positive_records_its_lattice(found: Blocks | None, sized: int, placed: int) -> None:
     planes = np.zeros((90, 160), np.uint8), np.zeros((45, 80), np.uint8), np.zeros((45, 80), np.uint8)
     sample = Sample(planes, PIXELATED, Blocks(4, 4, 1, 0), None, {})
     made = figures([row_of(sample, Constant(Verdict(0.9, PIXELATED, found)), protocol="video", index=0)])
@@ -147,7 +147,7 @@ def photos(tmp_path: Path, painting: Rgb, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
-def test_the_command_prints_tables_and_writes_everything(photos: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_evaluate_command_prints_tables_and_writes_all_files(photos: Path, tmp_path: Path, capsys: Capture) -> None:
     out, curves = tmp_path / "out.json", tmp_path / "roc.png"
     command = ["evaluate", "detector", "--data", str(photos), "--method", "grid", "--count", "20"]
     assert run([*command, "--json", str(out), "--picture", str(curves)]) == 0
@@ -163,7 +163,7 @@ def test_the_command_prints_tables_and_writes_everything(photos: Path, tmp_path:
     assert read_picture(curves).pixels.shape[1] > 1000  # two subplots
 
 
-def test_the_same_seed_measures_the_same(photos: Path, capsys: Capture) -> None:
+def test_same_seed_gives_the_same_results(photos: Path, capsys: Capture) -> None:
     command = ["evaluate", "detector", "--data", str(photos), "--protocol", "video", "--count", "12", "-q"]
     reports = []
     for seed in ("1", "1", "2"):
@@ -173,7 +173,7 @@ def test_the_same_seed_measures_the_same(photos: Path, capsys: Capture) -> None:
     assert reports[0].err == ""
 
 
-def test_bad_input_is_refused_in_one_line(photos: Path, capfd: Capture) -> None:
+def test_invalid_input_raises_one_line_error(photos: Path, capfd: Capture) -> None:
     def said(*arguments: str | Path) -> str:
         return expect_error(capfd, photos, "evaluate", "detector", *arguments)
 

@@ -68,7 +68,7 @@ class Knowing:
         """Nothing is held."""
 
 
-def test_a_test_set_is_measured_and_written_down(data: Path, capsys: Capture, tmp_path: Path) -> None:
+def test_evaluation_writes_results_of_a_test_set(data: Path, capsys: Capture, tmp_path: Path) -> None:
     out, sheet = tmp_path / "out.json", tmp_path / "sheet.png"
     assert run([*COMMAND, str(data), "--json", str(out), "--sheet", str(sheet)]) == 0
     said = capsys.readouterr()
@@ -86,14 +86,14 @@ def test_a_test_set_is_measured_and_written_down(data: Path, capsys: Capture, tm
     assert width > 2 * 160
 
 
-def test_quiet_leaves_the_table_only(data: Path, capsys: Capture) -> None:
+def test_quiet_prints_only_the_table(data: Path, capsys: Capture) -> None:
     assert run([*COMMAND, str(data), "-q"]) == 0
     said = capsys.readouterr()
     assert "PSNR-Y" in said.out
     assert said.err.count("\n") == 1  # that LPIPS is missing is a warning
 
 
-def test_a_tier_that_knows_the_answer_wins(data: Path) -> None:
+def test_perfect_tier_gets_the_best_score(data: Path) -> None:
     (found,) = find_sets(data)
     alone = PictureSet(found.name, found.pairs[:1])
     answer = (luma_of(read_pair(alone.pairs[0])[0]) + 0.5).astype(np.uint8)
@@ -103,7 +103,7 @@ def test_a_tier_that_knows_the_answer_wins(data: Path) -> None:
     assert (scores["knowing"].ssim_y or 0) > 0.999 > (scores["lanczos"].ssim_y or 0)
 
 
-def test_a_tier_that_cannot_enlarge_by_four_is_left_out(
+def test_tier_without_factor_four_is_skipped(
     data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("deepclarity"), "propagate", True)
@@ -113,7 +113,7 @@ def test_a_tier_that_cannot_enlarge_by_four_is_left_out(
     assert "knowing does not enlarge by 4" in caplog.text
 
 
-def test_bicubic_on_set5_is_as_published() -> None:
+def test_bicubic_on_set5_equals_the_published_value() -> None:
     folder = Path(__file__).parents[4] / "shared" / "data" / "test_images" / "set5"
     if not folder.is_dir():
         pytest.skip("the shared pictures are not beside this checkout: the published figure goes unverified")
@@ -123,7 +123,7 @@ def test_bicubic_on_set5_is_as_published() -> None:
     assert np.mean(figures) == pytest.approx(28.43, abs=0.01)
 
 
-def test_pixelated_pictures_are_repaired_and_misses_counted(tmp_path: Path, painting: Rgb) -> None:
+def test_pixelated_pictures_are_repaired_and_misses_are_counted(tmp_path: Path, painting: Rgb) -> None:
     add_pair(tmp_path / "two", "busy", painting[:256, 400:800])
     add_pair(tmp_path / "two", "flat", np.full((128, 128, 3), 90, np.uint8))
     tiers, detector = [load_enhancer("lanczos")], load_detector("grid")
@@ -143,7 +143,7 @@ def clips(tmp_path: Path, make_clip: MakeClip) -> Path:
     return tmp_path
 
 
-def test_pixelated_video_is_repaired_and_a_torn_clip_left_out(clips: Path, capsys: Capture) -> None:
+def test_pixelated_video_is_repaired_and_truncated_clip_is_skipped(clips: Path, capsys: Capture) -> None:
     out = clips / "out.json"
     assert run([*COMMAND, str(clips), "--protocol", "video", "--frames", "3", "--json", str(out)]) == 0
     said = capsys.readouterr()
@@ -155,7 +155,7 @@ def test_pixelated_video_is_repaired_and_a_torn_clip_left_out(clips: Path, capsy
     assert found["psnr_y"]["×2 uncoded"]["as is"] > found["psnr_y"]["×2 crf 35"]["as is"]
 
 
-def test_a_blank_clip_on_which_every_method_is_perfect_is_left_out(clips: Path, capsys: Capture) -> None:
+def test_blank_clip_is_skipped(clips: Path, capsys: Capture) -> None:
     write_clip(clips / "clips" / "white.mp4", [np.full((96, 128, 3), 230, np.uint8)] * 4)
     out = clips / "out.json"
     assert run([*COMMAND, str(clips), "--protocol", "video", "--frames", "2", "--json", str(out)]) == 0
@@ -163,20 +163,20 @@ def test_a_blank_clip_on_which_every_method_is_perfect_is_left_out(clips: Path, 
     assert not any(row["item"] == "white.mp4" for row in json.loads(out.read_text())["rows"])
 
 
-def test_clips_are_chosen_by_a_part_of_their_names(clips: Path) -> None:
+def test_clips_are_selected_by_name_substring(clips: Path) -> None:
     assert [path.name for path in find_clips(clips, ["goo"])] == ["good.mp4"]
     torn = find_clips(clips, ["torn"])
     with pytest.raises(ValueError, match="none of 1 clips"):
         list(video(torn, [], frames=2, lpips=None, notify=say_nothing))
 
 
-def test_means_leave_out_what_was_not_measured() -> None:
+def test_means_ignore_missing_values() -> None:
     rows = [Row("video", "×2", str(level), "turbo", Scores(psnr_y=level)) for level in (30.0, 32.0, None)]
     assert means(rows, "psnr_y") == {"×2": {"turbo": 31.0}}
     assert means(rows, "lpips") == {}
 
 
-def test_bad_input_is_refused_in_one_line(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_invalid_input_raises_one_line_error(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     empty = data / "empty"
     empty.mkdir()
 
@@ -201,13 +201,13 @@ def clip_beside(data: Path) -> Path:
     return folder.parent
 
 
-def test_pictures_without_a_partner_are_refused(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_unpaired_pictures_are_refused(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = data / "sets" / "harbour"
     (folder / "lr_x4" / "part_1.png").rename(folder / "lr_x4" / "part_2.png")
     assert "'part_1' is in hr/ only" in expect_error(capfd, data, *COMMAND, data)
 
 
-def test_pictures_that_are_not_four_to_one_are_refused(data: Path) -> None:
+def test_pictures_with_wrong_size_ratio_are_refused(data: Path) -> None:
     small = data / "sets" / "harbour" / "lr_x4" / "part_0.png"
     write_picture(small, Picture(np.zeros((30, 40, 3), np.uint8)))
     with pytest.raises(SourceError, match="160x128 and 40x30"):

@@ -1,4 +1,4 @@
-"""GPU executor: same pictures as the CPU, results in order, and every kind of failure, injected on the CPU stand-in."""
+"""GPU executor: same pictures as the CPU, results in order, and every kind of failure, injected on the CPU device."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ def test_results_of_mixed_shapes_come_in_order(reference: CpuExecutor, max_batch
         assert differences(job.result(), reference.submit(wanted).result())[0] <= 1
 
 
-def test_result_of_an_unfinished_batch_starts_it() -> None:
+def test_requesting_a_result_starts_an_incomplete_batch() -> None:
     executor = GpuExecutor(generator(), max_batch=8)
     assert executor.submit(request(4)).result()[0].shape == (96, 160)
 
 
 class Faulty:
-    """Stands in front of a runner's `start`, and fails by a list: one entry per call, None for no failure."""
+    """Wraps a runner's `start` and raises the given failures in turn; None: no failure."""
 
     def __init__(self, executor: GpuExecutor, *failures: Exception | None) -> None:
         self.failures = list(failures)
@@ -131,17 +131,17 @@ def test_out_of_memory_halves_the_batch_for_good_and_loses_no_frame(
 
 def test_out_of_memory_with_one_frame_runs_the_network_in_tiles(reference: CpuExecutor) -> None:
     executor = GpuExecutor(generator(), max_batch=1)
-    whole: Callable[..., Any] = executor._network._run
+    direct: Callable[..., Any] = executor._network._run
 
     def too_large(luma: torch.Tensor, scale: int, max_value: int) -> torch.Tensor:
         if luma.shape[-1] * luma.shape[-2] > 80 * 64:
             raise out_of_memory()
-        result: torch.Tensor = whole(luma, scale, max_value)
+        result: torch.Tensor = direct(luma, scale, max_value)
         return result
 
     executor._network._run = too_large  # type: ignore[method-assign]
     wanted = request(1, size=(240, 180), out=(960, 720))
-    for _ in range(2):  # the second one does not try the whole picture again
+    for _ in range(2):  # the second one does not try the direct picture again
         assert differences(executor.submit(wanted).result(), reference.submit(wanted).result())[0] <= 1
 
 

@@ -94,7 +94,7 @@ def test_overload_drops_and_counts_oldest_frames_with_constant_memory(tmp_path: 
 def test_same_load_from_a_file_drops_no_frames(
     make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepclarity.pipelines.executor.load_enhancer", lambda name, device: Slow("turbo", 0.1))
+    monkeypatch.setattr("deepclarity.pipelines.load_executor.load_enhancer", lambda name, device: Slow("turbo", 0.1))
     clip = make_clip(count=25, size=(160, 90))
     summary = upscale(
         Job(clip, tmp_path / "out.mp4", Preset(which=FrameSelection.ALL, size="320x180", speed="ultrafast"))

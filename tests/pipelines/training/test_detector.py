@@ -56,7 +56,7 @@ def seen(count: int = 40) -> PreprocessedDataset:
     return PreprocessedDataset({"alike": alike}, labels)
 
 
-def test_a_run_leaves_weights_a_log_and_a_plot(work: Path, capsys: Capture) -> None:
+def test_training_run_writes_weights_log_and_plot(work: Path, capsys: Capture) -> None:
     assert train(work) == 0
     reported = capsys.readouterr().out
     assert "train pictures of protocol published: 24 of 24" in reported
@@ -72,7 +72,7 @@ def test_a_run_leaves_weights_a_log_and_a_plot(work: Path, capsys: Capture) -> N
     assert "--resume" in capsys.readouterr().err
 
 
-def test_pictures_are_made_once_and_damaged_ones_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_pictures_are_reused_and_damaged_ones_are_recreated(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(work, "-q") == 0
     made = read_tensors(work / "out" / "weights.safetensors")
     asked: list[tuple[Protocol, int]] = []
@@ -89,7 +89,7 @@ def test_pictures_are_made_once_and_damaged_ones_again(work: Path, monkeypatch: 
     assert all(np.array_equal(made[key], again[key]) for key in made)
 
 
-def test_more_pictures_are_made_when_more_are_wanted(work: Path) -> None:
+def test_cache_grows_when_more_pictures_are_requested(work: Path) -> None:
     wanted = cache.Wanted("tiny", work / "photos", Split.TRAIN, Protocol.PUBLISHED, 1, 4)
     said: list[str] = []
     few, more = (
@@ -103,7 +103,7 @@ def test_more_pictures_are_made_when_more_are_wanted(work: Path) -> None:
     assert len(said) == 2  # nothing was made a third time
 
 
-def test_pictures_of_the_test_split_are_never_made(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_never_creates_pictures_of_the_test_split(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = set()
     monkeypatch.setattr(
         cache, "find_source_images", lambda *args, find=cache.find_source_images: splits.add(args[1]) or find(*args)
@@ -112,7 +112,7 @@ def test_pictures_of_the_test_split_are_never_made(work: Path, monkeypatch: pyte
     assert splits == {Split.TRAIN, Split.VALIDATION}
 
 
-def test_a_run_that_lost_its_weights_at_the_end_gets_them_back(work: Path) -> None:
+def test_missing_final_weights_are_restored_from_the_checkpoint(work: Path) -> None:
     assert train(work, "-q") == 0
     made = read_tensors(work / "out" / "weights.safetensors")
     (work / "out" / "weights.safetensors").unlink()
@@ -121,7 +121,7 @@ def test_a_run_that_lost_its_weights_at_the_end_gets_them_back(work: Path) -> No
     assert all(np.array_equal(made[key], again[key]) for key in made)
 
 
-def test_a_resumed_run_repeats_an_unbroken_one_to_the_bit(tmp_path: Path) -> None:
+def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
     unbroken, broken, resumed = (DetectorRun(TINY, TinyLearner()) for _ in range(3))
     expected = [unbroken.advance(seen())["loss"].item() for _ in range(12)]
     assert [broken.advance(seen())["loss"].item() for _ in range(5)] == expected[:5]
@@ -133,7 +133,7 @@ def test_a_resumed_run_repeats_an_unbroken_one_to_the_bit(tmp_path: Path) -> Non
     np.testing.assert_array_equal(unbroken.margins(seen()), resumed.margins(seen()))
 
 
-def test_every_picture_is_seen_once_before_any_is_seen_again() -> None:
+def test_each_epoch_uses_every_picture_once() -> None:
     trained = DetectorRun(TINY, TinyLearner())
     order = []
     for trained.step in range(10):
@@ -142,7 +142,7 @@ def test_every_picture_is_seen_once_before_any_is_seen_again() -> None:
     assert order[:40] != order[40:]
 
 
-def test_training_learns_and_the_shift_makes_one_half_the_best_threshold() -> None:
+def test_training_learns_and_calibrates_the_threshold_to_one_half() -> None:
     trained, truth = DetectorRun(TINY, TinyLearner()), seen(200)
     while trained.step < TINY.steps:
         trained.advance(truth)
@@ -153,7 +153,7 @@ def test_training_learns_and_the_shift_makes_one_half_the_best_threshold() -> No
     np.testing.assert_allclose(shifted - plain, [0, -threshold, 0], atol=1e-6)
 
 
-def test_the_threshold_is_the_best_that_false_positives_allow() -> None:
+def test_threshold_maximises_recall_within_the_false_positive_limit() -> None:
     margins = np.array([4.0, 3, 2, 1, -1, -2, -3, -4])
     pixelated = np.array([True, True, False, True, True, False, False, False])
     assert best_threshold(margins, pixelated) == -1.5
@@ -163,7 +163,7 @@ def test_the_threshold_is_the_best_that_false_positives_allow() -> None:
     assert best_threshold(np.zeros(4), np.array([True, True, False, False]), false_positives=0.0) > 0
 
 
-def test_a_detector_is_published_by_the_name_of_its_method(work: Path, capsys: Capture) -> None:
+def test_published_detector_is_named_after_its_method(work: Path, capsys: Capture) -> None:
     assert train(work, "-q") == 0
     (work / "manifest.toml").write_text("")
     words = ["--folder", str(work), "--trained-on", "paintings", "--measured", "-", "--note", "for tests"]
@@ -188,13 +188,13 @@ def test_a_detector_is_published_by_the_name_of_its_method(work: Path, capsys: C
         ("label_smoothing = 0.9", "'label_smoothing' must lie in"),
     ],
 )
-def test_a_recipe_with_a_slip_says_where(line: str, complaint: str) -> None:
+def test_invalid_recipe_error_names_the_key(line: str, complaint: str) -> None:
     rest = [old for old in RECIPE.splitlines() if not old.startswith(f"{line.partition(' ')[0]} =")]
     with pytest.raises(UsageError, match=f"slip.toml: .*{complaint}"):
         parse_detector_recipe("\n".join([line, *rest]), where="slip.toml")
 
 
-def test_a_recipe_must_have_every_key_and_pictures() -> None:
+def test_recipe_requires_every_key_and_pictures() -> None:
     with pytest.raises(UsageError, match="'seed' is missing"):
         parse_detector_recipe(RECIPE.replace("seed = 1\n", ""), where="slip.toml")
     with pytest.raises(UsageError, match="nothing to train on"):
@@ -202,7 +202,7 @@ def test_a_recipe_must_have_every_key_and_pictures() -> None:
         parse_detector_recipe(nothing.replace("video_pictures = 8", "video_pictures = 0"), where="slip.toml")
 
 
-def test_bad_orders_are_refused_in_one_line(work: Path, capsys: Capture) -> None:
+def test_invalid_training_options_raise_one_line_error(work: Path, capsys: Capture) -> None:
     def said(*options: str) -> str:
         assert train(work, *options) in (2, 5)
         (line,) = capsys.readouterr().err.splitlines()
@@ -217,13 +217,13 @@ def test_bad_orders_are_refused_in_one_line(work: Path, capsys: Capture) -> None
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("training/detector/*.toml")), ids=lambda path: path.stem)
-def test_every_recipe_that_ships_trains_the_method_of_its_name(path: Path) -> None:
+def test_every_shipped_recipe_trains_the_method_of_its_name(path: Path) -> None:
     recipe = parse_detector_recipe(path.read_text(), where=path.name)
     assert recipe.method == path.stem
     assert load_learner(recipe.method).name == recipe.method
 
 
-def test_several_processes_make_the_same_pictures_as_one(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parallel_dataset_generation_equals_sequential(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # other processes know nothing of it
     monkeypatch.setattr(cache, "_SHARD", 1)
     wanted, learner = (

@@ -31,7 +31,7 @@ def train(work: Path, *more: str) -> int:
     return run(["train", "enhancer", *options, *more])
 
 
-def test_a_run_leaves_weights_a_log_and_a_plot_and_can_go_on(work, capsys):
+def test_training_run_writes_weights_log_and_plot_and_resumes(work, capsys):
     assert train(work) == 0
     reported = capsys.readouterr().out
     assert "pixelated x4: bicubic" in reported
@@ -46,7 +46,7 @@ def test_a_run_leaves_weights_a_log_and_a_plot_and_can_go_on(work, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_run_that_lost_its_weights_at_the_end_gets_them_back(work, capsys):
+def test_missing_final_weights_are_restored_from_the_checkpoint(work, capsys):
     assert train(work) == 0
     made = read_tensors(work / "out" / "weights.safetensors")
     (work / "out" / "weights.safetensors").unlink()
@@ -55,7 +55,7 @@ def test_a_run_that_lost_its_weights_at_the_end_gets_them_back(work, capsys):
     assert all(np.array_equal(made[key], again[key]) for key in made)
 
 
-def test_a_damaged_log_is_read_as_far_as_it_can_be(work):
+def test_truncated_log_is_read_up_to_the_damage(work):
     (work / "recipe.toml").write_text(changed(steps=6, checkpoint_s=1.0, renew_steps=2))
     assert train(work) == 0
     log = work / "out" / "log.jsonl"
@@ -68,7 +68,7 @@ def test_a_damaged_log_is_read_as_far_as_it_can_be(work):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="runs are not locked on Windows")
-def test_two_runs_do_not_write_into_one_folder(work, capsys):
+def test_second_run_in_the_same_folder_is_refused(work, capsys):
     import fcntl
 
     (work / "out").mkdir()
@@ -80,13 +80,13 @@ def test_two_runs_do_not_write_into_one_folder(work, capsys):
     assert not (work / "out" / "running.lock").exists()
 
 
-def test_a_run_is_not_begun_over_another(work, capsys):
+def test_new_run_does_not_overwrite_an_existing_one(work, capsys):
     assert train(work) == 0
     assert train(work) == 4
     assert "--resume" in capsys.readouterr().err
 
 
-def test_a_run_begins_with_weights_of_ones_own(work, capsys):
+def test_run_starts_from_given_weights(work, capsys):
     assert train(work) == 0
     (work / "out" / "checkpoint.pt").unlink()
     weights = work / "out" / "weights.safetensors"
@@ -101,7 +101,7 @@ def test_a_run_begins_with_weights_of_ones_own(work, capsys):
         assert "another architecture than the recipe's, first at 'body." in capsys.readouterr().err
 
 
-def test_a_run_that_diverges_leaves_what_it_kept_untouched(work, capsys):
+def test_diverging_run_keeps_the_last_checkpoint(work, capsys):
     assert train(work) == 0
     kept = (work / "out" / "weights.safetensors").read_bytes()
     (work / "out" / "checkpoint.pt").unlink()
@@ -113,7 +113,7 @@ def test_a_run_that_diverges_leaves_what_it_kept_untouched(work, capsys):
     assert (work / "out" / "weights.safetensors").read_bytes() == kept
 
 
-def test_weights_that_are_not_finite_are_refused_by_name(work, capsys):
+def test_non_finite_weights_are_refused_by_name(work, capsys):
     (work / "recipe.toml").write_text(changed(steps=3))
     tensors = initial_weights(tiny().net)
     tensors["stem.weight"][0] = np.nan
@@ -133,7 +133,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(work, capsys):
         (("--device", "cuda:7"), "cuda"),
     ],
 )
-def test_what_is_wrong_is_one_line(work, capsys, change, complaint):
+def test_training_errors_are_one_line(work, capsys, change, complaint):
     assert train(work, *change) in (2, 5)
     reported = capsys.readouterr().err
     assert complaint in reported

@@ -14,7 +14,7 @@ from tests.tiny_recipes import TINY, drawing, tiny
 WORDS = {"trained_on": "drawings", "measured": "nothing", "note": "for tests"}
 
 
-def test_what_was_published_loads_by_name_with_ranges_for_eight_bits(tmp_path):
+def test_published_weights_load_by_name_with_int8_ranges(tmp_path):
     (tmp_path / "manifest.toml").write_text("")
     recipe = tiny()
     tensors = initial_weights(recipe.net, seed=4)
@@ -26,7 +26,7 @@ def test_what_was_published_loads_by_name_with_ranges_for_eight_bits(tmp_path):
     assert record.note == "for tests"
 
 
-def test_publishing_again_replaces_one_record_and_keeps_the_others(tmp_path):
+def test_publishing_again_replaces_only_its_own_record(tmp_path):
     (tmp_path / "manifest.toml").write_text("")
     recipe = tiny()
     for name, seed in (("first", 1), ("second", 2), ("first", 3)):
@@ -36,14 +36,14 @@ def test_publishing_again_replaces_one_record_and_keeps_the_others(tmp_path):
     np.testing.assert_array_equal(first["stem.weight"], initial_weights(recipe.net, seed=3)["stem.weight"])
 
 
-def test_weights_of_another_recipe_are_not_published(tmp_path):
+def test_weights_of_another_recipe_are_refused(tmp_path):
     (tmp_path / "manifest.toml").write_text("")
     with pytest.raises(WeightsError, match="do not fit"):
         export_enhancer(tmp_path, "odd", tiny(), {"stem.weight": np.zeros(3, np.float32)}, pictures=[], **WORDS)
     assert read_manifest(tmp_path) == {}
 
 
-def test_words_of_any_kind_are_kept_as_they_are(tmp_path):
+def test_manifest_text_with_special_characters_round_trips(tmp_path):
     (tmp_path / "manifest.toml").write_text("")
     note = 'the "fast" one, C:\\weights'
     export_enhancer(tmp_path, "tiny", tiny(), initial_weights(tiny().net), pictures=[], **{**WORDS, "note": note})
@@ -51,22 +51,22 @@ def test_words_of_any_kind_are_kept_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.b", "a b", "../out", "", "lanczos"])
-def test_names_that_would_spoil_the_manifest_are_refused(tmp_path, name):
+def test_invalid_manifest_names_are_refused(tmp_path, name):
     (tmp_path / "manifest.toml").write_text("")
-    with pytest.raises(UsageError, match="no name for weights"):
+    with pytest.raises(UsageError, match="not a valid name for weights"):
         export_enhancer(tmp_path, name, tiny(), initial_weights(tiny().net), pictures=[], **WORDS)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.toml"]
 
 
 @pytest.mark.parametrize("note", ["a\x7fb", "a\udcffb", "two\nlines"])
-def test_words_that_cannot_be_printed_are_refused_before_anything_is_written(tmp_path, note):
+def test_unprintable_manifest_text_is_refused_before_writing(tmp_path, note):
     (tmp_path / "manifest.toml").write_text("")
     with pytest.raises(UsageError, match="--note"):
         export_enhancer(tmp_path, "tiny", tiny(), initial_weights(tiny().net), pictures=[], **{**WORDS, "note": note})
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.toml"]
 
 
-def test_a_run_is_published_from_its_folder(tmp_path: Path, capsys):
+def test_run_is_published_from_its_folder(tmp_path: Path, capsys):
     photos, weights, made = tmp_path / "photos", tmp_path / "weights", tmp_path / "run"
     for folder in (photos, weights, made):
         folder.mkdir()

@@ -51,7 +51,7 @@ def test_clip_with_edit_list_keeps_every_frame(make_clip: MakeClip, tmp_path: Pa
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
-def test_two_recordings_in_one_file_are_joined_on(make_clip: MakeClip, tmp_path: Path, ending: str) -> None:
+def test_concatenated_recordings_get_one_timeline(make_clip: MakeClip, tmp_path: Path, ending: str) -> None:
     part = remuxed(make_clip(count=30, size=(160, 90), tone_hz=330), tmp_path / "part.ts", format="mpegts")
     joined, out = tmp_path / "joined.ts", tmp_path / f"out{ending}"
     joined.write_bytes(part.read_bytes() * 2)
@@ -64,7 +64,7 @@ def test_two_recordings_in_one_file_are_joined_on(make_clip: MakeClip, tmp_path:
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
-def test_broadcast_sound_finds_its_way_into_every_container(make_clip: MakeClip, tmp_path: Path, ending: str) -> None:
+def test_adts_audio_is_copied_into_every_container(make_clip: MakeClip, tmp_path: Path, ending: str) -> None:
     stream = remuxed(make_clip(count=30, size=(160, 90), tone_hz=330), tmp_path / "part.ts", format="mpegts")
     out = tmp_path / f"out{ending}"
     summary = upscale(Job(stream, out, QUICK))
@@ -74,7 +74,7 @@ def test_broadcast_sound_finds_its_way_into_every_container(make_clip: MakeClip,
         assert sum(frame.samples for frame in container.decode(audio=0)) > 48_000
 
 
-def test_an_encoder_that_cannot_hold_the_picture_is_refused_in_words() -> None:
+def test_unsupported_picture_size_raises_one_line_error() -> None:
     from deepclarity.errors import UsageError
     from deepclarity.stream.planes import planar_format
 

@@ -41,7 +41,7 @@ def closeness(codec: str, crf: int) -> list[float]:
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_every_frame_comes_back_in_its_place_and_damaged(codec: str) -> None:
+def test_recode_returns_every_frame_in_order_with_loss(codec: str) -> None:
     frames, coded = moving(), recode(moving(), codec=codec, crf=30)
     assert [tuple(p.shape for p in planes) for planes in coded] == [tuple(p.shape for p in planes) for planes in frames]
     lumas = [np.asarray(planes[0], np.float32) for planes in coded]
@@ -52,7 +52,7 @@ def test_every_frame_comes_back_in_its_place_and_damaged(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_a_higher_rate_factor_does_more_damage(codec: str) -> None:
+def test_higher_crf_increases_the_loss(codec: str) -> None:
     assert all(one > other for one, other in zip(closeness(codec, 20), closeness(codec, 45), strict=True))
 
 
@@ -66,11 +66,11 @@ def coded_again(codec: str, size: int) -> bytes:
 
 @pytest.mark.parametrize("size", [128, 144])  # an even and an odd number of macroblocks a row
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_the_same_frames_are_coded_alike(codec: str, size: int) -> None:
+def test_recode_is_deterministic(codec: str, size: int) -> None:
     assert len({coded_again(codec, size) for _ in range(12)}) == 1
 
 
-def test_screens_that_av1_stumbles_over_come_back_all_the_same() -> None:
+def test_av1_screen_content_workaround_returns_all_frames() -> None:
     still = planes_of(screen(np.random.default_rng(6), 320, 180))
     coded = recode([still] * 3, codec="av1", crf=25, speed="ultrafast")
     assert min(psnr(np.asarray(planes[0], np.uint8), still[0]) for planes in coded) > 25
@@ -78,20 +78,20 @@ def test_screens_that_av1_stumbles_over_come_back_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_encoders_say_nothing(codec: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_encoders_print_nothing(codec: str, capfd: pytest.CaptureFixture[str]) -> None:
     large = [tuple(cv2.resize(plane, None, fx=3, fy=3) for plane in planes) for planes in moving(2)]
     recode([(y, u, v) for y, u, v in large], codec=codec, crf=40, speed="ultrafast")
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_unknown_codec_is_refused_with_the_nearest() -> None:
+def test_unknown_codec_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'h264'"):
         recode(moving(), codec="h263", crf=30)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how a thread is scheduled")
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_no_encoder_changes_how_the_thread_is_scheduled(codec: str) -> None:
+def test_encoders_leave_thread_scheduling_unchanged(codec: str) -> None:
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     recode(moving(1), codec=codec, crf=30)
     assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before

@@ -50,7 +50,7 @@ def sound(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("speed", ["ultrafast", "veryfast"])
-def test_frames_times_and_sound_come_through(make_clip: MakeClip, tmp_path: Path, ending: str, speed: str) -> None:
+def test_frames_timestamps_and_audio_are_kept(make_clip: MakeClip, tmp_path: Path, ending: str, speed: str) -> None:
     clip = make_clip(count=30, size=(160, 90), tone_hz=330)
     target = tmp_path / f"out{ending}"
     copy(clip, target, speed=speed, restart_every=7)
@@ -60,7 +60,7 @@ def test_frames_times_and_sound_come_through(make_clip: MakeClip, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 
 
-def test_uneven_frame_times_are_kept_across_encoder_restarts(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_variable_frame_rate_is_kept_across_encoder_restarts(make_clip: MakeClip, tmp_path: Path) -> None:
     clip, uneven = make_clip(count=24, size=(160, 90)), tmp_path / "uneven.mkv"
     moments = np.cumsum(np.random.default_rng(3).choice([1, 17, 33, 400], 24)).tolist()
     with FileSource(clip) as source, av.open(str(uneven), "w") as container:
@@ -77,14 +77,14 @@ def test_uneven_frame_times_are_kept_across_encoder_restarts(make_clip: MakeClip
     assert times(target) == times(uneven) == [Fraction(moment, 1000) for moment in moments]
 
 
-def test_faststart_puts_the_index_first(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_faststart_places_the_index_first(make_clip: MakeClip, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     copy(make_clip(size=(160, 90)), target)
     data = target.read_bytes()
     assert 0 < data.find(b"moov") < data.find(b"mdat")
 
 
-def test_after_an_error_what_was_done_is_playable_under_the_partial_name(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_error_leaves_a_playable_partial_file(make_clip: MakeClip, tmp_path: Path) -> None:
     clip, target = make_clip(count=20, size=(160, 90)), tmp_path / "out.mp4"
     with FileSource(clip) as source, pytest.raises(ValueError, match="model failed"):
         settings = EncodeSettings(speed="ultrafast")
@@ -99,7 +99,7 @@ def test_after_an_error_what_was_done_is_playable_under_the_partial_name(make_cl
     assert times(partial_path(target)) == times(clip)[:10]
 
 
-def test_a_passed_picture_is_the_decoders_own(make_clip: MakeClip) -> None:
+def test_passed_frame_keeps_the_decoder_picture(make_clip: MakeClip) -> None:
     with FileSource(make_clip(size=(160, 90))) as source, av.open(str(source.path)) as container:
         for frame, picture in zip(source, container.decode(video=0), strict=True):
             for plane, reference in zip(frame.planes, picture.planes, strict=True):
@@ -108,7 +108,7 @@ def test_a_passed_picture_is_the_decoders_own(make_clip: MakeClip) -> None:
             assert frame.picture is not None
 
 
-def test_damaged_packets_cost_only_themselves(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_damaged_packets_lose_only_their_own_frames(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(count=40, size=(160, 90))
     data = bytearray(clip.read_bytes())
     start = data.find(b"mdat") + 4
@@ -123,7 +123,7 @@ def test_damaged_packets_cost_only_themselves(make_clip: MakeClip, tmp_path: Pat
     assert len(frames) >= 40 - 2 * source.damaged > 20
 
 
-def test_what_cannot_be_read_is_refused_in_words(tmp_path: Path) -> None:
+def test_unreadable_file_raises_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("not a video\n" * 100)
     for name, words in (
@@ -136,7 +136,7 @@ def test_what_cannot_be_read_is_refused_in_words(tmp_path: Path) -> None:
             FileSource(tmp_path / name)
 
 
-def test_what_must_not_be_written_is_refused_before_any_work(make_clip: MakeClip, tmp_path: Path) -> None:
+def test_forbidden_output_is_refused_before_any_work(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(count=3, size=(64, 36))
     with pytest.raises(UsageError, match="the output is the input"):
         check_writable(clip, source=clip, overwrite=True)
@@ -150,7 +150,7 @@ def test_what_must_not_be_written_is_refused_before_any_work(make_clip: MakeClip
         container_of(Path("out.gif"), "h264")
 
 
-def test_a_full_disk_is_said_to_be_full(tmp_path: Path) -> None:
+def test_full_disk_error_names_the_cause(tmp_path: Path) -> None:
     from deepclarity.stream.errors import write_failed
 
     error = write_failed(OSError(28, "No space left on device"), tmp_path / "out.mp4")
@@ -160,7 +160,7 @@ def test_a_full_disk_is_said_to_be_full(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("codec", "name"), [("h264", "h264"), ("hevc", "hevc"), ("av1", "av1")])
-def test_codecs_by_name(make_clip: MakeClip, tmp_path: Path, codec: str, name: str) -> None:
+def test_each_codec_name_selects_its_encoder(make_clip: MakeClip, tmp_path: Path, codec: str, name: str) -> None:
     target = tmp_path / "out.mp4"
     copy(make_clip(count=8, size=(160, 96)), target, codec=codec, restart_every=4)
     with av.open(str(target)) as container:
@@ -169,7 +169,7 @@ def test_codecs_by_name(make_clip: MakeClip, tmp_path: Path, codec: str, name: s
     assert len(times(target)) == 8
 
 
-def test_an_unknown_codec_names_the_nearest() -> None:
+def test_unknown_codec_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'hevc'"):
         EncodeSettings(codec="hevv")
 

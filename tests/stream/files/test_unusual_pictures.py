@@ -49,7 +49,7 @@ def picture_format(path: Path) -> tuple[str, tuple[int, int, int, int]]:
         ((16, 4096), "yuv420p"),
     ],
 )
-def test_any_size_leaves_even_and_in_shape(tmp_path: Path, size: tuple[int, int], pixel_format: str) -> None:
+def test_output_size_is_even_and_keeps_the_aspect(tmp_path: Path, size: tuple[int, int], pixel_format: str) -> None:
     clip = encode_clip(tmp_path / "odd.mkv", ClipSpec(count=4, size=size, codec="ffv1", pixel_format=pixel_format))
     target = tmp_path / "out.mkv"
     assert run_upscale(clip, target) == 0
@@ -62,19 +62,19 @@ def test_any_size_leaves_even_and_in_shape(tmp_path: Path, size: tuple[int, int]
 
 
 @pytest.mark.parametrize("which", ["--all", "--none"])
-def test_one_pixel_is_a_picture(tmp_path: Path, which: str) -> None:
+def test_one_pixel_video_is_processed(tmp_path: Path, which: str) -> None:
     clip = encode_clip(tmp_path / "dot.mkv", ClipSpec(count=3, size=(1, 1), codec="ffv1"))
     assert run_upscale(clip, tmp_path / "out.mp4", which, "--size", "64x64") == 0
     assert [look.size for look in decode_frames(tmp_path / "out.mp4")] == [(64, 64)] * 3
 
 
-def test_eight_k_is_not_made_smaller(tmp_path: Path) -> None:
+def test_8k_video_keeps_its_size(tmp_path: Path) -> None:
     clip = encode_clip(tmp_path / "large.mp4", ClipSpec(count=1, size=(7680, 4320)))
     assert run_upscale(clip, tmp_path / "out.mp4", "--none") == 0
     assert [look.size for look in decode_frames(tmp_path / "out.mp4")] == [(7680, 4320)]
 
 
-def test_an_odd_size_beyond_full_hd_loses_at_most_a_row(tmp_path: Path) -> None:
+def test_odd_size_above_full_hd_loses_at_most_one_row(tmp_path: Path) -> None:
     clip = encode_clip(tmp_path / "large.mkv", ClipSpec(count=2, size=(2001, 1201), codec="ffv1"))
     assert run_upscale(clip, tmp_path / "out.mp4") == 0
     width, height = decode_frames(tmp_path / "out.mp4")[0].size
@@ -87,7 +87,7 @@ def test_an_odd_size_beyond_full_hd_loses_at_most_a_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 @pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_a_turned_picture_is_turned_once(tmp_path: Path, rotation: int, ending: str) -> None:
+def test_rotated_video_is_rotated_once(tmp_path: Path, rotation: int, ending: str) -> None:
     clip = encode_clip(tmp_path / f"turned.{ending}", ClipSpec(rotation=rotation, count=3))
     target = tmp_path / f"out.{ending}"
     assert run_upscale(clip, target) == 0
@@ -106,7 +106,7 @@ def display_matrix(path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mov"])
-def test_a_mirrored_picture_stays_mirrored(tmp_path: Path, ending: str) -> None:
+def test_mirrored_video_stays_mirrored(tmp_path: Path, ending: str) -> None:
     clip = encode_clip(tmp_path / f"mirrored.{ending}", ClipSpec(rotation=90, mirrored=True, count=3))
     assert run_upscale(clip, tmp_path / f"out.{ending}") == 0
     before, after = display_matrix(clip), display_matrix(tmp_path / f"out.{ending}")
@@ -115,7 +115,7 @@ def test_a_mirrored_picture_stays_mirrored(tmp_path: Path, ending: str) -> None:
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 @pytest.mark.parametrize("aspect", [Fraction(2), Fraction(16, 15), Fraction(10, 11)])
-def test_wide_samples_become_square(tmp_path: Path, aspect: Fraction, ending: str) -> None:
+def test_anamorphic_video_gets_square_samples(tmp_path: Path, aspect: Fraction, ending: str) -> None:
     clip = encode_clip(tmp_path / f"wide.{ending}", ClipSpec(size=(160, 96), sample_aspect=aspect, count=3))
     target = tmp_path / f"out.{ending}"
     assert run_upscale(clip, target) == 0
@@ -143,7 +143,7 @@ def test_interlaced_video_is_warned_about_and_processed(
         assert coded_as_fields is (size[1] % 4 == 0)  # H.264 has fields only of complete macroblock pairs
 
 
-def test_a_change_of_size_in_the_middle_keeps_every_frame_and_one_size(tmp_path: Path) -> None:
+def test_size_change_midway_keeps_every_frame_and_one_output_size(tmp_path: Path) -> None:
     parts = [
         encode_clip(tmp_path / f"{number}.h264", ClipSpec(size=size, count=count))
         for number, (size, count) in enumerate([((160, 90), 6), ((320, 180), 7), ((120, 90), 5)])
@@ -183,7 +183,7 @@ def test_a_change_of_size_in_the_middle_keeps_every_frame_and_one_size(tmp_path:
     ],
 )
 @pytest.mark.parametrize("size", ["160x90", "320x180"])
-def test_every_pixel_format(tmp_path: Path, name: str, size: str) -> None:
+def test_every_pixel_format_is_processed(tmp_path: Path, name: str, size: str) -> None:
     clip = encode_clip(tmp_path / "clip.mkv", ClipSpec(codec="ffv1", pixel_format=name, count=4))
     target = tmp_path / "out.mkv"
     assert run_upscale(clip, target, *QUICK, "--size", size) == 0
@@ -193,7 +193,7 @@ def test_every_pixel_format(tmp_path: Path, name: str, size: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "codec"), [("rgb24", "rawvideo"), ("uyvy422", "rawvideo"), ("yuvj420p", "mjpeg")])
-def test_packed_and_full_range_formats(tmp_path: Path, name: str, codec: str) -> None:
+def test_packed_and_full_range_formats_are_processed(tmp_path: Path, name: str, codec: str) -> None:
     ending = "avi" if name == "rgb24" else "mov"
     clip = encode_clip(tmp_path / f"clip.{ending}", ClipSpec(codec=codec, pixel_format=name, count=4))
     assert run_upscale(clip, tmp_path / "out.mkv", *QUICK) == 0
@@ -202,7 +202,7 @@ def test_packed_and_full_range_formats(tmp_path: Path, name: str, codec: str) ->
 
 @pytest.mark.parametrize("codec", ["auto", "hevc", "av1", "h264"])
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_high_dynamic_range_stays_so(tmp_path: Path, ending: str, codec: str) -> None:
+def test_hdr_tags_and_bit_depth_are_kept(tmp_path: Path, ending: str, codec: str) -> None:
     spec = ClipSpec(codec="ffv1", pixel_format="yuv420p10le", colour=(9, 16, 9, 1), count=4)
     clip, target = encode_clip(tmp_path / "hdr.mkv", spec), tmp_path / f"out.{ending}"
     chosen = [] if codec == "auto" else ["--codec", codec]
@@ -212,7 +212,7 @@ def test_high_dynamic_range_stays_so(tmp_path: Path, ending: str, codec: str) ->
 
 
 @pytest.mark.parametrize("colour", [(1, 1, 1, 1), (5, 6, 5, 1), (1, 13, 1, 2), (9, 18, 9, 1)])
-def test_colour_tags_stay(tmp_path: Path, colour: tuple[int, int, int, int]) -> None:
+def test_colour_tags_are_kept(tmp_path: Path, colour: tuple[int, int, int, int]) -> None:
     clip = encode_clip(tmp_path / "clip.mkv", ClipSpec(colour=colour, count=4, codec="ffv1"))
     target = tmp_path / "out.mp4"
     assert run_upscale(clip, target, *QUICK, "--codec", "h264", "--size", "320x180") == 0

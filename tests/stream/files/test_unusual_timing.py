@@ -24,7 +24,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
 @pytest.mark.parametrize("rate", [1, 240])
-def test_slow_and_fast_frame_rates(tmp_path: Path, rate: int, ending: str) -> None:
+def test_very_low_and_high_frame_rates_are_kept(tmp_path: Path, rate: int, ending: str) -> None:
     clip = encode_clip(tmp_path / "clip.mp4", ClipSpec(rate=rate))
     target = tmp_path / f"out.{ending}"
     assert run_upscale(clip, target, *QUICK) == 0
@@ -33,7 +33,7 @@ def test_slow_and_fast_frame_rates(tmp_path: Path, rate: int, ending: str) -> No
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_uneven_frame_times_stay(tmp_path: Path, ending: str, codec: str) -> None:
+def test_variable_frame_rate_is_kept(tmp_path: Path, ending: str, codec: str) -> None:
     moments = [0, 1, 2, 40, 41, 300, 301, 302, 303, 2000]
     clip = encode_clip(tmp_path / "uneven.mkv", ClipSpec(pts=moments, time_base=Fraction(1, 1000)))
     target = tmp_path / f"out.{ending}"
@@ -43,7 +43,7 @@ def test_uneven_frame_times_stay(tmp_path: Path, ending: str, codec: str) -> Non
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_frames_behind_b_frames_stay_in_order(tmp_path: Path, ending: str) -> None:
+def test_b_frames_are_output_in_presentation_order(tmp_path: Path, ending: str) -> None:
     spec = ClipSpec(count=20, options={"preset": "medium", "bf": "3"}, container_options={"use_editlist": "0"})
     clip = encode_clip(tmp_path / "clip.mp4", spec)
     target = tmp_path / f"out.{ending}"
@@ -52,7 +52,7 @@ def test_frames_behind_b_frames_stay_in_order(tmp_path: Path, ending: str) -> No
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_a_live_recording_without_a_duration(tmp_path: Path, ending: str) -> None:
+def test_recording_without_duration_is_processed(tmp_path: Path, ending: str) -> None:
     clip = encode_clip(tmp_path / "live.mkv", ClipSpec(container_options={"live": "1"}))
     with av.open(str(clip)) as container:
         assert container.duration is None
@@ -60,14 +60,14 @@ def test_a_live_recording_without_a_duration(tmp_path: Path, ending: str) -> Non
     assert_same_frames(clip, tmp_path / f"out.{ending}")
 
 
-def test_a_raw_stream_without_any_times_gets_even_ones(tmp_path: Path) -> None:
+def test_raw_stream_without_timestamps_gets_a_constant_rate(tmp_path: Path) -> None:
     clip = encode_clip(tmp_path / "raw.h264", ClipSpec(count=20, options={"preset": "medium"}))
     assert run_upscale(clip, tmp_path / "out.mp4", *QUICK) == 0
     assert frame_times(tmp_path / "out.mp4") == [Fraction(number, 25) for number in range(20)]
 
 
 @pytest.mark.parametrize("kind", ["clip.ts", "clip.avi"])
-def test_other_containers(tmp_path: Path, kind: str) -> None:
+def test_other_containers_are_read(tmp_path: Path, kind: str) -> None:
     clip = encode_clip(tmp_path / kind, ClipSpec(count=20))
     assert run_upscale(clip, tmp_path / "out.mkv", *QUICK) == 0
     first = frame_times(clip)[0]
@@ -96,9 +96,7 @@ def lead_s(path: Path) -> float:
 
 @pytest.mark.parametrize(("source", "target"), [("mp4", "mp4"), ("mkv", "mkv"), ("mp4", "mkv"), ("mkv", "mp4")])
 @pytest.mark.parametrize(("picture_s", "sound_s"), [(0.0, 0.5), (0.5, 0.0), (0.0, 0.0), (1.0, 1.2)])
-def test_sound_stays_as_far_from_the_picture(
-    tmp_path: Path, source: str, target: str, picture_s: float, sound_s: float
-) -> None:
+def test_audio_offset_is_kept(tmp_path: Path, source: str, target: str, picture_s: float, sound_s: float) -> None:
     clip = make_late(tmp_path / f"late.{source}", picture_s=picture_s, sound_s=sound_s)
     out = tmp_path / f"out.{target}"
     assert run_upscale(clip, out, *QUICK) == 0

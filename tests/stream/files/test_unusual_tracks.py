@@ -53,7 +53,7 @@ def test_matroska_keeps_every_track(tmp_path: Path, capfd: Capture) -> None:
         assert container.streams.attachments[0].mimetype == "application/x-truetype-font"
 
 
-def test_mp4_drops_what_it_cannot_hold_with_a_word_for_each(tmp_path: Path, capfd: Capture) -> None:
+def test_mp4_drops_unsupported_tracks_with_a_warning_each(tmp_path: Path, capfd: Capture) -> None:
     crowded, target = encode_multitrack_clip(tmp_path), tmp_path / "out.mp4"
     assert run_upscale(crowded, target, *QUICK) == 0
     warnings = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
@@ -67,7 +67,7 @@ def test_mp4_drops_what_it_cannot_hold_with_a_word_for_each(tmp_path: Path, capf
     assert chapters(target) == [(0.0, "One"), (0.2, "Two")]
 
 
-def test_webm_drops_what_it_cannot_hold_and_keeps_the_picture(tmp_path: Path, capfd: Capture) -> None:
+def test_webm_drops_unsupported_tracks_and_keeps_the_video(tmp_path: Path, capfd: Capture) -> None:
     crowded, target = encode_multitrack_clip(tmp_path), tmp_path / "out.webm"
     assert run_upscale(crowded, target, *QUICK) == 0
     warnings = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
@@ -76,7 +76,7 @@ def test_webm_drops_what_it_cannot_hold_and_keeps_the_picture(tmp_path: Path, ca
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_cover_art_is_no_video_and_comes_along(tmp_path: Path, ending: str) -> None:
+def test_cover_picture_is_copied_not_repaired(tmp_path: Path, ending: str) -> None:
     clip, target = encode_clip_with_cover(tmp_path / "covered.mp4"), tmp_path / f"out.{ending}"
     assert run_upscale(clip, target, *QUICK) == 0
     assert_same_frames(clip, target)
@@ -85,7 +85,7 @@ def test_cover_art_is_no_video_and_comes_along(tmp_path: Path, ending: str) -> N
         assert [(cover.width, cover.height) for cover in covers] == [(640, 480)]
 
 
-def test_an_ending_in_capitals_is_the_same_ending(tmp_path: Path) -> None:
+def test_upper_case_file_extension_is_accepted(tmp_path: Path) -> None:
     clip = encode_clip(tmp_path / "CLIP.MOV", ClipSpec(count=3))
     assert run_upscale(clip, tmp_path / "OUT.MP4", *QUICK) == 0
     assert frame_times(tmp_path / "OUT.MP4") == frame_times(clip)

@@ -62,7 +62,7 @@ def write_until(
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_what_is_written_can_be_watched_and_ends_in_good_order(server: RtspServer, codec: str) -> None:
+def test_published_frames_are_received_and_the_session_is_closed(server: RtspServer, codec: str) -> None:
     shown, ages = frames(), list[float]()
     with sink(server, encoding=LiveEncodeSettings(codec), written=ages.append) as target:
         write_until(target, shown, lambda: target.state is State.CONNECTED)
@@ -75,7 +75,7 @@ def test_what_is_written_can_be_watched_and_ends_in_good_order(server: RtspServe
     assert len(ages) == target.counts.written > 30
 
 
-def test_a_viewer_who_comes_later_sees_a_picture_within_two_seconds(server: RtspServer) -> None:
+def test_late_viewer_gets_a_picture_within_two_seconds(server: RtspServer) -> None:
     shown = frames()
     with sink(server) as target:
         write_until(target, shown, lambda: target.counts.written > 20)
@@ -85,7 +85,7 @@ def test_a_viewer_who_comes_later_sees_a_picture_within_two_seconds(server: Rtsp
         assert time.monotonic() - began < 4
 
 
-def test_a_server_that_goes_away_is_published_to_again_when_it_is_back(server: RtspServer) -> None:
+def test_publishing_resumes_after_a_server_restart(server: RtspServer) -> None:
     shown = frames()
     with sink(server) as target:
         write_until(target, shown, lambda: target.counts.written > 10)
@@ -101,7 +101,7 @@ def test_a_server_that_goes_away_is_published_to_again_when_it_is_back(server: R
     assert target.counts.dropped > 0
 
 
-def test_a_server_that_stops_reading_is_left_and_tried_again(server: RtspServer) -> None:
+def test_server_that_stops_reading_is_reconnected(server: RtspServer) -> None:
     shown = frames()
     with sink(server) as target:
         write_until(target, shown, lambda: target.counts.written > 10)
@@ -125,7 +125,7 @@ def test_refused_connection_is_logged_once(server: RtspServer, caplog: pytest.Lo
     assert "refused" in warnings[0]
 
 
-def test_a_black_hole_holds_nobody_up_not_even_at_the_end(server: RtspServer) -> None:
+def test_unreachable_server_blocks_neither_write_nor_close(server: RtspServer) -> None:
     server.silent = True
     shown = frames()
     with sink(server) as target:
@@ -136,7 +136,7 @@ def test_a_black_hole_holds_nobody_up_not_even_at_the_end(server: RtspServer) ->
     assert target.counts.written == 0
 
 
-def test_a_key_frame_comes_every_two_seconds_and_first_of_all(server: RtspServer) -> None:
+def test_key_frame_is_first_and_every_two_seconds(server: RtspServer) -> None:
     shown = frames()
     with sink(server) as target:
         write_until(target, shown, lambda: target.state is State.CONNECTED)

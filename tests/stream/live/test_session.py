@@ -70,7 +70,7 @@ def test_damaged_key_frame_does_not_end_the_damage(hurt: int) -> None:
     assert bad == list(range(hurt, 20))
 
 
-def test_a_packet_that_cannot_be_decoded_is_counted_and_taken_for_a_loss() -> None:
+def test_undecodable_packet_counts_as_a_loss() -> None:
     opened, *packets = messages(30)
     counts = SourceCounts()
     session = Session(opened, counts)

@@ -18,7 +18,7 @@ from deepclarity.stream.frame import Frame, Placeholder
 from deepclarity.stream.live.source import LiveSource
 from deepclarity.stream.live.state import State, Timeouts
 from deepclarity.stream.rtsp.address import camera_address, source_address
-from deepclarity.stream.rtsp.adts import audio_specific_config, without_head
+from deepclarity.stream.rtsp.adts import audio_specific_config, strip_adts_header
 from deepclarity.stream.rtsp.reader_process import reason_of
 from tests.rtsp.publisher import Publisher
 from tests.rtsp.relay_command import descendants, resources
@@ -73,7 +73,7 @@ def increasing(frames: list[Frame]) -> bool:
     return all(one.pts < other.pts for one, other in pairwise(shown))
 
 
-def test_a_camera_gives_frames_that_rise_and_know_when_they_came() -> None:
+def test_camera_frames_have_increasing_timestamps_and_arrival_times() -> None:
     with watched(LiveSource(camera_address(CAMERA))) as frames:
         seen = until(frames, real(20))
     assert increasing(seen)
@@ -81,7 +81,7 @@ def test_a_camera_gives_frames_that_rise_and_know_when_they_came() -> None:
     assert all(time.monotonic() - frame.arrived_s < 20 for frame in seen if frame.arrived_s)
 
 
-def test_a_missing_camera_is_named_at_once_and_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_camera_is_reported_at_once_and_retried(caplog: pytest.LogCaptureFixture) -> None:
     source = LiveSource(camera_address("/dev/video-that-is-not-there"))
     began = time.monotonic()
     with watched(source) as frames:
@@ -94,7 +94,7 @@ def test_a_missing_camera_is_named_at_once_and_asked_for_again(caplog: pytest.Lo
     ]
 
 
-def test_an_unplugged_camera_is_held_then_a_slate_then_it_is_back() -> None:
+def test_unplugged_camera_shows_last_frame_then_slate_then_recovers() -> None:
     source = LiveSource(camera_address(CAMERA.replace("rate=30", "rate=30:duration=1")))
     with watched(source) as frames:
         until(frames, real(1))
@@ -109,7 +109,7 @@ def test_an_unplugged_camera_is_held_then_a_slate_then_it_is_back() -> None:
     assert 1.0 <= gap_s < 1.4
 
 
-def test_a_reset_connection_is_one_reconnect_and_time_goes_on(server: RtspServer) -> None:
+def test_connection_reset_is_one_reconnect_and_time_continues(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         seen = until(frames, real(10))
@@ -122,7 +122,7 @@ def test_a_reset_connection_is_one_reconnect_and_time_goes_on(server: RtspServer
     assert source.counts.reconnects == 1
 
 
-def test_an_outage_is_as_long_on_the_clock_as_it_was(server: RtspServer) -> None:
+def test_outage_has_its_real_duration_in_output_time(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         before = until(frames, real(30))
@@ -137,7 +137,7 @@ def test_an_outage_is_as_long_on_the_clock_as_it_was(server: RtspServer) -> None
     assert abs((first.time_s - last.time_s) - (first.arrived_s - last.arrived_s)) <= 2 / 30
 
 
-def test_times_that_jump_are_put_beside_their_neighbours(server: RtspServer) -> None:
+def test_timestamp_jumps_are_corrected(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         seen = until(frames, real(15))
@@ -152,7 +152,7 @@ def test_times_that_jump_are_put_beside_their_neighbours(server: RtspServer) -> 
     assert source.counts.reconnects == 0
 
 
-def test_size_and_codec_may_change_in_mid_stream(server: RtspServer) -> None:
+def test_size_and_codec_change_midstream(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with watched(source) as frames:
         with Publisher(server.url("cam"), size=(640, 360), rate=30) as camera:
@@ -179,7 +179,7 @@ def test_lost_packets_are_counted_and_frames_marked_damaged(server: RtspServer) 
     assert all(frame.intact for frame in clean)
 
 
-def test_a_frozen_publisher_is_noticed_and_leaves_nothing_behind(server: RtspServer) -> None:
+def test_frozen_publisher_is_detected_without_leaking_threads_or_descriptors(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=Timeouts(open_s=1.0, stall_s=0.5))
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         until(frames, real(10))
@@ -194,7 +194,7 @@ def test_a_frozen_publisher_is_noticed_and_leaves_nothing_behind(server: RtspSer
     assert source.counts.reconnects >= 3
 
 
-def test_sound_alone_is_a_stall_too(server: RtspServer) -> None:
+def test_audio_without_video_counts_as_a_stall(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30, tone=True), watched(source) as frames:
         until(frames, real(10))
@@ -204,7 +204,7 @@ def test_sound_alone_is_a_stall_too(server: RtspServer) -> None:
     assert any(is_slate(frame) for frame in seen)
 
 
-def test_a_dead_reader_is_a_lost_source(server: RtspServer) -> None:
+def test_dead_reader_process_counts_as_a_lost_source(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30) as camera, watched(source) as frames:
         others = set(descendants(os.getpid()))
@@ -215,7 +215,7 @@ def test_a_dead_reader_is_a_lost_source(server: RtspServer) -> None:
         assert camera.errors == []
 
 
-def test_a_port_that_never_speaks_is_given_up_in_time(server: RtspServer) -> None:
+def test_silent_port_times_out(server: RtspServer) -> None:
     server.silent = True
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     began = time.monotonic()
@@ -228,7 +228,7 @@ def test_a_port_that_never_speaks_is_given_up_in_time(server: RtspServer) -> Non
 @pytest.mark.parametrize(
     ("user", "reason"), [("ann:wrong", "user or password refused"), ("ann:p@s:/#%w", "")], ids=["wrong", "right"]
 )
-def test_passwords_of_any_characters(user: str, reason: str) -> None:
+def test_passwords_with_special_characters_authenticate(user: str, reason: str) -> None:
     with RtspServer(users={"ann": "p@s:/#%w"}) as server, Publisher(server.url("cam", user="ann")):
         source = LiveSource(source_address(server.url("cam").replace("//", f"//{user}@")), timeouts=PROMPT)
         with watched(source) as frames:
@@ -236,7 +236,7 @@ def test_passwords_of_any_characters(user: str, reason: str) -> None:
         assert source.reason == reason
 
 
-def test_a_file_comes_at_its_own_speed_and_ends(make_clip: Callable[..., Path]) -> None:
+def test_file_is_paced_at_its_own_rate_and_ends(make_clip: Callable[..., Path]) -> None:
     path = make_clip(count=25, rate=25)
     began = time.monotonic()
     with watched(LiveSource(source_address(str(path)))) as frames:
@@ -245,7 +245,7 @@ def test_a_file_comes_at_its_own_speed_and_ends(make_clip: Callable[..., Path]) 
     assert time.monotonic() - began > 0.9
 
 
-def test_a_file_that_is_no_video_raises_source_error(tmp_path: Path) -> None:
+def test_file_without_video_raises_source_error(tmp_path: Path) -> None:
     path = tmp_path / "words.mp4"
     path.write_text("no video")
     with (
@@ -256,7 +256,7 @@ def test_a_file_that_is_no_video_raises_source_error(tmp_path: Path) -> None:
             assert frame.placeholder is not None  # slates, while its reader is still starting
 
 
-def test_sound_goes_past_the_pictures_on_their_clock(server: RtspServer) -> None:
+def test_audio_packets_have_timestamps_on_the_video_timeline(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30, tone=True), watched(source) as frames:
         seen = until(frames, real(45))
@@ -268,10 +268,10 @@ def test_sound_goes_past_the_pictures_on_their_clock(server: RtspServer) -> None
     assert abs(heard[-1] - seen[-1].time_s) < 0.5
 
 
-def test_a_transport_stream_s_sound_gets_the_description_that_rtp_wants() -> None:
+def test_adts_header_becomes_an_audio_specific_config() -> None:
     head = bytes([0xFF, 0xF1, 0x4C, 0x80, 0x01, 0x7F, 0xFC])  # ADTS: AAC-LC, 48 kHz, stereo, no checksum
-    assert without_head(head + b"sound") == b"sound"
-    assert without_head(b"sound without one") == b"sound without one"
+    assert strip_adts_header(head + b"sound") == b"sound"
+    assert strip_adts_header(b"sound without one") == b"sound without one"
     assert audio_specific_config(48_000, 2) == bytes([0x11, 0x90])
     assert audio_specific_config(44_100, 1) == bytes([0x12, 0x08])
     assert audio_specific_config(1234, 2) is None
@@ -281,12 +281,12 @@ def test_a_transport_stream_s_sound_gets_the_description_that_rtp_wants() -> Non
     ("number", "words"),
     [(errno.EBUSY, "another program"), (errno.EACCES, "no permission"), (errno.ENODEV, "no such device")],
 )
-def test_why_a_camera_cannot_be_used_is_said_in_words(number: int, words: str) -> None:
+def test_camera_errors_are_reported_in_plain_words(number: int, words: str) -> None:
     assert words in reason_of(OSError(number, "v4l2 says something", "rtsp://u:secret@cam"))
     assert "secret" not in reason_of(OSError(errno.EIO, "Input/output error", "rtsp://u:secret@cam"))
 
 
-def test_nothing_is_left_when_nobody_listens_any_more() -> None:
+def test_reader_process_ends_with_its_parent() -> None:
     before = descendants(os.getpid())
     with watched(LiveSource(camera_address(CAMERA))) as frames:
         until(frames, real(3))

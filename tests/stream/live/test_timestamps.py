@@ -22,13 +22,13 @@ def near(values: list[float], wanted: float, within: float = 0.002) -> bool:
     return all(abs(value - wanted) <= within for value in values)
 
 
-def test_a_steady_source_keeps_its_steps_and_begins_at_zero() -> None:
+def test_steady_source_keeps_its_intervals_and_starts_at_zero() -> None:
     placed = shown(Timeline(), [5000 + n * STEP for n in range(20)])
     assert placed[0] == 0.0
     assert near(steps(placed), STEP)
 
 
-def test_one_time_far_back_and_one_far_ahead_are_put_beside_their_neighbours() -> None:
+def test_single_outliers_move_next_to_their_neighbours() -> None:
     times: list[float | None] = [n * STEP for n in range(30)]
     times[10], times[20] = -9800.0, 37600.0
     timeline = Timeline()
@@ -37,13 +37,13 @@ def test_one_time_far_back_and_one_far_ahead_are_put_beside_their_neighbours() -
     assert timeline.moved == 2
 
 
-def test_three_odd_times_in_a_row_are_a_new_count_and_are_joined_on() -> None:
+def test_three_consistent_outliers_start_a_new_timeline() -> None:
     times: list[float | None] = [n * STEP for n in range(10)] + [70_000 + n * STEP for n in range(10)]
     placed = shown(Timeline(), times)
     assert near(steps(placed), STEP)
 
 
-def test_two_odd_times_that_do_not_fit_each_other_are_two_mistakes() -> None:
+def test_two_inconsistent_outliers_are_corrected_separately() -> None:
     times: list[float | None] = [n * STEP for n in range(30)]
     times[10], times[11], times[12] = 500.0, 9_000.0, 77.0
     timeline = Timeline()
@@ -52,7 +52,7 @@ def test_two_odd_times_that_do_not_fit_each_other_are_two_mistakes() -> None:
     assert timeline.moved == 3
 
 
-def test_after_an_interruption_times_go_on_after_as_long_as_it_took() -> None:
+def test_interruption_advances_output_time_by_its_duration() -> None:
     timeline = Timeline()
     before = shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
     timeline.interrupted()
@@ -62,7 +62,7 @@ def test_after_an_interruption_times_go_on_after_as_long_as_it_took() -> None:
     assert timeline.place(STEP, arrived_s=last_came + 30.0 + STEP) > after
 
 
-def test_held_pictures_fill_the_gap_and_the_next_real_one_lies_behind_them() -> None:
+def test_real_picture_follows_the_held_ones() -> None:
     timeline = Timeline()
     placed = shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
     last_came = 100.0 + 9 * STEP
@@ -74,7 +74,7 @@ def test_held_pictures_fill_the_gap_and_the_next_real_one_lies_behind_them() -> 
     assert timeline.moved == 0
 
 
-def test_a_pause_in_the_stream_is_no_jump() -> None:
+def test_pause_in_the_stream_is_not_an_outlier() -> None:
     timeline = Timeline()
     shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
     placed = timeline.place(9 * STEP + 8.0, arrived_s=100.0 + 9 * STEP + 8.0)
@@ -82,14 +82,14 @@ def test_a_pause_in_the_stream_is_no_jump() -> None:
     assert timeline.moved == 0
 
 
-def test_a_slow_camera_s_step_is_learnt() -> None:
+def test_interval_of_a_slow_camera_is_learned() -> None:
     timeline = Timeline()
     for number in range(40):
         timeline.place(float(number), arrived_s=100.0 + number)
     assert abs(timeline.frame_interval_s - 1.0) < 0.05
 
 
-def test_a_source_whose_clock_stood_still_is_moved_on_with() -> None:
+def test_stopped_source_clock_is_caught_up() -> None:
     timeline = Timeline()
     shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
     last_came = 100.0 + 9 * STEP
@@ -102,11 +102,11 @@ def test_a_source_whose_clock_stood_still_is_moved_on_with() -> None:
     assert late[-1] - held[-1] > 20 * STEP
 
 
-def test_pictures_without_a_time_follow_one_another() -> None:
+def test_pictures_without_timestamps_follow_at_the_usual_interval() -> None:
     assert near(steps(shown(Timeline(), [None] * 10)), STEP)
 
 
-def test_time_may_begin_with_a_slate() -> None:
+def test_timeline_can_start_with_a_slate() -> None:
     timeline = Timeline()
     slates = [timeline.hold(now_s=50.0 + n * 0.1) for n in range(10)]
     first = timeline.place(12_345.0, arrived_s=51.0)
@@ -115,7 +115,7 @@ def test_time_may_begin_with_a_slate() -> None:
     assert [*slates, first] == sorted({*slates, first})
 
 
-def test_a_counter_that_wraps_is_continued() -> None:
+def test_timestamp_wraparound_is_continued() -> None:
     top = 2**32 / 90_000  # RTP time is 32 bits of 90 kHz
     times: list[float | None] = [(top - 0.2 + n * STEP) % top for n in range(20)]
     assert near(steps(shown(Timeline(), times)), STEP)

@@ -23,9 +23,9 @@ import sys
 from deepclarity.cli.app import run
 from deepclarity.stream.live import window
 shown = window.Window.show
-def show(self, after, before, *, colour, reported):
-    shown(self, after, before, colour=colour, reported=reported)
-    print(round(self.split, 2), reported, flush=True)
+def show(self, after, before, *, colour, status):
+    shown(self, after, before, colour=colour, status=status)
+    print(round(self.split, 2), status, flush=True)
 window.Window.show = show
 sys.exit(run(["live", "--camera", "lavfi:testsrc2=size=320x180:rate=30,realtime", "--none", "--seconds", "30"]))
 """
@@ -91,7 +91,7 @@ def test_keys_and_mouse_move_the_split_and_q_closes(screen: str, tmp_path: Path)
     assert " ms " in said.read_text()
 
 
-def test_without_a_screen_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_display_raises_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -99,7 +99,7 @@ def test_without_a_screen_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
         Window()
 
 
-def test_a_screen_that_has_gone_is_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vanished_display_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("DISPLAY", ":4242")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
@@ -108,13 +108,13 @@ def test_a_screen_that_has_gone_is_no_screen(monkeypatch: pytest.MonkeyPatch) ->
     display_works.cache_clear()
 
 
-def test_before_is_left_of_the_split_and_after_right_of_it() -> None:
+def test_before_is_left_and_after_is_right_of_the_split() -> None:
     def grey(level: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         luma = np.full((height, width), level, np.uint8)
         chroma = np.full((height // 2, width // 2), 128, np.uint8)
         return luma, chroma, chroma
 
-    picture = compare(grey(16, 320, 180), grey(235, 1920, 1080), colour=Colour(1, 1, 1, 1), split=0.25, reported="")
+    picture = compare(grey(16, 320, 180), grey(235, 1920, 1080), colour=Colour(1, 1, 1, 1), split=0.25, status="")
     assert picture.shape == (720, 1280, 3)
     assert picture[360, 100].tolist() == [0, 0, 0]
     assert picture[360, 1000].tolist() == [255, 255, 255]

@@ -17,7 +17,7 @@ SECRET = "p@s:/#%w"
         "rtsp://admin:p%40s%3A%2F%23%25w@cam-1:8554/main",
     ],
 )
-def test_a_password_is_encoded_for_ffmpeg_and_never_shown(typed: str) -> None:
+def test_password_is_encoded_in_the_url_and_absent_from_the_label(typed: str) -> None:
     address = source_address(typed)
     assert address.url == "rtsp://admin:p%40s%3A%2F%23%25w@cam-1:8554/main"
     assert address.label == "rtsp://cam-1:8554/main"
@@ -25,7 +25,7 @@ def test_a_password_is_encoded_for_ffmpeg_and_never_shown(typed: str) -> None:
     assert "p%40s" not in repr(address)
 
 
-def test_a_secret_in_the_query_is_not_shown_either() -> None:
+def test_label_hides_secrets_in_the_query() -> None:
     address = source_address("http://cam/live.m3u8?token=abcdef&quality=1")
     assert "abcdef" in address.url
     assert "abcdef" not in address.label + repr(address)
@@ -39,56 +39,56 @@ def test_a_secret_in_the_query_is_not_shown_either() -> None:
         ("rtsp://cam:554/a@b", "cam"),
     ],
 )
-def test_an_at_sign_need_not_stand_behind_a_user(typed: str, host: str) -> None:
+def test_at_sign_in_a_path_is_not_taken_for_credentials(typed: str, host: str) -> None:
     assert source_address(typed).host == host
 
 
-def test_a_port_that_cannot_be_is_refused() -> None:
+def test_invalid_port_raises_usage_error() -> None:
     with pytest.raises(UsageError, match="there is no port 99999"):
         source_address("rtsp://u:secret@cam:99999/x")
 
 
-def test_the_key_of_an_rtmp_stream_is_a_secret() -> None:
+def test_label_hides_the_rtmp_stream_key() -> None:
     assert source_address("rtmp://host/live/abcdef?x=1").label == "rtmp://host/live/***?x=1"
 
 
-def test_two_addresses_of_one_place() -> None:
+def test_same_endpoint_ignores_credentials() -> None:
     one = sink_address("rtsp://u:p@cam/x/")
     assert one.same_endpoint(source_address("rtsp://cam:554/x"))
     assert not one.same_endpoint(source_address("rtsp://cam:554/y"))
     assert not one.same_endpoint(source_address("film.mp4"))
 
 
-def test_ports_and_ipv6_hosts_are_understood() -> None:
+def test_ports_and_ipv6_hosts_are_parsed() -> None:
     assert source_address("rtsp://cam/x").port == 554
     six = source_address("rtsp://[::1]:9000/x")
     assert (six.host, six.port) == ("::1", 9000)
 
 
 @pytest.mark.parametrize("typed", ["rtmp://host/x", "film.mp4", "udp://239.0.0.1:1234", "rtsp:///nowhere"])
-def test_only_an_rtsp_server_can_be_published_to(typed: str) -> None:
+def test_sink_address_must_be_rtsp(typed: str) -> None:
     with pytest.raises(UsageError, match="rtsp://HOST"):
         sink_address(typed)
 
 
-def test_an_unknown_scheme_is_named_with_the_nearest_one() -> None:
+def test_unknown_scheme_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"did you mean 'rtsps?'"):
         source_address("rtps://u:secret@cam/x")
 
 
-def test_refusals_do_not_repeat_the_password() -> None:
+def test_error_messages_hide_the_password() -> None:
     with pytest.raises(UsageError) as caught:
         source_address("gopher://u:secret@cam/x")
     assert "secret" not in str(caught.value)
 
 
-def test_a_path_is_a_file_that_ends() -> None:
+def test_path_is_a_finite_source() -> None:
     address = source_address("clips/film.mp4")
     assert address.is_finite
     assert address.options["protocol_whitelist"] == "file,pipe"
 
 
-def test_cameras_by_number_device_and_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_camera_by_number_device_or_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     assert camera_address("2").url == "/dev/video2"
     assert camera_address("/dev/v4l/by-id/x", size="640x360", rate="30").options == {

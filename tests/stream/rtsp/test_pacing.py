@@ -23,14 +23,14 @@ def times(packets: Iterator[AnyPacket]) -> list[float]:
     return [float((each.dts or 0) * each.time_base) for each in packets]
 
 
-def test_pictures_and_sound_that_lie_apart_in_a_file_are_brought_together() -> None:
+def test_badly_interleaved_audio_and_video_are_reordered() -> None:
     slept: list[float] = []
     file = [packet(n / 10) for n in range(10)] + [packet(n / 10 + 0.05) for n in range(10)]
     assert times(paced(file, sleep=slept.append)) == sorted(times(iter(file)))
     assert 0 < max(slept) < 1
 
 
-def test_what_was_read_before_a_failure_goes_first() -> None:
+def test_packets_read_before_a_failure_are_yielded_first() -> None:
     def failing() -> Iterator[AnyPacket]:
         yield from (packet(n / 10) for n in range(8))
         raise OSError("cut off")
@@ -43,7 +43,7 @@ def test_what_was_read_before_a_failure_goes_first() -> None:
 
 
 @pytest.mark.parametrize("second", [1000.0, 0.0])
-def test_another_count_begins_at_once_behind_the_first(second: float) -> None:
+def test_new_timeline_starts_without_a_pause(second: float) -> None:
     slept: list[float] = []
     joined = [packet(100 + n / 10) for n in range(20)] + [packet(second + n / 10) for n in range(20)]
     assert times(paced(joined, sleep=slept.append)) == times(iter(joined))

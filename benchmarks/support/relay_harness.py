@@ -1,4 +1,4 @@
-"""A relay under watch: a camera before it, a server round it, a viewer behind it. For the live benchmarks."""
+"""Test bench for a relay: camera, servers and viewer. For the live benchmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests' server, camera and viewer serve here, too
+sys.path.insert(0, str(Path(__file__).parents[2]))  # uses the tests' server, camera and viewer
 
 from tests.rtsp.publisher import Publisher
 from tests.rtsp.relay_command import Running, descendants, resources
@@ -24,12 +24,12 @@ RATE = 30
 
 @dataclass
 class Stage:
-    """Everything there is in one measurement."""
+    """All parts of one measurement."""
 
     server: RtspServer
-    """Where the source is, at `cam`."""
+    """Server of the source, path `cam`."""
     target: RtspServer
-    """Where the relay publishes to, at `out`."""
+    """Server that the relay publishes to, path `out`."""
     running: Running
     viewer: Viewer
     camera: Publisher | None = None
@@ -42,7 +42,7 @@ class Stage:
         for pid in pids:
             try:
                 found.append(resources(pid))
-            except (FileNotFoundError, TypeError):  # it has just ended
+            except (FileNotFoundError, TypeError):  # the process has just ended
                 continue
         threads, descriptors, _ = resources(self.running.process.pid)
         taken = {
@@ -82,24 +82,24 @@ def relay(
 
 
 def rest(seconds: float) -> None:
-    """Let time pass."""
+    """Wait, while the relay runs."""
     threading.Event().wait(seconds)
 
 
 def slope_per_minute(times_s: Sequence[float], values: Sequence[float]) -> float:
-    """Least-squares slope of `values`, a minute."""
+    """Least-squares slope of `values` per minute."""
     if len(values) < 2:
         return 0.0
     return statistics.linear_regression([time_s / 60 for time_s in times_s], list(values)).slope
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them do not exceed."""
+    """The quantile `share` of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
 def rises(seen: Sequence[Seen]) -> bool:
-    """Whether the times that a viewer got rise strictly."""
+    """Whether the timestamps that a viewer received increase strictly."""
     times = [each.pts_s for each in seen if each.pts_s is not None]
     return all(one < other for one, other in pairwise(times))

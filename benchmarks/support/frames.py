@@ -1,4 +1,4 @@
-"""Different frames of Full HD to show to detectors: clean, in blocks, and both after H.264."""
+"""Full HD frames for the detector benchmark: clean, in blocks, and both after H.264."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.stream.files.recode import recode
 
 FACTORS = 1.5, 2.0, 3.0, 4.0
-"""Of the blocks, one a frame."""
+"""Block sizes, one per frame."""
 CRF = 23
 
 Shots = list[tuple[str, Photo]]
@@ -24,7 +24,7 @@ Shots = list[tuple[str, Photo]]
 
 
 def full_hd_frames(data: Path | None) -> Shots:
-    """Clean, in blocks, both after H.264, and so on four times: photos of `data` kept for testing, else drawings."""
+    """Four rounds of clean, in blocks, and both after H.264: test photos of `data`, else drawings."""
     shots: Shots = []
     for clean, blocks in photographed(data) if data else drawn():
         shots += [("clean", clean), ("pixelated", blocks)]
@@ -33,7 +33,7 @@ def full_hd_frames(data: Path | None) -> Shots:
 
 
 def photographed(data: Path) -> Iterator[tuple[Photo, Photo]]:
-    """What the published protocol makes of photos that no detector was trained on."""
+    """Pictures of the published protocol, from photos that no detector was trained on."""
     samples = DetectorDataset(find_source_images(data, Split.TEST), protocol=Protocol.PUBLISHED)
     for factor in FACTORS:
         index = 2 * PUBLISHED_FACTORS.index(factor)
@@ -41,7 +41,7 @@ def photographed(data: Path) -> Iterator[tuple[Photo, Photo]]:
 
 
 def drawn() -> Iterator[tuple[Photo, Photo]]:
-    """Views of two harbours, cartoons, a desktop and a project front; none is shown twice."""
+    """Views of two harbours, cartoons, a desktop and a facade; none is used twice."""
     rng = np.random.default_rng(0)
     harbours = [view[..., ::-1] for seed in (7, 8) for view in pan(paint(seed=seed), count=2)]
     clean = *harbours[::2], cartoon(rng, *FULL_HD), screen(rng, *FULL_HD)

@@ -30,7 +30,7 @@ def bomb(address: str) -> dict[str, Any]:
 
 
 def flood(address: str, *, declared: bool) -> dict[str, Any]:
-    """1 GB, its size reported beforehand or not: how long after the limit is passed the refusal comes."""
+    """1 GB, with or without a declared size: seconds from passing the limit to the refusal."""
     host, port = address.removeprefix("http://").split(":")
     size = f"Content-Length: {1 << 30}" if declared else "Transfer-Encoding: chunked"
     head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
@@ -52,7 +52,7 @@ def flood(address: str, *, declared: bool) -> dict[str, Any]:
 
 
 def slow(address: str) -> dict[str, Any]:
-    """One byte a second: how long after the grace of five seconds the refusal comes."""
+    """One byte a second: seconds from the end of the five-second grace period to the refusal."""
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as line:
         request = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100000\r\n"

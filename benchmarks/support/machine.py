@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""Describes the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def describe() -> dict[str, object]:
-    """CPU, cores, system and the versions that decide about speed."""
+    """CPU, cores, system and the library versions that determine speed."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

@@ -28,11 +28,11 @@ def busy(run: Callable[[], object]) -> dict[str, float]:
     uploads = _intervals(events, lambda name, kind: kind == "gpu_memcpy" and "HtoD" in name)
     downloads = _intervals(events, lambda name, kind: kind == "gpu_memcpy" and "DtoH" in name)
     every = _union([*kernels, *uploads, *downloads])
-    whole = every[-1][1] - every[0][0]
+    span = every[-1][1] - every[0][0]
     running = _union(kernels)
     return {
-        "busy": round(_length(every) / whole, 3),
-        "kernels": round(_length(running) / whole, 3),
+        "busy": round(_length(every) / span, 3),
+        "kernels": round(_length(running) / span, 3),
         "upload_overlap": round(_shared(_union(uploads), running), 3),
         "download_overlap": round(_shared(_union(downloads), running), 3),
     }

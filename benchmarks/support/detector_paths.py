@@ -1,4 +1,4 @@
-"""The ways from a decoded Full HD frame to what is said of it that `detectors.py` compares."""
+"""The detectors and filters that `detectors.py` compares, from a decoded Full HD frame to the verdict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deepclarity.models.verdict import Detector
 from deepclarity.stream.frame import Planes
 
 FILTERS = {"FFmpeg blockdetect": "blockdetect", "FFmpeg null": "null"}
-"""Of FFmpeg; `null` does nothing, which takes what pushing and reading take."""
+"""FFmpeg's filters; `null` does nothing: it measures the cost of pushing and reading frames."""
 BLOCKDETECT = next(iter(FILTERS))
 ALONE = ", network alone"
 
@@ -36,23 +36,23 @@ Way = Callable[[Shown], object]
 
 
 def usable() -> Iterator[str]:
-    """The methods and filters that work here; a word on each that does not."""
+    """The methods and filters that work here; prints a line for each that does not."""
     for name in DETECTORS:
         try:
             load_detector(name)
         except (DeepClarityError, ImportError) as error:
-            print(f"{name}: left out: {error}")
+            print(f"{name}: skipped: {error}")
         else:
             yield name
     for name, known_as in FILTERS.items():
         if known_as in av.filter.filters_available:
             yield name
         else:
-            print(f"{name}: left out: the FFmpeg of this PyAV has no such filter")
+            print(f"{name}: skipped: the FFmpeg of this PyAV has no such filter")
 
 
 def ways(names: list[str], frames: list[Shown]) -> Iterator[tuple[str, Way]]:
-    """Each by its name; a method's network by itself comes behind the method."""
+    """Runners by name; the network of a method follows the method."""
     for name in names:
         if name in FILTERS:
             yield name, filtered(FILTERS[name])
@@ -64,7 +64,7 @@ def ways(names: list[str], frames: list[Shown]) -> Iterator[tuple[str, Way]]:
 
 
 def filtered(name: str) -> Way:
-    """One of FFmpeg's filters, pushed and read; what it found is in the metadata."""
+    """One of FFmpeg's filters: pushes a frame and reads it; the result is in its metadata."""
     graph = av.filter.Graph()
     graph.threads = 1
     source = graph.add_buffer(width=1920, height=1080, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 25))
@@ -79,7 +79,7 @@ def filtered(name: str) -> Way:
 
 
 def network_alone(detector: Detector, frames: list[Shown]) -> Way | None:
-    """A forward pass, one frame at a time, on what the method made of it before; None where there is no network."""
+    """A forward pass on preprocessed input, one frame at a time; None if the method has no network."""
     request = getattr(getattr(getattr(detector, "_network", None), "compiled", None), "request", None)
     prepare = {"lattice-net": _examines, "canny-mobilenet": _edges, "mobilenet": _colours}.get(detector.name)
     if request is None or prepare is None:
