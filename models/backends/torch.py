@@ -46,6 +46,7 @@ class TorchGenerator:
             self._network = self._on_device(tensors)
             if self._cuda:
                 self._network = self._half_if_safe(self._network)
+                self._fuse_if_possible()
         except RuntimeError as error:  # listed, but too old for this torch, or out of memory
             raise DeviceError(f"torch cannot use '{self._device}' ({first_line(error)}); use --device cpu") from error
         dtype = "fp16" if self._network.dtype == torch.float16 else "fp32"
@@ -113,22 +114,50 @@ class TorchGenerator:
             enlarged: Plane = _run(network, source, scale, max_value).numpy()
             return enlarged
 
+    def _fuse_if_possible(self) -> None:
+        """Run separable blocks as fused kernels if Triton works here and their result agrees within 2 levels."""
+        network = self._network
+        if self._net.family != "separable" or network.dtype != torch.float16:
+            return
+        luma = _test_picture()
+        expected = self._enlarge(network, luma, self.scales[-1], 255)
+        try:
+            from deepclarity.models.gpu.fused import FusedBody
+
+            network.fused_body = FusedBody(network)
+            error = _largest_difference(self._enlarge(network, luma, self.scales[-1], 255), expected)
+            if error <= 2:
+                return
+            reason = f"off by {error} levels"
+        except Exception as failure:  # no Triton, no C compiler, a GPU that is too old: cuDNN serves
+            reason = first_line(failure)
+        network.fused_body = None
+        _log.info("%s: fused kernels cannot be used (%s); using cuDNN, which is slower", self.name, reason)
+
     def _half_if_safe(self, exact: GeneratorNetwork) -> GeneratorNetwork:
         """A float16 copy of `exact` if its result for a fixed picture differs by at most 2 levels; else `exact`."""
-        half, scale = copy.deepcopy(exact).half(), self.scales[-1]
-        luma: Plane = np.random.default_rng(0).integers(0, 256, (24, 40)).astype(np.uint8)
-        luma = luma.repeat(2, axis=0).repeat(2, axis=1)
+        half, scale, luma = copy.deepcopy(exact).half(), self.scales[-1], _test_picture()
         # Rounding to uint8 hides NaN and Inf, so the values before rounding are checked as well.
         with torch.inference_mode():
             raw = half(torch.from_numpy(luma).to(self._device).float()[None, None] / 255, scale)
             finite = bool(raw.isfinite().all())
         expected, actual = (self._enlarge(network, luma, scale, 255) for network in (exact, half))
-        error = int(np.abs(actual.astype(np.int16) - expected).max())
+        error = _largest_difference(actual, expected)
         if finite and error <= 2:
             return half
         problem = f"is off by {error} levels" if finite else "overflows"
         _log.warning("%s: float16 %s on %s; using float32", self.name, problem, self._device)
         return exact
+
+
+def _test_picture() -> Plane:
+    """Noise in blocks of 2: uint8, (48, 80)."""
+    luma: Plane = np.random.default_rng(0).integers(0, 256, (24, 40)).astype(np.uint8)
+    return luma.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def _largest_difference(actual: Plane, expected: Plane) -> int:
+    return int(np.abs(actual.astype(np.int16) - expected).max())
 
 
 class _Cuda:

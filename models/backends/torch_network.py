@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ class GeneratorNetwork(nn.Module):
         self.layers = nn.ModuleDict({_key(layer): _convolution(layer, net) for layer in net.layers})
         self._stem, self._body = net.stem, net.body  # computed once: a slow launch makes the GPU wait
         self._tails = {scale: net.tail(scale) for scale in net.scales}
+        self.fused_body: Callable[[Tensor], Tensor] | None = None
+        """Replaces the body's own layers, if set: the same function of (n, channels, h, w), faster."""
 
     def forward(self, luma: Tensor, scale: int) -> Tensor:
         """Enlarge float32 luma (n, 1, h, w) in 0..1 to (n, 1, h * scale, w * scale), not clamped."""
@@ -35,10 +37,12 @@ class GeneratorNetwork(nn.Module):
         return next(self.parameters()).dtype
 
     def _cells(self, x: Tensor, scale: int) -> Tensor:
-        stem = self._apply_layer(self._stem, x)
-        x = stem
-        for block in self._body:
-            x = self._apply_block(block, x)
+        x = stem = self._apply_layer(self._stem, x)
+        if self.fused_body is not None:
+            x = self.fused_body(x)
+        else:
+            for block in self._body:
+                x = self._apply_block(block, x)
         if self.net.long_skip:
             x = x + stem
         return self._apply_layer(self._tails[scale], x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -102,6 +103,16 @@ __global__ void resample(
 _SAMPLES = {torch.uint8: "uint8", torch.uint16: "uint16", torch.float32: "float"}
 
 
+@dataclass(frozen=True, slots=True)
+class _StreamHandle:
+    """A CUDA stream by CUDA's stream protocol."""
+
+    handle: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.handle
+
+
 class CupyKernels:
     """See `Kernels`. Launches go to torch's current stream; memory is shared through DLPack."""
 
@@ -116,6 +127,7 @@ class CupyKernels:
         with cupy.cuda.Device(device.index or 0):
             module = cupy.RawModule(code=_SOURCE, options=("--std=c++17",), name_expressions=names)
             self._functions = {name: module.get_function(name) for name in names}
+        self._streams: dict[int, Any] = {}
         self._tables: WeakKeyDictionary[BlockCells | AxisFilter, tuple[Any, Any]] = WeakKeyDictionary()
 
     def block_means(self, planes: Tensor, columns: BlockCells, rows: BlockCells) -> Tensor:
@@ -162,8 +174,16 @@ class CupyKernels:
             )  # fmt: skip
 
     def _stream(self) -> Any:
-        stream = torch.cuda.current_stream(self._device)
-        return cupy.cuda.ExternalStream(stream.cuda_stream, self._device.index or 0)
+        """Torch's current stream as a CuPy stream."""
+        handle = torch.cuda.current_stream(self._device).cuda_stream
+        found = self._streams.get(handle)
+        if found is None:
+            if hasattr(cupy.cuda.Stream, "from_external"):
+                found = cupy.cuda.Stream.from_external(_StreamHandle(handle))
+            else:  # CuPy before version 14
+                found = cupy.cuda.ExternalStream(handle, self._device.index or 0)
+            self._streams[handle] = found
+        return found
 
     def _table(self, key: BlockCells | AxisFilter, second: Any) -> tuple[Any, Any]:
         """Both tables of `key` on the device, uploaded when first used."""

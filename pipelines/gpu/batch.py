@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,6 +118,53 @@ class Batch:
         return luma, blue, red
 
 
+class Upload:
+    """Frames of one form on their way to the device: each is copied and uploaded as soon as it is added."""
+
+    def __init__(self, device: Device, form: BatchForm, count: int) -> None:
+        """`count`: frames that fit. Raises `torch.cuda.OutOfMemoryError` if the device's memory is too small."""
+        self.requests: list[RepairRequest] = []
+        self.form = form
+        self._device = device
+        self._staging = device.host_buffer((count, form.input_bytes))
+        self._rows: NDArray[np.uint8] = self._staging.numpy()
+        with device.on(Queue.UPLOAD):
+            self._source = torch.empty((count, form.input_bytes), dtype=torch.uint8, device=device.torch_device)
+
+    def add(self, request: RepairRequest) -> None:
+        """Copy a frame's planes to pinned memory, and upload them."""
+        index = len(self.requests)
+        self.requests.append(request)
+        _copy_planes(request.planes, [layout.in_array(self._rows[index]) for layout in self.form.inputs])
+        with self._device.on(Queue.UPLOAD):
+            self._source[index].copy_(self._staging[index], non_blocking=True)
+
+    def source(self) -> Tensor:
+        """(n, bytes) on the device, for use on the compute queue."""
+        self._device.wait(Queue.COMPUTE, self._device.mark(Queue.UPLOAD))
+        self._device.hand_to(self._source, Queue.COMPUTE)
+        return self._source[: len(self.requests)]
+
+
+_COPY_IN_PARALLEL_BYTES = 1_000_000
+_copiers = ThreadPoolExecutor(3, thread_name_prefix="copy")
+"""Copies to pinned memory: one core copies a Full HD frame in 0.4 ms, which is longer than `turbo` takes on a GPU."""
+
+
+def _copy_planes(sources: Planes, targets: Sequence[Plane]) -> None:
+    if sources[0].nbytes < _COPY_IN_PARALLEL_BYTES:
+        for source, target in zip(sources, targets, strict=True):
+            np.copyto(target, source)
+        return
+    middle = len(sources[0]) // 2
+    pairs = [(targets[0][:middle], sources[0][:middle]), (targets[0][middle:], sources[0][middle:])]
+    started = [_copiers.submit(np.copyto, *pair) for pair in pairs]
+    for source, target in zip(sources[1:], targets[1:], strict=True):
+        np.copyto(target, source)
+    for copy in started:
+        copy.result()
+
+
 class BatchRunner:
     """Enqueues batches on a device's three queues. Never blocks on the device."""
 
@@ -126,25 +174,17 @@ class BatchRunner:
         self._network = network
 
     @torch.no_grad()
-    def start(self, requests: Sequence[RepairRequest], form: BatchForm) -> Batch:
+    def start(self, upload: Upload) -> Batch:
         """Enqueue one batch; raises `torch.cuda.OutOfMemoryError` if the device's memory is too small for it."""
         device = self._device
-        staging = device.host_buffer((len(requests), form.input_bytes))
-        for row, request in zip(staging.numpy(), requests, strict=True):
-            for layout, plane in zip(form.inputs, request.planes, strict=True):
-                np.copyto(layout.in_array(row), plane)
-        with device.on(Queue.UPLOAD):
-            source = staging.to(device.torch_device, non_blocking=True)
-        device.wait(Queue.COMPUTE, device.mark(Queue.UPLOAD))
-        device.hand_to(source, Queue.COMPUTE)
         with device.on(Queue.COMPUTE):
-            result = self._computed(source, form)
+            result = self._computed(upload.source(), upload.form)
         device.wait(Queue.DOWNLOAD, device.mark(Queue.COMPUTE))
         device.hand_to(result, Queue.DOWNLOAD)
         host = device.host_buffer(tuple(result.shape))
         with device.on(Queue.DOWNLOAD):
             host.copy_(result, non_blocking=True)
-        return Batch(form, device.mark(Queue.DOWNLOAD), host)
+        return Batch(upload.form, device.mark(Queue.DOWNLOAD), host)
 
     def _computed(self, source: Tensor, form: BatchForm) -> Tensor:
         """(n, bytes): the repaired planes of all pictures, and the flag that `Batch.is_finite` reads."""

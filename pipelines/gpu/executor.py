@@ -19,7 +19,7 @@ from deepclarity.models.gpu.network import BatchedNetwork
 from deepclarity.pipelines.executor import Pending, RepairRequest
 from deepclarity.stream.frame import Planes
 
-from .batch import Batch, BatchForm, BatchRunner, batch_form, form_key
+from .batch import Batch, BatchForm, BatchRunner, Upload, batch_form, form_key
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class GpuExecutor:
         self._runner = BatchRunner(self._device, self._kernels, self._network)
         self._forms: OrderedDict[tuple[object, ...], BatchForm] = OrderedDict()
         self._queued: list[_Job] = []
+        self._upload: Upload | None = None
 
     @property
     def backend(self) -> str:
@@ -59,24 +60,38 @@ class GpuExecutor:
         return f"{self._generator.backend}, {self._kernels.name} kernels"
 
     def submit(self, request: RepairRequest) -> Pending:
-        """Queue a repair; a batch starts when it is full, or when a frame of another shape arrives."""
+        """Queue and upload a frame; a batch starts when it is full, or when a frame of another shape arrives."""
         job = _Job(self, request)
         if self._queued and self._queued[0].key != job.key:
             self.flush()
         self._queued.append(job)
+        self._upload_queued(job)
         if len(self._queued) >= self.max_batch:
             self.flush()
         return job
 
+    def _upload_queued(self, job: _Job) -> None:
+        """Upload a frame while its batch is still filling; without memory for that, the batch does it at its start."""
+        try:
+            with _translated(self._device):
+                if len(self._queued) == 1:
+                    self._upload = Upload(self._device, self._form(job), self.max_batch)
+                if self._upload is not None:
+                    self._upload.add(job.request)
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            self._upload = None
+
     def flush(self) -> None:
         """Start what is queued."""
         jobs, self._queued = self._queued, []
-        for first in range(0, len(jobs), self.max_batch):
-            self._start(jobs[first : first + self.max_batch])
+        upload, self._upload = self._upload, None
+        if jobs:
+            self._start(jobs, upload)
 
     def close(self) -> None:
         """Wait for what is in flight, then release memory and graphs."""
         self._queued.clear()
+        self._upload = None
         self._device.synchronize()
         self._network.forget_graphs()
         self._forms.clear()
@@ -97,10 +112,10 @@ class GpuExecutor:
             return self.collect(job)
         return job.batch.planes(job.index)
 
-    def _start(self, jobs: Sequence[_Job]) -> None:
+    def _start(self, jobs: Sequence[_Job], upload: Upload | None = None) -> None:
         """Start one batch: in halves if memory is short, in tiles if even one picture is too large."""
         form = self._form(jobs[0])
-        if self._started(jobs, form):
+        if self._started(jobs, form, upload):
             return
         if len(jobs) > 1:
             self.max_batch = min(self.max_batch, len(jobs) // 2)
@@ -116,11 +131,15 @@ class GpuExecutor:
                 return
         jobs[0].error = DeviceError(f"out of memory on {self._device.torch_device}; free some, or use --device cpu")
 
-    def _started(self, jobs: Sequence[_Job], form: BatchForm) -> bool:
+    def _started(self, jobs: Sequence[_Job], form: BatchForm, upload: Upload | None = None) -> bool:
         """Try to start a batch; False if memory is short: everything in flight is finished and memory freed then."""
         try:
             with _translated(self._device):
-                batch = self._runner.start([job.request for job in jobs], form)
+                if upload is None:
+                    upload = Upload(self._device, form, len(jobs))
+                    for job in jobs:
+                        upload.add(job.request)
+                batch = self._runner.start(upload)
         except DeviceLostError:
             raise
         except DeviceError as error:  # not even the smallest tile fits

@@ -215,7 +215,7 @@ def test_clip_frames_are_used_and_truncated_clips_skipped(
 
 def test_too_few_photos_raise_source_error(tmp_path: Path, painting: Rgb) -> None:
     write_picture(tmp_path / "one.png", Picture(painting))
-    with pytest.raises(SourceError, match="1 photos; 3 at least"):
+    with pytest.raises(SourceError, match="1 photos; at least 3"):
         find_source_images(tmp_path, Split.TEST)
     with pytest.raises(SourceError, match="no such folder"):
         find_source_images(tmp_path / "nowhere", Split.TEST)

@@ -12,7 +12,8 @@ import torch
 from deepclarity.errors import DeviceError
 from deepclarity.models.backends.torch import TorchGenerator
 from deepclarity.models.load import load_enhancer
-from deepclarity.pipelines.executor import CpuExecutor, RepairRequest
+from deepclarity.pipelines.executor import CpuExecutor
+from deepclarity.pipelines.gpu.batch import Batch, Upload
 from deepclarity.pipelines.gpu.executor import DeviceLostError, GpuExecutor
 from deepclarity.stream.frame import Planes
 
@@ -102,12 +103,12 @@ class Faulty:
         self._start = executor._runner.start
         executor._runner.start = self  # type: ignore[method-assign,assignment]
 
-    def __call__(self, requests: list[RepairRequest], form: Any) -> Any:
+    def __call__(self, upload: Upload) -> Batch:
         failure = self.failures.pop(0) if self.failures else None
         if failure is not None:
             raise failure
-        self.batches.append(len(requests))
-        return self._start(requests, form)
+        self.batches.append(len(upload.requests))
+        return self._start(upload)
 
 
 def out_of_memory() -> Exception:

@@ -168,7 +168,7 @@ def test_published_detector_is_named_after_its_method(work: Path, capsys: Captur
     (work / "manifest.toml").write_text("")
     words = ["--folder", str(work), "--trained-on", "paintings", "--measured", "-", "--note", "for tests"]
     assert export.main([str(work / "out"), "--name", "tinny", *words]) == 2
-    assert "by the name of its method, tiny" in capsys.readouterr().err
+    assert "named after its method, tiny" in capsys.readouterr().err
     assert export.main([str(work / "out"), "--name", "tiny", *words]) == 0
     record, tensors = load_weights("tiny", folder=work)
     assert (record.kind, record.family, record.architecture) == ("detector", "tiny", {"inputs": 4})
