@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -54,6 +54,7 @@ class BatchedNetwork:
         self._radius = receptive_radius_px
         self._uses: OrderedDict[_Key, int] = OrderedDict()
         self._graphs: OrderedDict[_Key, _Captured] = OrderedDict()
+        self._pool: Any = None
 
     def __call__(self, luma: Tensor, *, scale: int, max_value: int) -> Tensor:
         """Enlarge (n, height, width), uint8 or uint16 up to `max_value`, to (n, height * scale, width * scale).
@@ -128,6 +129,8 @@ class BatchedNetwork:
         stream = torch.cuda.current_stream(luma.device)
         graph = torch.cuda.CUDAGraph()
         # Other threads may go on using the device meanwhile, for example in a second pipeline.
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        # All graphs share their memory: they run one after another on one stream, and a result is used before the next.
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
             result = self._run(source, scale, max_value)
         return _Captured(graph, source, result)
