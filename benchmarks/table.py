@@ -141,7 +141,7 @@ def gpu() -> str:
         "",
         f"One {machine['gpu']}, torch {machine['torch']}, {machine['cores']} CPU cores; medians in one run. Network: "
         f"480x270 to Full HD luma, best batch. Stage: Full HD planes in blocks of 4 in host memory to repaired planes "
-        f"in host memory; the card was busy for {reported['trace']['srgan']['busy']:.0%} of the time with `srgan`. File: "
+        f"in host memory; the card was busy {reported['trace']['srgan']['busy']:.0%} with `srgan`. File: "
         f"480x270 decoded, repaired and dropped. Live: 640x360 to Full HD. Plain residual networks for RGB, eager, "
         f"float16, one picture at a time, reached {originals} frames/s in the same run. Memory on the card was between "
         f"{memory['min_mb'] / 1000:.1f} and {memory['max_mb'] / 1000:.1f} GB while 24 shapes alternated for "
