@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from support.machine import describe
-from support.relay_harness import RATE, Stage, percentile, relay, rest, slope_per_minute
+from support.relay_harness import RATE, RelayBench, percentile, relay_bench, slope_per_minute
 
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import load_enhancer
@@ -40,7 +40,7 @@ from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.files.clip import write_clip
 from deepclarity.stream.rtsp.address import source_address
-from tests.rtsp.relay_command import resources
+from tests.rtsp.relay_command import pause, resources
 
 _LOOK_EVERY_S = 5.0
 _SLOWER = 3
@@ -48,20 +48,20 @@ _SLOWER = 3
 
 def steady(minutes: float, *options: str) -> dict[str, Any]:
     """Run a relay for some minutes: rate, latency and memory over time."""
-    with relay("--model", "turbo", *options) as stage:
-        assert stage.camera is not None
-        stage.viewer.wait_for_frames(60, timeout_s=60)
-        rest(3)
-        began, first = time.monotonic(), len(stage.viewer.frames)
-        before, appearance = stage.running.metrics(), []
+    with relay_bench("--model", "turbo", *options) as bench:
+        assert bench.camera is not None
+        bench.viewer.wait_for_frames(60, timeout_s=60)
+        pause(3)
+        began, first = time.monotonic(), len(bench.viewer.frames)
+        before, appearance = bench.command.metrics(), []
         while time.monotonic() - began < minutes * 60:
-            rest(_LOOK_EVERY_S)
-            now = stage.running.metrics()
-            appearance.append({**stage.sample(), "p50_ms": 1000 * now['deepclarity_latency_seconds{quantile="0.5"}'],
+            pause(_LOOK_EVERY_S)
+            now = bench.command.metrics()
+            appearance.append({**bench.sample(), "p50_ms": 1000 * now['deepclarity_latency_seconds{quantile="0.5"}'],
                           "p99_ms": 1000 * now['deepclarity_latency_seconds{quantile="0.99"}']})  # fmt: skip
-        after, took_s = stage.running.metrics(), time.monotonic() - began
-        seen = stage.viewer.frames[first:]
-        end_to_end = _end_to_end_ms(stage, first)
+        after, took_s = bench.command.metrics(), time.monotonic() - began
+        seen = bench.viewer.frames[first:]
+        end_to_end = _end_to_end_ms(bench, first)
     p50, memory = [look["p50_ms"] for look in appearance], [look["megabytes"] for look in appearance]
     at_s = [look["at_s"] for look in appearance]
     lane = 'deepclarity_frames_total{lane="enhance"}'
@@ -78,12 +78,12 @@ def steady(minutes: float, *options: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _end_to_end_ms(stage: Stage, first: int) -> list[float]:
-    assert stage.camera is not None
+def _end_to_end_ms(bench: RelayBench, first: int) -> list[float]:
+    assert bench.camera is not None
     return [
-        1000 * stage.camera.latency_s(each.number, each.at)
-        for each in stage.viewer.frames[first:]
-        if each.number is not None and each.number in stage.camera.sent
+        1000 * bench.camera.latency_s(each.number, each.at)
+        for each in bench.viewer.frames[first:]
+        if each.number is not None and each.number in bench.camera.sent
     ]
 
 

@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 
 from support.machine import describe
-from support.relay_harness import relay, rest, rises, slope_per_minute
+from support.relay_harness import relay_bench, slope_per_minute, timestamps_increase
+
+from tests.rtsp.relay_command import pause
 
 _SETTLED = 5
 """Rounds excluded from the slope: caches fill, networks are compiled."""
@@ -27,20 +29,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "soak.json")
     asked = parser.parse_args()
     every_s = asked.minutes * 60 / asked.reconnects
-    with relay("--model", "turbo") as stage:
-        stage.viewer.wait_for_frames(60, timeout_s=60)
+    with relay_bench("--model", "turbo") as bench:
+        bench.viewer.wait_for_frames(60, timeout_s=60)
         began = time.monotonic()
         for number in range(asked.reconnects):
-            stage.server.reset_readers("cam")
-            rest(max(0.0, began + (number + 1) * every_s - time.monotonic()))
-            sample = stage.sample()
+            bench.server.reset_readers("cam")
+            pause(max(0.0, began + (number + 1) * every_s - time.monotonic()))
+            sample = bench.sample()
             print(number + 1, {key: round(value, 1) for key, value in sample.items()}, flush=True)
         metrics, sessions, increasing = (
-            stage.running.metrics(),
-            stage.target.sessions("out"),
-            rises(stage.viewer.frames),
+            bench.command.metrics(),
+            bench.target.sessions("out"),
+            timestamps_increase(bench.viewer.frames),
         )
-    samples = stage.samples[_SETTLED:]
+    samples = bench.samples[_SETTLED:]
     at_s = [sample["at_s"] for sample in samples]
     result = {
         "machine": describe(),

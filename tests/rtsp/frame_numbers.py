@@ -15,11 +15,11 @@ Luma = NDArray[np.uint8]
 """(height, width), limited range."""
 
 LIMIT = 1 << 16
-"""Numbers count up to here and begin again at 0."""
+"""Numbers wrap around to 0 at this value."""
 _SQUARES = 20
 _BLACK, _WHITE = 16, 235
 _DARK, _BRIGHT = 90, 160
-"""What is between is unreadable."""
+"""Luma between these levels is unreadable."""
 
 
 def write_number(luma: Luma, number: int) -> None:
@@ -30,7 +30,7 @@ def write_number(luma: Luma, number: int) -> None:
 
 
 def read_number(luma: Luma) -> int | None:
-    """The number in a picture, black bars round it allowed; None where there is none to be read."""
+    """The number in a picture, which may have black bars; None if unreadable."""
     rows = np.flatnonzero((luma > _BRIGHT).any(axis=1))
     if not len(rows) or rows[0] + 6 > luma.shape[0]:
         return None
@@ -45,7 +45,7 @@ def read_number(luma: Luma) -> int | None:
 
 
 def strip_height(width: int) -> int:
-    """How many rows the number takes, an even count."""
+    """Height of the number in rows, even."""
     return max(4, round(width / _SQUARES / 2) * 2)
 
 
@@ -61,7 +61,7 @@ def _read_strip(strip: Luma) -> int | None:
 
 
 def _squares(number: int) -> Iterator[bool]:
-    """Which of the twenty are white."""
+    """Which of the twenty squares are white."""
     yield True
     yield from (bool(number >> place & 1) for place in reversed(range(16)))
     yield bool(number.bit_count() % 2)
@@ -69,6 +69,6 @@ def _squares(number: int) -> Iterator[bool]:
 
 
 def _edges(width: int) -> Iterator[tuple[int, int]]:
-    """Left and right of each square."""
+    """Left and right edge of each square."""
     edges = np.round(np.linspace(0, width, _SQUARES + 1)).astype(int).tolist()
     yield from itertools.pairwise(edges)

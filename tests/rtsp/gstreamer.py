@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.rtsp.helper_process import HelperProcess, News
-from tests.rtsp.wait import until
+from tests.rtsp.helper_process import HelperProcess, Message
+from tests.rtsp.wait import wait_until
 
 _SYSTEM_PYTHON = "/usr/bin/python3"
-"""The one that Debian's `gi` belongs to."""
+"""The Python that Debian's `gi` is installed for."""
 _ELEMENTS = ("videotestsrc", "x264enc", "rtph264pay", "rtph264depay", "h264parse", "fakesink")
 _PROBE = f"""
 import gi
@@ -27,12 +27,12 @@ Gst.init(None)
 print(*(name for name in {_ELEMENTS} if Gst.ElementFactory.find(name) is None))
 """
 _PROBE_S = 30.0
-_GRACE_S = 10.0
+_TIMEOUT_S = 10.0
 
 
 @functools.cache
-def missing() -> str | None:
-    """What these tests need and is not installed, as a sentence; None where all is there."""
+def missing_gstreamer() -> str | None:
+    """Missing requirements of these tests, as a sentence; None if all are installed."""
     if not Path(_SYSTEM_PYTHON).exists():
         return f"GStreamer's server needs {_SYSTEM_PYTHON}."
     probe = subprocess.run(
@@ -46,7 +46,7 @@ def missing() -> str | None:
 
 
 def missing_ffmpeg() -> str | None:
-    """A sentence if there is no `ffmpeg` command; None where there is one."""
+    """A sentence if there is no `ffmpeg` command, else None."""
     return None if shutil.which("ffmpeg") else "The ffmpeg command is not installed: apt-get install ffmpeg."
 
 
@@ -56,14 +56,14 @@ class GstreamerServer:
     def __init__(self, *, size: tuple[int, int] = (640, 360), rate: int = 25) -> None:
         self.port = 0
         self.recorded = 0
-        """How many access units have come in at `record`."""
-        self._process = HelperProcess("tests.rtsp.gstreamer_process", self._hear, python=_SYSTEM_PYTHON)
-        self._process.order({"size": size, "rate": rate})
+        """Number of access units received at `record`."""
+        self._process = HelperProcess("tests.rtsp.gstreamer_process", self._on_message, python=_SYSTEM_PYTHON)
+        self._process.send_command({"size": size, "rate": rate})
 
     def __enter__(self) -> Self:
-        """The server, once it listens."""
+        """Start the server and wait until it listens."""
         try:
-            until(lambda: self.port, timeout_s=_GRACE_S, what="GStreamer's server")
+            wait_until(lambda: self.port, timeout_s=_TIMEOUT_S, what="GStreamer's server")
         except AssertionError:
             self.stop()
             raise
@@ -79,23 +79,25 @@ class GstreamerServer:
         return f"rtsp://127.0.0.1:{self.port}/{path}"
 
     def wait_for_recorded(self, count: int, *, timeout_s: float = 15.0) -> None:
-        """Wait until `count` access units have come in, over all."""
-        until(lambda: self.recorded >= count, timeout_s=timeout_s, what=lambda: f"{self.recorded} of {count} units")
+        """Wait until `count` access units have been received in total."""
+        wait_until(
+            lambda: self.recorded >= count, timeout_s=timeout_s, what=lambda: f"{self.recorded} of {count} units"
+        )
 
     def stop(self) -> None:
-        """End it, as a killed server ends."""
-        self._process.end()
+        """Kill the server."""
+        self._process.stop()
 
-    def _hear(self, news: News) -> None:
-        self.port = news.get("port", self.port)
-        self.recorded = news.get("recorded", self.recorded)
+    def _on_message(self, message: Message) -> None:
+        self.port = message.get("port", self.port)
+        self.recorded = message.get("recorded", self.recorded)
 
 
 def ffmpeg_read(url: str, *, seconds: float = 3.0, transport: str = "tcp") -> int:
-    """How many pictures the `ffmpeg` command decodes in the first `seconds` of a stream."""
+    """Number of pictures that the `ffmpeg` command decodes in the first `seconds` of a stream."""
     source = ["-rtsp_transport", transport, "-i", url, "-t", str(seconds), "-map", "0:v", "-f", "null", "-"]
     command = ["ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-progress", "pipe:1", *source]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + _GRACE_S, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + _TIMEOUT_S, check=False)
     counts = re.findall(r"(?m)^frame=\s*(\d+)", done.stdout)
     assert counts, done.stderr[-2000:]
     return int(counts[-1])
@@ -103,7 +105,7 @@ def ffmpeg_read(url: str, *, seconds: float = 3.0, transport: str = "tcp") -> in
 
 @contextlib.contextmanager
 def ffmpeg_publisher(url: str, *, size: tuple[int, int] = (640, 360), rate: int = 25) -> Iterator[None]:
-    """Inside, the `ffmpeg` command publishes its test pattern to `url`, in real time."""
+    """Context manager: the `ffmpeg` command publishes its test pattern to `url`, in real time."""
     pattern = f"testsrc2=size={size[0]}x{size[1]}:rate={rate}"
     quick = ["-preset", "ultrafast", "-tune", "zerolatency", "-threads", "1"]
     coded = ["-c:v", "libx264", *quick, "-g", "15", "-bf", "0", "-pix_fmt", "yuv420p"]
@@ -114,4 +116,4 @@ def ffmpeg_publisher(url: str, *, size: tuple[int, int] = (640, 360), rate: int 
         yield
     finally:
         process.kill()
-        process.wait(_GRACE_S)
+        process.wait(_TIMEOUT_S)

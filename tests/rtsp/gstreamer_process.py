@@ -8,7 +8,7 @@ from typing import Any
 
 import gi
 
-from tests.rtsp.helper_process import News, follow_orders, notify
+from tests.rtsp.helper_process import Message, handle_commands, notify
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
@@ -26,17 +26,17 @@ _RECORD = (
 
 
 def main() -> None:
-    """Serve until the test has gone."""
+    """Serve until the test process has ended."""
     Gst.init(None)
-    ordered: queue.SimpleQueue[News] = queue.SimpleQueue()
-    follow_orders(lambda order, _: ordered.put(order))
-    order = ordered.get()
+    commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    handle_commands(lambda command, _: commands.put(command))
+    command = commands.get()
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service("0")
-    width, height = order["size"]
+    width, height = command["size"]
     mounts = server.get_mount_points()
-    mounts.add_factory("/pattern", _factory(_PATTERN.format(width=width, height=height, rate=order["rate"])))
+    mounts.add_factory("/pattern", _factory(_PATTERN.format(width=width, height=height, rate=command["rate"])))
     mounts.add_factory("/record", _recorder())
     server.attach(None)
     notify(port=server.get_bound_port())

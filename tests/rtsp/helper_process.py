@@ -1,4 +1,4 @@
-"""Helper processes for tests that end with the test: orders on stdin, JSON lines on stdout."""
+"""Helper processes for tests: commands on their stdin, JSON messages on their stdout; they end with the test."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _ROOT = Path(__file__).parents[2]
-_END_S = 5.0
+_TIMEOUT_S = 5.0
 
-News = dict[str, Any]
+Message = dict[str, Any]
 
 
 class HelperProcess:
-    """`python -m MODULE`, reported by `hear`, which is called on a thread of its own with everything it says."""
+    """Runs `python -m MODULE`; `on_message` is called on a background thread with every message it sends."""
 
-    def __init__(self, module: str, hear: Callable[[News], None], *, python: str = sys.executable) -> None:
+    def __init__(self, module: str, on_message: Callable[[Message], None], *, python: str = sys.executable) -> None:
         self._process = subprocess.Popen(
             [python, "-m", module], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._listener = threading.Thread(target=self._listen, args=(hear,), name=f"{module} listener", daemon=True)
-        self._listener.start()
+        self._reader = threading.Thread(
+            target=self._read_messages, args=(on_message,), name=f"{module} reader", daemon=True
+        )
+        self._reader.start()
 
     @property
     def pid(self) -> int:
@@ -36,66 +38,67 @@ class HelperProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs, or is stopped."""
+        """Whether the process still exists, running or stopped by a signal."""
         return self._process.poll() is None
 
-    def order(self, order: News, payload: bytes = b"") -> None:
-        """Send one order, `payload` behind it; a child that has gone hears nothing."""
+    def send_command(self, command: Message, payload: bytes = b"") -> None:
+        """Send a command, followed by `payload`; ignored if the process has ended."""
         assert self._process.stdin is not None
+        line = json.dumps({**command, "payload_bytes": len(payload)}).encode() + b"\n"
         with contextlib.suppress(BrokenPipeError, ValueError):
-            self._process.stdin.write(json.dumps({**order, "payload_bytes": len(payload)}).encode() + b"\n" + payload)
+            self._process.stdin.write(line + payload)
             self._process.stdin.flush()
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    def end(self, *, wait_s: float = 0.0) -> None:
-        """Let it end by itself for `wait_s`, then kill it."""
+    def stop(self, *, timeout_s: float = 0.0) -> None:
+        """Wait up to `timeout_s` for it to exit, then kill it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        if wait_s:
+        if timeout_s:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(wait_s)
+                self._process.wait(timeout_s)
         self._process.kill()
-        self._process.wait(_END_S)
-        self._listener.join(_END_S)
+        self._process.wait(_TIMEOUT_S)
+        self._reader.join(_TIMEOUT_S)
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
 
-    def _listen(self, hear: Callable[[News], None]) -> None:
+    def _read_messages(self, on_message: Callable[[Message], None]) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.endswith(b"}\n"):
-                hear(json.loads(line))
+                on_message(json.loads(line))
 
 
-# In the child ---------------------------------------------------------------------------------------------------------
+# In the helper process ------------------------------------------------------------------------------------------------
 
 
-def orders(inbox: BinaryIO) -> Iterator[tuple[News, bytes]]:
-    """What the test orders, until it has gone."""
-    for line in inbox:
-        order = json.loads(line)
-        yield order, inbox.read(order["payload_bytes"])
+def read_commands(stdin: BinaryIO) -> Iterator[tuple[Message, bytes]]:
+    """Yield the test's commands and their payloads until the test ends."""
+    for line in stdin:
+        command = json.loads(line)
+        yield command, stdin.read(command["payload_bytes"])
 
 
-def follow_orders(obey: Callable[[News, bytes], None]) -> None:
-    """Call `obey` for every order, on a thread; the process ends with the test, whatever it is waiting for."""
+def handle_commands(handler: Callable[[Message, bytes], None]) -> None:
+    """Call `handler` for every command, on a thread. When the test ends, the process exits, even while blocked."""
 
-    def follow() -> None:
-        for order, payload in orders(sys.stdin.buffer):
-            obey(order, payload)
+    def handle_all() -> None:
+        for command, payload in read_commands(sys.stdin.buffer):
+            handler(command, payload)
         os._exit(0)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=handle_all, daemon=True).start()
 
 
-def notify(**news: object) -> None:
-    """Report the test; a test that has gone is the end."""
+def notify(**message: object) -> None:
+    """Send a message to the test; exit if the test has ended."""
     try:
-        sys.stdout.write(json.dumps(news) + "\n")
+        sys.stdout.write(json.dumps(message) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         os._exit(0)

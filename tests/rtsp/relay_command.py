@@ -18,26 +18,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.rtsp.wait import until
+from tests.rtsp.wait import wait_until
 
 QUICK = ("--speed", "ultrafast", "--size", "640x360", "--none")
-"""What keeps a relay cheap where the picture is not the point."""
+"""Options that make a relay cheap, for tests in which picture quality does not matter."""
 
 
-class Running:
-    """One command, from entering to leaving; killed if it is still there then."""
+class CliProcess:
+    """Runs one command within a `with` block; killed at the end if still running."""
 
     def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed on leaving
-        with signals_heard():
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  closed on leaving
+        with default_signals():
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deepclarity", *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=self._said,
-                stderr=self._said,
+                stdout=self._output,
+                stderr=self._output,
                 env={**os.environ, **(environment or {})},
             )
-        self.began_s = time.monotonic()
+        self.started_s = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -52,43 +52,43 @@ class Running:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self._said.close()
+        self._output.close()
 
     @property
-    def said(self) -> str:
-        """All that it has written so far."""
-        with Path(f"/proc/self/fd/{self._said.fileno()}").open("rb") as again:
-            return again.read().decode()
+    def output(self) -> str:
+        """Its output so far."""
+        with Path(f"/proc/self/fd/{self._output.fileno()}").open("rb") as file:
+            return file.read().decode()
 
-    def wait_until_said(self, words: str, *, timeout_s: float = 15.0) -> None:
-        """Until `words` are in what it says."""
-        until(lambda: words in self.said, timeout_s=timeout_s, what=lambda: f"'{words}' in: {self.said}")
+    def wait_for_output(self, text: str, *, timeout_s: float = 15.0) -> None:
+        """Wait until its output contains `text`."""
+        wait_until(lambda: text in self.output, timeout_s=timeout_s, what=lambda: f"'{text}' in: {self.output}")
 
     def metrics(self) -> dict[str, float]:
-        """Its metrics now, by name and labels as they are written; the port is read from its first words."""
-        return parsed(fetched(self.metrics_address("/metrics"))[1])
+        """Its current metrics by name and labels; the port is read from its output."""
+        return parse_metrics(fetch(self.metrics_url("/metrics"))[1])
 
-    def metrics_address(self, path: str) -> str:
-        """Where it serves `path`."""
-        found = re.search(r"metrics at (http://[^/]+)/", self.said)
-        assert found, f"no metrics in: {self.said}"
+    def metrics_url(self, path: str) -> str:
+        """URL of `path` on its metrics server."""
+        found = re.search(r"metrics at (http://[^/]+)/", self.output)
+        assert found, f"no metrics in: {self.output}"
         return found[1] + path
 
-    def end(self, number: int, *, limit_s: float = 5.0) -> tuple[int, float]:
-        """Send it a signal; its exit code, and how many seconds it took to go."""
-        began = time.monotonic()
+    def stop(self, number: int, *, timeout_s: float = 5.0) -> tuple[int, float]:
+        """Send a signal; returns the exit code and the seconds until exit."""
+        sent_s = time.monotonic()
         self.process.send_signal(number)
-        code = self.process.wait(limit_s)
-        return code, time.monotonic() - began
+        code = self.process.wait(timeout_s)
+        return code, time.monotonic() - sent_s
 
-    def family(self) -> list[int]:
-        """The numbers of the processes that it has begun, theirs too."""
+    def child_pids(self) -> list[int]:
+        """PIDs of all its descendants."""
         return descendants(self.process.pid)
 
 
 @contextlib.contextmanager
-def signals_heard() -> Iterator[None]:
-    """What is started inside hears SIGINT and SIGHUP, although the tests may have been started with both ignored."""
+def default_signals() -> Iterator[None]:
+    """Processes started inside receive SIGINT and SIGHUP, even if the tests were started with both ignored."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGHUP)}
     try:
         yield
@@ -97,7 +97,7 @@ def signals_heard() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def fetched(address: str) -> tuple[int, str]:
+def fetch(address: str) -> tuple[int, str]:
     """Status and body of an HTTP address."""
     try:
         with urllib.request.urlopen(address, timeout=5) as answer:
@@ -106,7 +106,7 @@ def fetched(address: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def parsed(text: str) -> dict[str, float]:
+def parse_metrics(text: str) -> dict[str, float]:
     """Samples of a Prometheus page by `name{labels}`, the stream's label left out."""
     samples = {}
     for line in text.splitlines():
@@ -134,7 +134,7 @@ def resources(pid: int) -> tuple[int, int, float]:
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Those of `pids` that still run."""
+    """Those of `pids` that are still running."""
     return [pid for pid in pids if Path(f"/proc/{pid}").exists() and not _is_zombie(pid)]
 
 
@@ -145,6 +145,6 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-def settle(seconds: float) -> None:
-    """Let real time pass: what is tested here is time itself."""
+def pause(seconds: float) -> None:
+    """Wait in real time, for tests of timing."""
     threading.Event().wait(seconds)

@@ -1,4 +1,4 @@
-"""The RTSP server, publisher and viewer that other tests lean on."""
+"""The RTSP server, publisher and viewer used by other tests."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.rtsp import gstreamer
 from tests.rtsp.frame_numbers import read_number, write_number
 from tests.rtsp.publisher import Publisher
 from tests.rtsp.server.server import RtspServer, Scheme
-from tests.rtsp.viewer import Seen, Viewer
+from tests.rtsp.viewer import ViewedFrame, Viewer
 
 PASSWORD = "p@s:/#%w"
 
 small_publisher = partial(Publisher, size=(320, 180), gop=5)
-"""Cheap to encode, quick to join."""
+"""Cheap to encode, with frequent key frames."""
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_restarted_server_listens_on_the_same_port(server: RtspServer):
 
 def test_refusing_connections_keeps_existing_ones(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher:
-        server.refuse()
+        server.refuse_connections()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port))
         publisher.wait_for_frames(3)
@@ -116,7 +116,7 @@ def test_refusing_connections_keeps_existing_ones(server: RtspServer):
 def test_viewer_survives_lost_datagrams(server: RtspServer):
     server.loss = 0.1
     with small_publisher(server.url("cam")), Viewer(server.url("cam"), transport="udp") as viewer:
-        viewer.wait_for(lambda frames: server.weather.lost > 2 and len(frames) > 15)
+        viewer.wait_for(lambda frames: server.network.lost > 2 and len(frames) > 15)
 
 
 def test_silent_server_sends_no_response(server: RtspServer):
@@ -146,7 +146,7 @@ def test_server_that_stops_reading_blocks_the_publisher(server: RtspServer):
         while time.monotonic() - max(publisher.sent.values()) < 0.5:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        server.read_on("cam")
+        server.resume_reading("cam")
         publisher.wait_for_frames(10)
     assert server.sessions("cam") == 1
 
@@ -155,7 +155,7 @@ def test_unfrozen_publisher_continues_with_the_current_picture(server: RtspServe
     with small_publisher(server.url("cam")) as publisher:
         publisher.freeze()
         server.wait_for(lambda: time.monotonic() - server.arrivals("cam")[-1].at > 1)
-        publisher.thaw()
+        publisher.unfreeze()
         publisher.wait_for_frames(3)
     steps = np.diff([arrival.rtp for arrival in server.arrivals("cam")]) % (1 << 32)
     assert 0.9 < max(steps) / 90_000 < 2
@@ -177,11 +177,11 @@ def test_new_session_changes_codec_size_and_audio(server: RtspServer):
         publisher.resize((640, 480))
         viewer.wait_for_end()
     with (
-        Publisher(server.url("cam"), codec="libx265", tone=True, block_px=4),
-        Viewer(server.url("cam"), patience_s=5) as viewer,
+        Publisher(server.url("cam"), codec="libx265", with_audio=True, block_px=4),
+        Viewer(server.url("cam"), open_timeout_s=5) as viewer,
     ):
         frames = viewer.wait_for_frames(5)
-    assert (viewer.codec, viewer.sound) == ("hevc", "aac")
+    assert (viewer.codec, viewer.audio_codec) == ("hevc", "aac")
     assert None not in [frame.number for frame in frames]
     assert server.sessions("cam") == 3
 
@@ -189,14 +189,14 @@ def test_new_session_changes_codec_size_and_audio(server: RtspServer):
 def test_single_picture_gets_a_shifted_timestamp(server: RtspServer):
     with small_publisher(server.url("cam")), Viewer(server.url("cam")) as viewer:
         viewer.wait_for_frames(2)
-        server.shift_next("cam", -9800)
+        server.shift_timestamps("cam", -9800)
         viewer.wait_for(lambda frames: len(_jumps(frames)) == 2)
     assert _jumps(viewer.frames) == [-9800, 9800]
 
 
 def test_rtp_timestamp_wraparound_is_invisible_to_readers(server: RtspServer):
     with small_publisher(server.url("cam")) as publisher:
-        server.wrap_in("cam", 1.5)
+        server.wrap_timestamps_after("cam", 1.5)
         publisher.wait_for_frames(2)
         with Viewer(server.url("cam")) as viewer:
             viewer.wait_for(lambda _: len(publisher.sent) > 50)
@@ -218,7 +218,7 @@ def test_frame_number_is_readable_after_bars_and_scaling(size: tuple[int, int], 
 
 
 def test_gstreamer_server_serves_and_records():
-    if sentence := gstreamer.missing():
+    if sentence := gstreamer.missing_gstreamer():
         pytest.skip(sentence)
     with gstreamer.GstreamerServer() as peer:
         assert gstreamer.ffmpeg_read(peer.url("pattern"), seconds=0.5) > 8
@@ -229,16 +229,16 @@ def test_gstreamer_server_serves_and_records():
 def test_ffmpeg_command_publishes(server: RtspServer):
     if sentence := gstreamer.missing_ffmpeg():
         pytest.skip(sentence)
-    with gstreamer.ffmpeg_publisher(server.url("cam")), Viewer(server.url("cam"), patience_s=5) as viewer:
+    with gstreamer.ffmpeg_publisher(server.url("cam")), Viewer(server.url("cam"), open_timeout_s=5) as viewer:
         viewer.wait_for_frames(5)
 
 
-def _steps(frames: list[Seen]) -> list[float]:
+def _steps(frames: list[ViewedFrame]) -> list[float]:
     moments = [frame.pts_s for frame in frames if frame.pts_s is not None]
     return [after - before for before, after in itertools.pairwise(moments)]
 
 
-def _jumps(frames: list[Seen]) -> list[int]:
-    """The steps of more than a second; FFmpeg takes one far back for 32 bits that have run over."""
+def _jumps(frames: list[ViewedFrame]) -> list[int]:
+    """Steps of more than a second; FFmpeg takes a large backward step for a 32-bit wraparound."""
     wrap_s = (1 << 32) / 90_000
     return [round((step + wrap_s / 2) % wrap_s - wrap_s / 2) for step in _steps(frames) if abs(step) > 1]

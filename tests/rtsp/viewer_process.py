@@ -1,4 +1,4 @@
-"""The process behind `Viewer`: `python -m tests.rtsp.viewer_process`, what to play through standard input."""
+"""The process behind `Viewer`: `python -m tests.rtsp.viewer_process`, the request through standard input."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from tests.rtsp.frame_numbers import read_number
-from tests.rtsp.helper_process import News, follow_orders, notify
+from tests.rtsp.helper_process import Message, handle_commands, notify
 
-_AGAIN_S = 0.1
-_SOON = {"fflags": "nobuffer", "probesize": "100000", "analyzeduration": "300000", "max_delay": "200000"}
+_RETRY_S = 0.1
+_LOW_LATENCY = {"fflags": "nobuffer", "probesize": "100000", "analyzeduration": "300000", "max_delay": "200000"}
 
 
 def main() -> None:
     """Play one stream to its end."""
-    ordered: queue.SimpleQueue[News] = queue.SimpleQueue()
-    follow_orders(lambda order, _: ordered.put(order))
-    order = ordered.get()
+    commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    handle_commands(lambda command, _: commands.put(command))
+    command = commands.get()
     try:
-        with _opened(order) as container:
+        with _open(command) as container:
             _watch(container)
     except (av.error.FFmpegError, OSError, IndexError) as error:
-        notify(error=_said(error))
+        notify(error=_error_text(error))
     notify(ended=True)
     os._exit(0)
 
 
-def _opened(order: News) -> InputContainer:
-    options = _SOON | {"timeout": str(round(order["timeout_s"] * 1e6))}
-    if order["format"] == "rtsp":
-        options["rtsp_transport"] = order["transport"]
-    deadline = time.monotonic() + order["patience_s"]
+def _open(command: Message) -> InputContainer:
+    options = _LOW_LATENCY | {"timeout": str(round(command["timeout_s"] * 1e6))}
+    if command["format"] == "rtsp":
+        options["rtsp_transport"] = command["transport"]
+    deadline = time.monotonic() + command["open_timeout_s"]
     while True:
         try:
-            return av.open(order["url"], format=order["format"], options=options)
+            return av.open(command["url"], format=command["format"], options=options)
         except (av.error.FFmpegError, OSError) as error:
             if time.monotonic() > deadline:
                 raise
-            notify(error=_said(error))
-            time.sleep(_AGAIN_S)
+            notify(error=_error_text(error))
+            time.sleep(_RETRY_S)
 
 
 def _watch(container: InputContainer) -> None:
     video = container.streams.video[0]
-    sound = next((stream.codec_context.name for stream in container.streams.audio), None)
+    audio_codec = next((stream.codec_context.name for stream in container.streams.audio), None)
     video.codec_context.thread_type, video.codec_context.thread_count = "SLICE", 1
-    notify(codec=video.codec_context.name, sound=sound)
+    notify(codec=video.codec_context.name, audio_codec=audio_codec)
     for packet in container.demux(video):
         try:
             pictures = packet.decode()
         except av.error.FFmpegError as error:
-            notify(error=_said(error))
+            notify(error=_error_text(error))
             continue
         for picture in pictures:
             assert isinstance(picture, VideoFrame)
-            _report(picture)
+            _report_frame(picture)
 
 
-def _report(picture: VideoFrame) -> None:
+def _report_frame(picture: VideoFrame) -> None:
     plane = picture.planes[0]
     luma = np.frombuffer(plane, np.uint8).reshape(picture.height, plane.line_size)[:, : picture.width]
     notify(
@@ -77,7 +77,7 @@ def _report(picture: VideoFrame) -> None:
     )
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {getattr(error, 'strerror', error)}"
 
 

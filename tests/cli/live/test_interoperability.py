@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rtsp.gstreamer import GstreamerServer, ffmpeg_publisher, ffmpeg_read, missing, missing_ffmpeg
-from tests.rtsp.relay_command import QUICK, Running
+from tests.rtsp.gstreamer import GstreamerServer, ffmpeg_publisher, ffmpeg_read, missing_ffmpeg, missing_gstreamer
+from tests.rtsp.relay_command import QUICK, CliProcess
 from tests.rtsp.server.server import RtspServer
 
 
 @pytest.fixture(autouse=True)
 def _skip_without_peers() -> None:
-    reason = missing()
+    reason = missing_gstreamer()
     if reason is not None:
         pytest.skip(f"INTEROPERABILITY UNTESTED: {reason}")
 
@@ -19,10 +19,10 @@ def _skip_without_peers() -> None:
 def test_relay_reads_from_and_publishes_to_gstreamer() -> None:
     with (
         GstreamerServer() as peer,
-        Running("relay", peer.url("pattern"), peer.url("record"), *QUICK) as running,
+        CliProcess("relay", peer.url("pattern"), peer.url("record"), *QUICK) as running,
     ):
         peer.wait_for_recorded(50, timeout_s=30)
-        assert "trying again" not in running.said
+        assert "trying again" not in running.output
 
 
 def test_ffmpeg_publishes_to_and_reads_from_the_relay() -> None:
@@ -30,7 +30,7 @@ def test_ffmpeg_publishes_to_and_reads_from_the_relay() -> None:
     with (
         RtspServer() as server,
         ffmpeg_publisher(server.url("cam")),
-        Running("relay", server.url("cam"), server.url("out"), *QUICK),
+        CliProcess("relay", server.url("cam"), server.url("out"), *QUICK),
     ):
         server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=30)
         assert ffmpeg_read(server.url("out"), seconds=5) > 60

@@ -7,15 +7,15 @@ from itertools import pairwise
 
 from tests.cli.live.relay import relay
 from tests.rtsp.publisher import Publisher
-from tests.rtsp.relay_command import QUICK, fetched
+from tests.rtsp.relay_command import QUICK, fetch
 from tests.rtsp.server.server import RtspServer
-from tests.rtsp.viewer import Seen, Viewer
+from tests.rtsp.viewer import ViewedFrame, Viewer
 
 _SLATE = 40
 """Mean luma below which a frame is a slate: the publisher's frames are brighter."""
 
 
-def times_increase(seen: list[Seen]) -> bool:
+def times_increase(seen: list[ViewedFrame]) -> bool:
     return all(one.pts_s < other.pts_s for one, other in pairwise(seen))  # type: ignore[operator]
 
 
@@ -23,11 +23,11 @@ def test_relay_repairs_pixelated_frames_in_full_hd_and_in_order(server: RtspServ
     with (
         Publisher(server.url("cam"), block_px=4, rate=30),
         relay(server, "--latency", "10000") as running,
-        Viewer(server.url("out"), patience_s=15) as viewer,
+        Viewer(server.url("out"), open_timeout_s=15) as viewer,
     ):
         seen = viewer.wait_for_frames(60, timeout_s=30)
         metrics = running.metrics()
-        assert fetched(running.metrics_address("/healthz"))[0] == 200
+        assert fetch(running.metrics_url("/healthz"))[0] == 200
     assert {(each.width, each.height) for each in seen} == {(1920, 1080)}
     numbers = [each.number for each in seen if each.number is not None]
     assert len(numbers) > 40
@@ -44,16 +44,16 @@ def wait_until_shown_after(viewer: Viewer, number: int) -> None:
 
 def test_lost_source_keeps_the_session_and_shows_a_slate(server: RtspServer) -> None:
     with Publisher(server.url("cam"), rate=30) as camera, relay(server, *QUICK) as running:
-        with Viewer(server.url("out"), patience_s=15) as viewer:
+        with Viewer(server.url("out"), open_timeout_s=15) as viewer:
             viewer.wait_for_frames(20)
             camera.freeze()
             server.reset_readers("cam")
             server.not_found = True
             viewer.wait_for(lambda seen: seen[-1].brightness < _SLATE)
-            assert fetched(running.metrics_address("/healthz"))[0] == 503
+            assert fetch(running.metrics_url("/healthz"))[0] == 503
             slates_from = len(viewer.frames)
             server.not_found = False
-            camera.thaw()
+            camera.unfreeze()
             restored_s = time.monotonic()
             seen = viewer.wait_for(lambda seen: len(seen) > slates_from and seen[-1].brightness > _SLATE)
             assert seen[-1].at - restored_s < 6
@@ -66,7 +66,7 @@ def test_lost_source_keeps_the_session_and_shows_a_slate(server: RtspServer) -> 
 
 
 def test_size_and_codec_changes_of_the_source_keep_the_session(server: RtspServer) -> None:
-    with relay(server, "--none") as running, Viewer(server.url("out"), patience_s=20) as viewer:
+    with relay(server, "--none") as running, Viewer(server.url("out"), open_timeout_s=20) as viewer:
         with Publisher(server.url("cam"), size=(640, 360), rate=30) as camera:
             viewer.wait_for_frames(20, timeout_s=25)
             for size in ((1280, 720), (640, 480)):
@@ -88,9 +88,9 @@ def test_size_and_codec_changes_of_the_source_keep_the_session(server: RtspServe
 
 def test_audio_is_relayed(server: RtspServer) -> None:
     with (
-        Publisher(server.url("cam"), rate=30, tone=True),
+        Publisher(server.url("cam"), rate=30, with_audio=True),
         relay(server, *QUICK),
-        Viewer(server.url("out"), patience_s=15) as viewer,
+        Viewer(server.url("out"), open_timeout_s=15) as viewer,
     ):
         viewer.wait_for_frames(20)
-        assert viewer.sound == "aac"
+        assert viewer.audio_codec == "aac"

@@ -12,7 +12,7 @@ import pytest
 from deepclarity.cli.app import run
 from tests.cli.live.relay import SECRET
 from tests.rtsp.publisher import Publisher
-from tests.rtsp.relay_command import Running, alive, descendants, fetched
+from tests.rtsp.relay_command import CliProcess, alive, descendants, fetch
 from tests.rtsp.server.server import RtspServer
 
 
@@ -32,22 +32,22 @@ def test_supervisor_restarts_each_relay_on_its_own(server: RtspServer, tmp_path:
     environment = {"CAMERA_PASSWORD": SECRET}
     with (
         Publisher(server.url("cam"), rate=15),
-        Running("relay", "--file", str(path), "--metrics", "0", environment=environment) as running,
+        CliProcess("relay", "--file", str(path), "--metrics", "0", environment=environment) as running,
     ):
         server.wait_for(lambda: server.received_bytes("one") and server.received_bytes("two"), timeout_s=30)
-        workers = [pid for pid in running.family() if descendants(pid)]
+        workers = [pid for pid in running.child_pids() if descendants(pid)]
         assert len(workers) == 2
-        cmdlines = [Path(f"/proc/{pid}/cmdline").read_text() for pid in running.family()]
+        cmdlines = [Path(f"/proc/{pid}/cmdline").read_text() for pid in running.child_pids()]
         assert [line for line in cmdlines if SECRET in line] == []
         os.kill(workers[0], signal.SIGKILL)
-        running.wait_until_said("its process died")
+        running.wait_for_output("its process died")
         server.wait_for(lambda: server.sessions("one") + server.sessions("two") == 3, timeout_s=30)
-        page = fetched(running.metrics_address("/metrics"))[1]
-        processes = running.family()
-        code, _ = running.end(signal.SIGTERM, limit_s=8)
+        page = fetch(running.metrics_url("/metrics"))[1]
+        processes = running.child_pids()
+        code, _ = running.stop(signal.SIGTERM, timeout_s=8)
         assert code == 143
         assert alive(processes) == []
-        assert SECRET not in running.said + page
+        assert SECRET not in running.output + page
     assert sorted((server.sessions("one"), server.sessions("two"))) == [1, 2]
     restarts = [line for line in page.splitlines() if line.startswith("deepclarity_restarts_total")]
     assert sum(float(line.rpartition(" ")[2]) for line in restarts) == 1
@@ -57,10 +57,10 @@ def test_relays_of_files_end_at_end_of_file(server: RtspServer, tmp_path: Path, 
     clip = make_clip(count=150, size=(160, 90))  # 6 s: on a busy machine the server is not connected within 1 s
     path = tmp_path / "relays.toml"
     path.write_text(f'size = "320x180"\nwhich = "none"\n[relay.film]\nin = "{clip}"\nout = "{server.url("one")}"\n')
-    with Running("relay", "--file", str(path)) as running:
+    with CliProcess("relay", "--file", str(path)) as running:
         assert running.process.wait(40) == 0
-        assert "end of file" in running.said
-        assert "died" not in running.said
+        assert "end of file" in running.output
+        assert "died" not in running.output
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ import pytest
 
 from tests.cli.live.relay import relay
 from tests.rtsp.publisher import Publisher
-from tests.rtsp.relay_command import QUICK, alive, settle
+from tests.rtsp.relay_command import QUICK, alive, pause
 from tests.rtsp.server.server import RtspServer
-from tests.rtsp.wait import until
+from tests.rtsp.wait import wait_until
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal_stops_the_relay_and_closes_the_session(server: RtspServer, number: int, code: int) -> None:
     with Publisher(server.url("cam"), rate=30), relay(server, *QUICK) as running:
         server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=20)
-        processes = running.family()
+        processes = running.child_pids()
         assert len(processes) == 2  # reader process and writer process
-        assert running.end(number) == (code, pytest.approx(2.5, abs=2.5))
+        assert running.stop(number) == (code, pytest.approx(2.5, abs=2.5))
         assert alive(processes) == []
     assert server.teardowns("out") == 1
 
@@ -31,18 +31,18 @@ def test_signal_stops_the_relay_and_closes_the_session(server: RtspServer, numbe
 def test_signal_to_all_processes_closes_the_session(server: RtspServer) -> None:
     with Publisher(server.url("cam"), rate=30), relay(server, *QUICK) as running:
         server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=20)
-        for pid in running.family():
+        for pid in running.child_pids():
             os.kill(pid, signal.SIGTERM)  # as systemd does
-        assert running.end(signal.SIGTERM)[0] == 143
+        assert running.stop(signal.SIGTERM)[0] == 143
     assert server.teardowns("out") == 1
 
 
 def test_ctrl_c_stops_a_relay_that_waits_for_a_silent_server(server: RtspServer) -> None:
     server.silent = True
     with relay(server, *QUICK) as running:
-        running.wait_until_said("metrics at")
-        settle(0.5)
-        code, took_s = running.end(signal.SIGINT)
+        running.wait_for_output("metrics at")
+        pause(0.5)
+        code, took_s = running.stop(signal.SIGINT)
     assert code == 130
     assert took_s < 1.5
 
@@ -50,7 +50,7 @@ def test_ctrl_c_stops_a_relay_that_waits_for_a_silent_server(server: RtspServer)
 def test_sighup_stops_the_relay_and_closes_the_session(server: RtspServer) -> None:
     with Publisher(server.url("cam"), rate=30), relay(server, *QUICK) as running:
         server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=20)
-        assert running.end(signal.SIGHUP)[0] == 129
+        assert running.stop(signal.SIGHUP)[0] == 129
     assert server.teardowns("out") == 1
 
 
@@ -78,6 +78,6 @@ def test_blocked_or_full_stderr_does_not_block_the_relay(server: RtspServer) -> 
 def test_killed_relay_leaves_no_processes(server: RtspServer) -> None:
     with Publisher(server.url("cam"), rate=30), relay(server, *QUICK) as running:
         server.wait_for(lambda: server.received_bytes("out") > 0, timeout_s=20)
-        processes = running.family()
+        processes = running.child_pids()
         running.process.kill()
-        until(lambda: not alive(processes), timeout_s=8, what="the processes of the relay to end")
+        wait_until(lambda: not alive(processes), timeout_s=8, what="the processes of the relay to end")

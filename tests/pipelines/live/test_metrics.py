@@ -10,7 +10,7 @@ import pytest
 from deepclarity.errors import OutputError
 from deepclarity.pipelines.live.metrics import Metrics, health
 from deepclarity.pipelines.live.stats import Histogram, LiveStats, StatsSnapshot
-from tests.rtsp.relay_command import fetched, parsed
+from tests.rtsp.relay_command import fetch, parse_metrics
 
 
 def snapshot(**changes: object) -> StatsSnapshot:
@@ -34,8 +34,8 @@ def snapshot(**changes: object) -> StatsSnapshot:
 
 def test_metrics_endpoint_serves_every_documented_family() -> None:
     with Metrics(lambda: [snapshot()], port=0) as metrics:
-        status, page = fetched(f"http://127.0.0.1:{metrics.port}/metrics")
-    samples = parsed(page)
+        status, page = fetch(f"http://127.0.0.1:{metrics.port}/metrics")
+    samples = parse_metrics(page)
     assert status == 200
     assert samples['deepclarity_frames_total{lane="enhance"}'] == 10
     assert samples['deepclarity_dropped_frames_total{reason="late"}'] == 2
@@ -67,8 +67,8 @@ def test_port_in_use_is_named_in_the_error() -> None:
 
 def test_unknown_path_returns_404_and_idle_client_does_not_block() -> None:
     with Metrics(lambda: [snapshot()], port=0) as metrics, socket.create_connection(("127.0.0.1", metrics.port)):
-        assert fetched(f"http://127.0.0.1:{metrics.port}/etc/passwd")[0] == 404
-        assert fetched(f"http://127.0.0.1:{metrics.port}/metrics")[0] == 200
+        assert fetch(f"http://127.0.0.1:{metrics.port}/etc/passwd")[0] == 404
+        assert fetch(f"http://127.0.0.1:{metrics.port}/metrics")[0] == 200
 
 
 def test_status_line() -> None:

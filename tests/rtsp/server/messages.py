@@ -1,4 +1,4 @@
-"""What travels on an RTSP connection: requests, answers, and RTP between them; and the SDP and addresses inside."""
+"""RTSP messages: requests, responses, interleaved RTP, SDP and URLs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _TRACK = re.compile(r"/(?:streamid|stream|trackid)=(\d+)/?$", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks for."""
+    """A client's request."""
 
     method: str
     uri: str
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """Headers, with names in lower case."""
     body: bytes
 
     @property
     def path(self) -> str:
-        """The path that it is about, without slashes at its ends, track and query."""
-        return clean(_TRACK.sub("", urlsplit(self.uri).path))
+        """Its path, without leading and trailing slashes, track and query."""
+        return normalize_path(_TRACK.sub("", urlsplit(self.uri).path))
 
     @property
     def track(self) -> int:
-        """The number of the track that it is about; 0 where it names none."""
+        """Its track number; 0 if it names none."""
         found = _TRACK.search(urlsplit(self.uri).path)
         return int(found[1]) if found else 0
 
@@ -42,19 +42,19 @@ class Interleaved:
     packet: bytes
 
 
-def clean(path: str) -> str:
-    """A path as it is kept: `/cam/` is `cam`."""
+def normalize_path(path: str) -> str:
+    """Normalise a path: `/cam/` becomes `cam`."""
     return path.strip("/")
 
 
-def take(inbox: bytearray) -> Request | Interleaved | None:
-    """Remove the first complete item from `inbox`; None where it is not all there yet. ValueError if it is no RTSP."""
+def pop_message(inbox: bytearray) -> Request | Interleaved | None:
+    """Remove the first complete message from `inbox`; None if incomplete. ValueError if it is not RTSP."""
     while inbox.startswith((b"\r", b"\n")):
         del inbox[0]
-    return _take_packet(inbox) if inbox[:1] == b"$" else _take_request(inbox)
+    return _pop_packet(inbox) if inbox[:1] == b"$" else _pop_request(inbox)
 
 
-def _take_packet(inbox: bytearray) -> Interleaved | None:
+def _pop_packet(inbox: bytearray) -> Interleaved | None:
     end = 4 + int.from_bytes(inbox[2:4], "big")
     if len(inbox) < max(end, 4):
         return None
@@ -63,7 +63,7 @@ def _take_packet(inbox: bytearray) -> Interleaved | None:
     return item
 
 
-def _take_request(inbox: bytearray) -> Request | None:
+def _pop_request(inbox: bytearray) -> Request | None:
     head_end = inbox.find(_END_OF_HEAD)
     if head_end < 0:
         return None
@@ -80,15 +80,15 @@ def _take_request(inbox: bytearray) -> Request | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server says to a request."""
+class Response:
+    """A response."""
 
     status: str
     headers: Mapping[str, str]
     body: bytes = b""
 
     def encode(self, request: Request) -> bytes:
-        """The answer to `request` as it is sent."""
+        """The response to `request` as bytes."""
         headers = {"CSeq": request.headers.get("cseq", "0"), **self.headers}
         if self.body:
             headers["Content-Length"] = str(len(self.body))
@@ -96,25 +96,25 @@ class Answer:
         return "\r\n".join(lines).encode() + _END_OF_HEAD + self.body
 
 
-def frame(channel: int, packet: bytes) -> bytes:
-    """An RTP or RTCP packet as it travels on an RTSP connection."""
+def interleaved_frame(channel: int, packet: bytes) -> bytes:
+    """An RTP or RTCP packet, interleaved for an RTSP connection."""
     return b"$" + bytes([channel]) + len(packet).to_bytes(2, "big") + packet
 
 
 def sdp_for_readers(sdp: bytes) -> bytes:
-    """A publisher's description with our own track addresses in it: `streamid=0`, `streamid=1`, …"""
+    """A publisher's SDP with the server's own track URLs: `streamid=0`, `streamid=1`, …"""
     numbers = itertools.count()
     bare = re.sub(rb"(?m)^a=control:.*\r?\n", b"", sdp)
     return re.sub(rb"(?m)^m=.*\r?\n", lambda line: line[0] + b"a=control:streamid=%d\r\n" % next(numbers), bare)
 
 
 def video_track(sdp: bytes) -> int:
-    """The number of the first video track in a description."""
+    """Number of the first video track in an SDP."""
     kinds = re.findall(rb"(?m)^m=(\w+)", sdp)
     return kinds.index(b"video") if b"video" in kinds else 0
 
 
-def ports(transport: str, name: str) -> tuple[int, int] | None:
-    """The two numbers of `name=A-B` (`interleaved`, `client_port`) in a Transport header."""
+def port_pair(transport: str, name: str) -> tuple[int, int] | None:
+    """The two values of `name=A-B` (`interleaved`, `client_port`) in a Transport header."""
     found = re.search(rf"{name}=(\d+)-(\d+)", transport)
     return (int(found[1]), int(found[2])) if found else None

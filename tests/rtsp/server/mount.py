@@ -7,47 +7,47 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from tests.rtsp.server.messages import video_track
-from tests.rtsp.server.rtp import Clock, timestamp
-from tests.rtsp.server.transports import Way
+from tests.rtsp.server.rtp import TimestampRewriter, timestamp
+from tests.rtsp.server.transports import TrackTransport
 
 
 class Arrival(NamedTuple):
-    """A picture of a publisher: the first packet with a new time."""
+    """A published picture: the first packet with a new timestamp."""
 
     rtp: int
-    """Its 32-bit time as the publisher sent it, counted at 90 kHz."""
+    """Its 32-bit RTP timestamp at 90 kHz, as sent by the publisher."""
     at: float
-    """When it came, by time.monotonic()."""
+    """Arrival time, from time.monotonic()."""
 
 
 class Client(Protocol):
-    """What a path knows of its publisher and its readers."""
+    """A client as seen by its mount point."""
 
-    ways: dict[int, Way]
+    transports: dict[int, TrackTransport]
 
     def close(self) -> None:
-        """Take leave in good order."""
+        """Close the session."""
 
 
 @dataclass
 class Mount:
-    """One path, from its first publisher to the end of the server."""
+    """A mount point (path), kept until the server ends."""
 
     publisher: Client | None = None
     recording: bool = False
     sdp: bytes = b""
     readers: list[Client] = field(default_factory=list)
     stalled: bool = False
-    blind: bool = False
-    """Whether pictures are swallowed and sound is not."""
+    drop_video: bool = False
+    """Whether video is dropped while audio passes."""
     teardowns: int = 0
     received_bytes: int = 0
     arrivals: list[list[Arrival]] = field(default_factory=list)
-    """Of every session ever announced."""
-    clock: Clock = field(default_factory=Clock)
+    """Arrivals of every session announced so far."""
+    timestamps: TimestampRewriter = field(default_factory=TimestampRewriter)
 
     def announce(self, publisher: Client, sdp: bytes) -> None:
-        """Begin a session; whoever published before has to go."""
+        """Start a session; a previous publisher is disconnected."""
         before, self.publisher = self.publisher, publisher
         if before is not None and before is not publisher:
             before.close()
@@ -55,7 +55,7 @@ class Mount:
         self.arrivals.append([])
 
     def leave(self, client: Client, *, keep_readers: bool) -> None:
-        """Forget a publisher or reader that has gone; the readers of a publisher go with it."""
+        """Remove a publisher or reader; a publisher's readers are disconnected with it."""
         if client in self.readers:
             self.readers.remove(client)
         if client is self.publisher:
@@ -63,22 +63,22 @@ class Mount:
             for reader in [] if keep_readers else self.readers:
                 reader.close()
 
-    def pass_on(self, track: int, packet: bytes, *, report: bool) -> None:
-        """Give a packet of the publisher to the readers."""
+    def forward(self, track: int, packet: bytes, *, report: bool) -> None:
+        """Forward a publisher's packet to the readers."""
         video = track == video_track(self.sdp)
         if not report:
             self.received_bytes += len(packet)
             if video:
-                self._note(timestamp(packet))
-        if self.stalled or (self.blind and video):
+                self._record_arrival(timestamp(packet))
+        if self.stalled or (self.drop_video and video):
             return
         if video:
-            packet = self.clock.rewrite_report(packet) if report else self.clock.rewrite(packet)
+            packet = self.timestamps.rewrite_report(packet) if report else self.timestamps.rewrite(packet)
         for reader in self.readers:
-            if track in reader.ways:
-                reader.ways[track].send(packet, report=report)
+            if track in reader.transports:
+                reader.transports[track].send(packet, report=report)
 
-    def _note(self, rtp: int) -> None:
-        arrived = self.arrivals[-1]
-        if not arrived or arrived[-1].rtp != rtp:
-            arrived.append(Arrival(rtp, time.monotonic()))
+    def _record_arrival(self, rtp: int) -> None:
+        session = self.arrivals[-1]
+        if not session or session[-1].rtp != rtp:
+            session.append(Arrival(rtp, time.monotonic()))

@@ -1,4 +1,4 @@
-"""An RTSP server for tests, on the loopback: relays what is published to it, and fails in every way on demand."""
+"""RTSP server for tests, on the loopback: relays published streams, with faults on demand."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
 
-from tests.rtsp.server.auth import Gate, Scheme
-from tests.rtsp.server.connection import Asked, Connection, RtspState
+from tests.rtsp.server.auth import Authenticator, Scheme
+from tests.rtsp.server.connection import Connection, LoggedRequest, RtspState
 from tests.rtsp.server.mount import Arrival
-from tests.rtsp.server.transports import Weather
-from tests.rtsp.wait import until
+from tests.rtsp.server.transports import NetworkConditions
+from tests.rtsp.wait import wait_until
 
 __all__ = ["RtspServer", "Scheme"]
 
 _T = TypeVar("_T")
 _HOST = "127.0.0.1"
-_ANSWER_S = 5.0
+_RESPONSE_TIMEOUT_S = 5.0
 _SEGMENT_BYTES = 1460
-"""As on Ethernet: with the loopback's 64 kB, megabytes fit into a sender's buffer before it notices anything."""
+"""As on Ethernet: with the loopback's 64 kB, a sender's buffer would hold megabytes before it blocks."""
 _RECEIVE_BYTES = 1 << 16
 
 
 class RtspServer:
     """Takes ANNOUNCE/RECORD over TCP and serves DESCRIBE/PLAY over TCP and UDP, on one port.
 
-    Everything here may be called from the test's thread. A path is named as `cam`, without slashes. `users` are
-    passwords by name, as people type them. With `keep_readers` the readers stay when their publisher leaves.
+    All methods may be called from the test's thread. Paths are named like `cam`, without slashes. `users`: passwords
+    by user name, unencoded. With `keep_readers`, readers stay connected when their publisher leaves.
     """
 
     def __init__(
@@ -45,27 +45,27 @@ class RtspServer:
     ) -> None:
         self.port = port
         self.users = dict(users or {})
-        self.weather = Weather()
-        self.weather.dice.seed(seed)
-        self._state = RtspState(Gate(self.users, scheme), self.weather, keep_readers)
+        self.network = NetworkConditions()
+        self.network.rng.seed(seed)
+        self._state = RtspState(Authenticator(self.users, scheme), self.network, keep_readers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._listener: asyncio.Server | None = None
 
-    # Its life --------------------------------------------------------------------------------------------------------
+    # Lifecycle --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to listen, on the same port as before if there was one; what has been counted stays."""
+        """Start listening, on the previous port if there was one; counters are kept."""
         ready: Future[None] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._live(ready)), name="rtsp server", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)), name="rtsp server", daemon=True)
         self._thread.start()
-        ready.result(_ANSWER_S)
+        ready.result(_RESPONSE_TIMEOUT_S)
 
     def stop(self) -> None:
-        """Stop as a killed server does: nobody listens, every connection is closed."""
+        """Stop like a killed server: close the port and every connection."""
         if self._thread is not None:
-            self._do(self._over.set)
-            self._thread.join(_ANSWER_S)
+            self._call(self._stop_requested.set)
+            self._thread.join(_RESPONSE_TIMEOUT_S)
             assert not self._thread.is_alive()
             self._thread = None
 
@@ -79,51 +79,51 @@ class RtspServer:
         self.stop()
 
     def url(self, path: str, *, user: str | None = None) -> str:
-        """The address of a path; with `user`, that one and the password are in it, percent-encoded."""
-        who = f"{quote(user, safe='')}:{quote(self.users[user], safe='')}@" if user else ""
-        return f"rtsp://{who}{_HOST}:{self.port}/{path}"
+        """The URL of a path; with `user`, including credentials, percent-encoded."""
+        credentials = f"{quote(user, safe='')}:{quote(self.users[user], safe='')}@" if user else ""
+        return f"rtsp://{credentials}{_HOST}:{self.port}/{path}"
 
-    # What it has seen ------------------------------------------------------------------------------------------------
+    # Observations -----------------------------------------------------------------------------------------------------
 
     @property
-    def requests(self) -> list[Asked]:
+    def requests(self) -> list[LoggedRequest]:
         """Every request so far: (method, path, who)."""
         return list(self._state.requests)
 
     def sessions(self, path: str) -> int:
-        """How many sessions have been announced there, over all."""
+        """Total number of sessions announced there."""
         return len(self._state.mount(path).arrivals)
 
     def teardowns(self, path: str) -> int:
-        """How many publishers have taken leave with TEARDOWN."""
+        """Number of publishers that have sent TEARDOWN."""
         return self._state.mount(path).teardowns
 
     def received_bytes(self, path: str) -> int:
-        """How much RTP has come from publishers."""
+        """Bytes of RTP received from publishers."""
         return self._state.mount(path).received_bytes
 
     def arrivals(self, path: str, session: int = -1) -> list[Arrival]:
-        """The pictures that a publisher has sent: their RTP times, and when each came."""
+        """The pictures sent by a publisher: RTP timestamps and arrival times."""
         sessions = self._state.mount(path).arrivals
         return list(sessions[session]) if sessions else []
 
-    def publishing(self, path: str) -> bool:
-        """Whether somebody publishes there now."""
+    def is_publishing(self, path: str) -> bool:
+        """Whether there is a publisher now."""
         return self._state.mount(path).recording
 
     def readers(self, path: str) -> int:
-        """How many read there now."""
+        """Number of readers now."""
         return len(self._state.mount(path).readers)
 
-    def wait_for(self, happened: Callable[[], object], *, timeout_s: float = 10.0) -> None:
-        """Wait until `happened()`, which examines this server; AssertionError when it does not in time."""
-        until(happened, timeout_s=timeout_s, what=lambda: f"the server has seen {self.requests[-12:]}")
+    def wait_for(self, condition: Callable[[], object], *, timeout_s: float = 10.0) -> None:
+        """Wait for `condition()`, a condition on this server; AssertionError after the timeout."""
+        wait_until(condition, timeout_s=timeout_s, what=lambda: f"the server has seen {self.requests[-12:]}")
 
-    # Faults ----------------------------------------------------------------------------------------------------------
+    # Faults -----------------------------------------------------------------------------------------------------------
 
     @property
     def silent(self) -> bool:
-        """Accept connections and answer nothing."""
+        """Accept connections but never respond."""
         return self._state.silent
 
     @silent.setter
@@ -150,24 +150,24 @@ class RtspServer:
 
     @property
     def loss(self) -> float:
-        """The share of RTP datagrams that gets lost; see `weather` for the other things that may happen to them."""
-        return self.weather.loss
+        """Share of RTP datagrams lost; `network` has further faults."""
+        return self.network.loss
 
     @loss.setter
     def loss(self, share: float) -> None:
-        self.weather.loss = share
+        self.network.loss = share
 
     def stall(self, path: str | None = None) -> None:
-        """Swallow the RTP of a path, or of all known; connections stay."""
-        self._stalled(path, now=True)
+        """Drop the RTP of a path, or of all paths; connections stay open."""
+        self._set_stalled(path, stalled=True)
 
     def resume(self, path: str | None = None) -> None:
         """End a stall."""
-        self._stalled(path, now=False)
+        self._set_stalled(path, stalled=False)
 
-    def blind(self, path: str) -> None:
-        """Swallow the pictures of a path from now on; sound goes on."""
-        self._state.mount(path).blind = True
+    def drop_video(self, path: str) -> None:
+        """Drop the video of a path from now on; audio passes."""
+        self._state.mount(path).drop_video = True
 
     def reset(self, path: str) -> None:
         """Reset the connections (TCP RST) of a path's publisher and readers."""
@@ -185,44 +185,44 @@ class RtspServer:
         """Reset every connection."""
         self._reset(lambda each: True)
 
-    def refuse(self) -> None:
-        """Stop listening, so that who connects is refused; connections stay."""
-        self._do(self._close_listener)
+    def refuse_connections(self) -> None:
+        """Refuse new connections; existing ones stay open."""
+        self._call(self._close_listener)
 
     def accept(self) -> None:
         """Listen again, on the same port."""
-        asyncio.run_coroutine_threadsafe(self._listen(), self._running).result(_ANSWER_S)
+        asyncio.run_coroutine_threadsafe(self._listen(), self._running).result(_RESPONSE_TIMEOUT_S)
 
     def stop_reading(self, path: str) -> None:
-        """Read nothing more from a path's present publisher: it will block in a send."""
-        self._do(self._publisher(path).stop_reading)
+        """Stop reading from a path's publisher, so that it blocks while sending."""
+        self._call(self._publisher(path).stop_reading)
 
-    def read_on(self, path: str) -> None:
-        """Read from it again."""
-        self._do(self._publisher(path).read_on)
+    def resume_reading(self, path: str) -> None:
+        """Resume reading from it."""
+        self._call(self._publisher(path).resume_reading)
 
-    def shift_next(self, path: str, seconds: float, *, pictures: int | None = 1) -> None:
-        """Move the RTP times of the next `pictures` (None: of all that follow), as readers get them."""
-        self._do(lambda: self._state.mount(path).clock.shift(seconds, pictures=pictures))
+    def shift_timestamps(self, path: str, seconds: float, *, pictures: int | None = 1) -> None:
+        """Shift the RTP timestamps of the next `pictures` (None: of all that follow) for readers."""
+        self._call(lambda: self._state.mount(path).timestamps.shift(seconds, pictures=pictures))
 
-    def wrap_in(self, path: str, seconds: float) -> None:
-        """Let the 32 bits of the RTP times run over `seconds` from the next picture on, as readers get them.
+    def wrap_timestamps_after(self, path: str, seconds: float) -> None:
+        """Let the 32-bit RTP timestamps wrap around `seconds` after the next picture, for readers.
 
-        Who reads already sees a jump at the next picture; who comes after it sees only the overflow.
+        Current readers see a jump at the next picture; later ones see only the wraparound.
         """
-        self._do(lambda: self._state.mount(path).clock.wrap_in(seconds))
+        self._call(lambda: self._state.mount(path).timestamps.wrap_timestamps_after(seconds))
 
-    # On the server's thread ------------------------------------------------------------------------------------------
+    # On the server's thread -------------------------------------------------------------------------------------------
 
-    async def _live(self, ready: Future[None]) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+    async def _run(self, ready: Future[None]) -> None:
+        self._loop, self._stop_requested = asyncio.get_running_loop(), asyncio.Event()
         try:
             await self._listen()
         except OSError as error:
             ready.set_exception(error)
             return
         ready.set_result(None)
-        await self._over.wait()
+        await self._stop_requested.wait()
         self._close_listener()
         for connection in list(self._state.connections):
             connection.abort()
@@ -246,23 +246,23 @@ class RtspServer:
         assert self._loop is not None, "the server has not been started"
         return self._loop
 
-    def _do(self, action: Callable[[], _T]) -> _T:
+    def _call(self, action: Callable[[], _T]) -> _T:
         async def act() -> _T:
             return action()
 
-        return asyncio.run_coroutine_threadsafe(act(), self._running).result(_ANSWER_S)
+        return asyncio.run_coroutine_threadsafe(act(), self._running).result(_RESPONSE_TIMEOUT_S)
 
-    def _reset(self, meant: Callable[[Connection], bool]) -> None:
+    def _reset(self, selects: Callable[[Connection], bool]) -> None:
         def act() -> None:
-            for connection in [each for each in self._state.connections if meant(each)]:
+            for connection in [each for each in self._state.connections if selects(each)]:
                 connection.reset()
 
-        self._do(act)
+        self._call(act)
 
-    def _stalled(self, path: str | None, *, now: bool) -> None:
+    def _set_stalled(self, path: str | None, *, stalled: bool) -> None:
         mounts = list(self._state.mounts.values()) if path is None else [self._state.mount(path)]
         for mount in mounts:
-            mount.stalled = now
+            mount.stalled = stalled
 
     def _publisher(self, path: str) -> Connection:
         publisher = self._state.mount(path).publisher

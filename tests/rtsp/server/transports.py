@@ -9,102 +9,102 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
-from tests.rtsp.server.messages import frame
+from tests.rtsp.server.messages import interleaved_frame
 
-_QUEUE_BYTES = 8 << 20
-"""A reader that is this far behind gets nothing more until it has caught up."""
-_TRIES = 100
+_MAX_QUEUE_BYTES = 8 << 20
+"""A reader this far behind receives nothing until it has caught up."""
+_MAX_ATTEMPTS = 100
 
 
-class Way(Protocol):
-    """The way of one track to one reader."""
+class TrackTransport(Protocol):
+    """Transport of one track to one reader."""
 
     @property
-    def transport(self) -> str:
-        """The Transport header that says the reader of it."""
+    def header(self) -> str:
+        """The Transport header sent to the reader."""
 
     def send(self, packet: bytes, *, report: bool) -> None:
-        """Send an RTP packet or, where it is a `report`, an RTCP packet; never waits."""
+        """Send an RTP packet or, if `report`, an RTCP packet; never blocks."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""
 
 
 @dataclass
-class Interleaving:
-    """On the RTSP connection itself."""
+class InterleavedTransport:
+    """RTP interleaved on the RTSP connection."""
 
     connection: asyncio.Transport
     channels: tuple[int, int]
 
     @property
-    def transport(self) -> str:
+    def header(self) -> str:
         return f"RTP/AVP/TCP;unicast;interleaved={self.channels[0]}-{self.channels[1]}"
 
     def send(self, packet: bytes, *, report: bool) -> None:
-        if not self.connection.is_closing() and self.connection.get_write_buffer_size() < _QUEUE_BYTES:
-            self.connection.write(frame(self.channels[report], packet))
+        if not self.connection.is_closing() and self.connection.get_write_buffer_size() < _MAX_QUEUE_BYTES:
+            self.connection.write(interleaved_frame(self.channels[report], packet))
 
     def close(self) -> None:
-        """Nothing to do: the connection is not ours."""
+        """Nothing to release: the connection belongs to the client."""
 
 
 @dataclass
-class Weather:
-    """What happens to RTP packets that travel as datagrams. Shares are 0..1, the dice are seeded."""
+class NetworkConditions:
+    """Simulated faults of RTP datagrams. Shares are 0..1, drawn from a seeded generator."""
 
     loss: float = 0.0
     duplicated: float = 0.0
     reordered: float = 0.0
-    """Share of packets that arrive behind the next one."""
+    """Share of packets delivered after the next one."""
     lost: int = 0
-    """How many packets have been lost so far."""
-    dice: Random = field(default_factory=lambda: Random(7))
+    """Packets lost so far."""
+    rng: Random = field(default_factory=lambda: Random(7))
 
 
-class Datagrams:
-    """From two sockets of ours to two ports of the reader."""
+class UdpTransport:
+    """RTP over UDP, from two local sockets to two ports of the reader."""
 
-    def __init__(self, host: str, client_ports: tuple[int, int], weather: Weather) -> None:
-        self._to = [(host, port) for port in client_ports]
-        self._client_ports, self._weather = client_ports, weather
-        self._sockets = _pair()
-        self._late: bytes | None = None
+    def __init__(self, host: str, client_ports: tuple[int, int], network: NetworkConditions) -> None:
+        self._addresses = [(host, port) for port in client_ports]
+        self._client_ports, self._network = client_ports, network
+        self._sockets = _open_udp_pair()
+        self._delayed: bytes | None = None
 
     @property
-    def transport(self) -> str:
-        theirs, ours = self._client_ports, [each.getsockname()[1] for each in self._sockets]
-        return f"RTP/AVP/UDP;unicast;client_port={theirs[0]}-{theirs[1]};server_port={ours[0]}-{ours[1]}"
+    def header(self) -> str:
+        client, server = self._client_ports, [each.getsockname()[1] for each in self._sockets]
+        return f"RTP/AVP/UDP;unicast;client_port={client[0]}-{client[1]};server_port={server[0]}-{server[1]}"
 
     def send(self, packet: bytes, *, report: bool) -> None:
         if report:
-            self._put(packet, 1)
+            self._send_datagram(packet, 1)
             return
-        roll = self._weather.dice.random
-        if roll() < self._weather.loss:
-            self._weather.lost += 1
-        elif roll() < self._weather.reordered and self._late is None:
-            self._late = packet
+        random = self._network.rng.random
+        if random() < self._network.loss:
+            self._network.lost += 1
+        elif random() < self._network.reordered and self._delayed is None:
+            self._delayed = packet
         else:
-            self._put(packet, 0)
-            if roll() < self._weather.duplicated:
-                self._put(packet, 0)
-            if self._late is not None:
-                self._put(self._late, 0)
-                self._late = None
+            self._send_datagram(packet, 0)
+            if random() < self._network.duplicated:
+                self._send_datagram(packet, 0)
+            if self._delayed is not None:
+                self._send_datagram(self._delayed, 0)
+                self._delayed = None
 
-    def _put(self, packet: bytes, which: int) -> None:
-        with contextlib.suppress(OSError):  # a reader that has gone answers with ICMP: not our trouble
-            self._sockets[which].sendto(packet, self._to[which])
+    def _send_datagram(self, packet: bytes, which: int) -> None:
+        with contextlib.suppress(OSError):  # a reader that is gone answers with ICMP errors: ignored
+            self._sockets[which].sendto(packet, self._addresses[which])
 
     def close(self) -> None:
         for each in self._sockets:
             each.close()
 
 
-def _pair() -> tuple[socket.socket, socket.socket]:
-    """Two datagram sockets on neighbouring ports, the first of them even."""
-    for _ in range(_TRIES):
+def _open_udp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two datagram sockets on consecutive ports, the first one even."""
+    for _ in range(_MAX_ATTEMPTS):
         first = _datagram_socket(0)
         assert first is not None
         port = first.getsockname()[1]
@@ -112,15 +112,15 @@ def _pair() -> tuple[socket.socket, socket.socket]:
         if second is not None:
             return first, second
         first.close()
-    raise OSError("no two neighbouring UDP ports are free")
+    raise OSError("no two consecutive UDP ports are free")
 
 
 def _datagram_socket(port: int) -> socket.socket | None:
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.setblocking(False)
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.setblocking(False)
     try:
-        made.bind(("127.0.0.1", port))
+        opened.bind(("127.0.0.1", port))
     except OSError:
-        made.close()
+        opened.close()
         return None
-    return made
+    return opened

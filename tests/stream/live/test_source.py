@@ -1,4 +1,4 @@
-"""A source that is lost, slow, damaged or confused, and what its viewers see meanwhile."""
+"""Live source: losses, stalls, damage, timestamp errors, and what is shown meanwhile."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def server() -> Iterator[RtspServer]:
 
 @contextmanager
 def watched(source: LiveSource) -> Iterator[Iterator[Frame]]:
-    """The frames of `source`, its reader ended behind the block."""
+    """The frames of `source`; its reader ends with the block."""
     with source, closing(iter(source)) as frames:  # type: ignore[type-var]
         yield frames
 
 
 def until(frames: Iterator[Frame], enough: Callable[[Frame], bool], *, limit_s: float = 20.0) -> list[Frame]:
-    """Frames up to the first that is enough."""
+    """Frames up to the first for which `enough` is true."""
     deadline, seen = time.monotonic() + limit_s, []
     for frame in frames:
         seen.append(frame)
@@ -53,7 +53,7 @@ def until(frames: Iterator[Frame], enough: Callable[[Frame], bool], *, limit_s: 
 
 
 def real(count: int) -> Callable[[Frame], bool]:
-    """Enough when `count` frames really came."""
+    """Condition: `count` real frames have arrived."""
     left = [count]
 
     def enough(frame: Frame) -> bool:
@@ -68,7 +68,7 @@ def is_slate(frame: Frame) -> bool:
 
 
 def increasing(frames: list[Frame]) -> bool:
-    """Whether times rise strictly from the first picture on."""
+    """Whether timestamps increase strictly from the first picture on."""
     shown = dropwhile(lambda frame: frame.placeholder is not None, frames)
     return all(one.pts < other.pts for one, other in pairwise(shown))
 
@@ -126,7 +126,7 @@ def test_outage_has_its_real_duration_in_output_time(server: RtspServer) -> None
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         before = until(frames, real(30))
-        server.refuse()
+        server.refuse_connections()
         server.reset_all()
         until(frames, is_slate)
         server.accept()
@@ -141,9 +141,9 @@ def test_timestamp_jumps_are_corrected(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
     with Publisher(server.url("cam"), rate=30), watched(source) as frames:
         seen = until(frames, real(15))
-        server.shift_next("cam", -9800)
+        server.shift_timestamps("cam", -9800)
         seen += until(frames, real(15))
-        server.shift_next("cam", 37600)
+        server.shift_timestamps("cam", 37600)
         seen += until(frames, real(15))
     came = [frame for frame in seen if frame.placeholder is None]
     assert increasing(seen)
@@ -196,9 +196,9 @@ def test_frozen_publisher_is_detected_without_leaking_threads_or_descriptors(ser
 
 def test_audio_without_video_counts_as_a_stall(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
-    with Publisher(server.url("cam"), rate=30, tone=True), watched(source) as frames:
+    with Publisher(server.url("cam"), rate=30, with_audio=True), watched(source) as frames:
         until(frames, real(10))
-        server.blind("cam")
+        server.drop_video("cam")
         seen = until(frames, lambda frame: source.state is State.RECONNECTING)
     assert source.reason == "no picture came for 1.5 s"
     assert any(is_slate(frame) for frame in seen)
@@ -258,7 +258,7 @@ def test_file_without_video_raises_source_error(tmp_path: Path) -> None:
 
 def test_audio_packets_have_timestamps_on_the_video_timeline(server: RtspServer) -> None:
     source = LiveSource(source_address(server.url("cam")), timeouts=PROMPT)
-    with Publisher(server.url("cam"), rate=30, tone=True), watched(source) as frames:
+    with Publisher(server.url("cam"), rate=30, with_audio=True), watched(source) as frames:
         seen = until(frames, real(45))
     assert source.audio_format is not None
     assert source.audio_format.codec == "aac"

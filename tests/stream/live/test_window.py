@@ -1,4 +1,4 @@
-"""The preview window, on a screen that nobody sees."""
+"""The preview window, on a virtual display."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from deepclarity.errors import UsageError
 from deepclarity.stream.info import Colour
 from deepclarity.stream.live.window import Window, compare, display_works
-from tests.rtsp.wait import until
+from tests.rtsp.wait import wait_until
 
 _MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 _SHOWN = """
@@ -76,13 +76,13 @@ def test_keys_and_mouse_move_the_split_and_q_closes(screen: str, tmp_path: Path)
             )
             return done.stdout.strip()
 
-        until(lambda: split() == 0.5, timeout_s=20, what=said.read_text)
+        wait_until(lambda: split() == 0.5, timeout_s=20, what=said.read_text)
         window = notify("search", "--name", "DeepClarity").splitlines()[-1]
         notify("windowfocus", window, "key", "--window", window, "d")
-        until(lambda: split() == 0.55, timeout_s=5, what=said.read_text)
+        wait_until(lambda: split() == 0.55, timeout_s=5, what=said.read_text)
         notify("mousemove", "--window", window, "320", "300", "mousedown", "1")
         notify("mousemove", "--window", window, "322", "302", "mouseup", "1")
-        until(lambda: 0.15 < split() < 0.35, timeout_s=5, what=said.read_text)
+        wait_until(lambda: 0.15 < split() < 0.35, timeout_s=5, what=said.read_text)
         notify("windowfocus", window, "key", "--window", window, "q")
         assert process.wait(5) == 0
     finally:

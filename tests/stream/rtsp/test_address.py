@@ -1,4 +1,4 @@
-"""What users may type for a source or a server, and what of it is ever shown."""
+"""Parsing of source and sink addresses, and their labels without secrets."""
 
 from __future__ import annotations
 

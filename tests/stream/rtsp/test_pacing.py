@@ -1,4 +1,4 @@
-"""Packets come at their own speed, in their own order, and none is lost on the way."""
+"""Pacing keeps the packets' speed and order and loses none."""
 
 from __future__ import annotations
 
