@@ -39,7 +39,7 @@ _TICK_S = 0.1
 _HOLD_AFTER_S = 0.25
 _SLATE_AFTER_S = 1.0
 _SOUND_KEPT = 512
-_ALIVE_S = 10.0
+_WATCHDOG_MARGIN_S = 10.0
 """Extra time after our own timeouts until the kernel terminates a stuck reader process."""
 
 
@@ -185,7 +185,7 @@ class LiveSource:
             "options": self.address.options,
             "audio": self._audio_wanted,
             "paced": self.address.is_finite or self.address.is_synthetic,
-            "alive_s": 2 * max(self._timeouts.open_s, self._timeouts.stall_s) + _ALIVE_S,
+            "watchdog_s": 2 * max(self._timeouts.open_s, self._timeouts.stall_s) + _WATCHDOG_MARGIN_S,
         }
         return ipc.Message("open", fields)
 

@@ -1,4 +1,4 @@
-"""AAC from transport streams: strips ADTS headers (ISO 13818-7), which RTP does not carry."""
+"""Strips the ADTS headers (ISO 13818-7) of AAC from transport streams, which RTP does not carry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _LOW_COMPLEXITY = 2
 
 
 def strip_adts_header(packet: bytes) -> bytes:
-    """The AAC frame without its ADTS header; a packet without a header is returned unchanged."""
+    """Remove the ADTS header of an AAC frame; a packet without one is returned unchanged."""
     if len(packet) < 7 or packet[0] != 0xFF or packet[1] & 0xF6 != 0xF0:
         return packet
     has_crc = not packet[1] & 1  # a checksum follows the header
@@ -15,11 +15,11 @@ def strip_adts_header(packet: bytes) -> bytes:
 
 
 def audio_specific_config(rate_hz: int, channels: int) -> bytes | None:
-    """The AudioSpecificConfig (ISO 14496-3) of AAC-LC, which replaces the header of every packet.
+    """Build the AudioSpecificConfig (ISO 14496-3) of AAC-LC, which replaces the headers of all packets.
 
-    None if it cannot be expressed: non-standard sample rates, or more than seven channels.
+    None for a non-standard sample rate or more than seven channels, which it cannot express.
     """
     if rate_hz not in _RATES or not 1 <= channels <= 7:
         return None
-    serialized = _LOW_COMPLEXITY << 11 | _RATES.index(rate_hz) << 7 | channels << 3
-    return serialized.to_bytes(2, "big")
+    packed = _LOW_COMPLEXITY << 11 | _RATES.index(rate_hz) << 7 | channels << 3
+    return packed.to_bytes(2, "big")

@@ -1,10 +1,10 @@
 """Inter-process messages over pipes between the pipeline and its reader and writer processes.
 
-Whatever can block forever (a demuxer whose camera died, a muxer whose server stopped reading) runs in a child process
-that can be terminated. Its instructions, passwords included, arrive through standard input, so that none of them
-appear on a command line.
+I/O that can block forever (a demuxer whose camera died, a muxer whose server stopped reading) runs in a child process
+that can be terminated. The child receives its parameters, passwords included, on standard input, so that they do not
+appear on its command line.
 
-A message is a line of JSON, followed by as many bytes as the line states.
+A message is a line of JSON, followed by binary data; the line states its size.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-_LONGEST_LINE = 1 << 20
-_CHUNK = 1 << 20
+_MAX_LINE_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message."""
+    """A message between processes."""
 
     kind: str
     """Message type: `opened`, `packet`, `failed`, …"""
@@ -33,7 +33,7 @@ class Message:
     """Binary payload: an encoded packet, a container header."""
 
     def serialized(self) -> bytes:
-        """The message as sent through a pipe."""
+        """The bytes sent through the pipe."""
         head = {"kind": self.kind, "bytes": len(self.data), **self.fields}
         return json.dumps(head).encode() + b"\n" + self.data
 
@@ -42,56 +42,56 @@ class Inbox:
     """Receives messages from a pipe, with a timeout."""
 
     def __init__(self, descriptor: int) -> None:
-        """`descriptor`: read end of a pipe; the caller remains responsible for closing it."""
+        """`descriptor`: read end of a pipe; the caller closes it."""
         self.ended = False
         """Whether the other side has closed the pipe."""
         self.descriptor = descriptor
         self._buffer = bytearray()
 
     def receive(self, timeout_s: float | None = None) -> Message | None:
-        """The next message; None after the timeout, or if the pipe is closed (`ended`)."""
+        """Wait for the next message; None after the timeout, or if the pipe is closed (`ended`)."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while (message := self._intact()) is None:
+        while (message := self._parse()) is None:
             if self.ended or not self._readable(deadline):
                 return None
-            chunk = os.read(self.descriptor, _CHUNK)
+            chunk = os.read(self.descriptor, _CHUNK_BYTES)
             self.ended = not chunk
             self._buffer += chunk
         return message
 
     def _readable(self, deadline: float | None) -> bool:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        return bool(select.select([self.descriptor], [], [], left)[0])
+        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return bool(select.select([self.descriptor], [], [], remaining)[0])
 
-    def _intact(self) -> Message | None:
-        line = self._buffer.find(b"\n", 0, _LONGEST_LINE)
+    def _parse(self) -> Message | None:
+        line = self._buffer.find(b"\n", 0, _MAX_LINE_BYTES)
         if line < 0:
             return None
         head = json.loads(self._buffer[:line])
-        last = line + 1 + head.pop("bytes")
-        if len(self._buffer) < last:
+        end = line + 1 + head.pop("bytes")
+        if len(self._buffer) < end:
             return None
-        data = bytes(self._buffer[line + 1 : last])
-        del self._buffer[:last]
+        data = bytes(self._buffer[line + 1 : end])
+        del self._buffer[:end]
         return Message(head.pop("kind"), head, data)
 
 
 def wait_any(inboxes: Iterable[Inbox], timeout_s: float) -> None:
-    """Block until one of `inboxes` may have a message, at most `timeout_s` seconds."""
+    """Block until one of `inboxes` has data, for at most `timeout_s` seconds."""
     select.select([inbox.descriptor for inbox in inboxes], [], [], timeout_s)
 
 
 def send(descriptor: int, message: Message, *, timeout_s: float | None = None) -> None:
     """Write a message to a pipe.
 
-    Raises BrokenPipeError if the reader is gone, TimeoutError if it did not read for `timeout_s` seconds: the message
-    may then be incomplete, and the pipe cannot be used any more.
+    Raises BrokenPipeError if the receiver has ended, and TimeoutError if it did not read for `timeout_s` seconds. After
+    a timeout the message may be incomplete, so the pipe must not be used again.
     """
-    left = memoryview(message.serialized())
-    while left:
+    remaining = memoryview(message.serialized())
+    while remaining:
         if not select.select([], [descriptor], [], timeout_s)[1]:
-            raise TimeoutError("the receiver does not read")
+            raise TimeoutError("the receiver has stopped reading")
         try:
-            left = left[os.write(descriptor, left) :]
+            remaining = remaining[os.write(descriptor, remaining) :]
         except BlockingIOError:
             continue

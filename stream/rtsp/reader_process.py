@@ -1,9 +1,9 @@
-"""Child process that reads a live source: demuxes with FFmpeg and sends the packets to the parent.
+"""Child process that reads a live source: demuxes it with FFmpeg and sends the packets to the parent.
 
-Run as `python -m deepclarity.stream.rtsp.reader_process`. It receives `{"kind": "open", …}` on standard input, where
-`alive_s` is the maximum duration of one read before the kernel terminates the process (the parent should do so long
-before). It answers `opened` (with the streams' parameters as a NUT file), then one `packet` message per packet, and
-finally `failed` or `ended`.
+Run as `python -m deepclarity.stream.rtsp.reader_process`. It receives `{"kind": "open", …}` on standard input. If a
+read takes longer than `watchdog_s`, the kernel terminates the process (the parent should do so long before). It answers
+`opened` (with the streams' parameters as a NUT file), then one `packet` message per packet, and finally `failed` or
+`ended`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from .adts import audio_specific_config, strip_adts_header
 from .pacing import READ_AHEAD_S, paced
 from .subprocess import arm_watchdog, ignore_signals
 
-_PICTURES = "wrapped_avframe"
+_UNCOMPRESSED_CODEC = "wrapped_avframe"
 """Codec of devices that deliver uncompressed pictures."""
-_LOST = re.compile(rb"RTP: missed (-?\d+) packets")
-_SEGMENTED = ("hls", "dash")
-"""Formats that arrive in bursts of several seconds."""
-_PATIENCE = 100
-"""Consecutive damaged reads after which the source counts as ended."""
+_MISSED_PACKETS = re.compile(rb"RTP: missed (-?\d+) packets")
+_SEGMENTED_FORMATS = ("hls", "dash")
+"""Formats that deliver several seconds at once."""
+_MAX_CONSECUTIVE_ERRORS = 100
+"""After this many consecutive read errors, the source counts as failed."""
 
 _REASONS = {
     errno.ENOENT: "there is no such device or path",
@@ -57,25 +57,25 @@ _REASONS = {
 
 
 def main() -> None:
-    """Read until the source ends or the parent is gone."""
+    """Read until the source or the parent ends."""
     ignore_signals()
-    order = ipc.Inbox(sys.stdin.fileno()).receive()
-    if order is None:
+    request = ipc.Inbox(sys.stdin.fileno()).receive()
+    if request is None:
         return
-    losses = _Losses()
-    notify = sys.stdout.fileno()
+    losses = _LossCounter()
+    output = sys.stdout.fileno()
     try:
-        arm_watchdog(float(order.fields["alive_s"]))
-        _read(order.fields, notify, losses)
-        ipc.send(notify, ipc.Message("ended"))
-    except BrokenPipeError:  # the parent has gone
+        arm_watchdog(float(request.fields["watchdog_s"]))
+        _read(request.fields, output, losses)
+        ipc.send(output, ipc.Message("ended"))
+    except BrokenPipeError:  # the parent has ended
         pass
     except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-        ipc.send(notify, ipc.Message("failed", {"reason": reason_of(error)}))
+        ipc.send(output, ipc.Message("failed", {"reason": reason_of(error)}))
 
 
 def reason_of(error: Exception) -> str:
-    """The reason why a source cannot be read, without its address: FFmpeg's message may contain the password."""
+    """Describe why a source cannot be read, without FFmpeg's message, which may contain the password."""
     number = getattr(error, "errno", None)
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return "user or password refused"
@@ -90,74 +90,75 @@ def reason_of(error: Exception) -> str:
     return "cannot be opened" if isinstance(error, ValueError) else "no video in it"
 
 
-def _read(order: dict[str, Any], notify: int, losses: _Losses) -> None:
-    alive_s = float(order["alive_s"])
-    with av.open(order["url"], "r", format=order["format"], options=order["options"]) as container:
-        video = _video_stream(container)
-        audio = next(iter(container.streams.audio), None) if order["audio"] else None
+def _read(request: dict[str, Any], output: int, losses: _LossCounter) -> None:
+    watchdog_s = float(request["watchdog_s"])
+    with av.open(request["url"], "r", format=request["format"], options=request["options"]) as container:
+        video = _largest_video_stream(container)
+        audio = next(iter(container.streams.audio), None) if request["audio"] else None
         streams: list[Stream] = [video] if audio is None else [video, audio]
         for stream in container.streams:
             if stream not in streams:
                 stream.discard = Discard.all
         has_adts = audio is not None and _lacks_extradata(audio)
         opened, packets = False, _packets(container, streams, losses)
-        if order["paced"] or container.format.name in _SEGMENTED:
-            packets = paced(packets, ahead_s=0.0 if order["format"] == "lavfi" else READ_AHEAD_S, sleep=_sleeping)
+        if request["paced"] or container.format.name in _SEGMENTED_FORMATS:
+            ahead_s = 0.0 if request["format"] == "lavfi" else READ_AHEAD_S
+            packets = paced(packets, ahead_s=ahead_s, sleep=_sleep_without_watchdog)
         for packet in packets:
-            arm_watchdog(alive_s)
-            lost = losses.counted()
+            arm_watchdog(watchdog_s)
+            lost = losses.take_count()
             if not opened and packet.stream is video:
-                ipc.send(notify, _opened(packet, streams))
+                ipc.send(output, _opened_message(packet, streams))
                 opened = True
             if opened:
                 data = bytes(packet)
                 if has_adts and packet.stream is audio:
                     data = strip_adts_header(data)
-                ipc.send(notify, _packet_message(packet, data, lost))
+                ipc.send(output, _packet_message(packet, data, lost))
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
-    """The video stream of the largest size; IndexError without one."""
-    moving = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
-    return sorted(moving, key=lambda each: each.width * each.height)[-1]
+def _largest_video_stream(container: InputContainer) -> VideoStream:
+    """The video stream with the most pixels; IndexError if there is none."""
+    candidates = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+    return sorted(candidates, key=lambda each: each.width * each.height)[-1]
 
 
-def _sleeping(seconds: float) -> None:
+def _sleep_without_watchdog(seconds: float) -> None:
     arm_watchdog(0)
     time.sleep(seconds)
 
 
-def _packets(container: InputContainer, streams: list[Stream], losses: _Losses) -> Iterator[AnyPacket]:
-    """Yield packets; uncompressed pictures that exist only in memory are copied to bytes."""
-    for packet in _demuxed(container, streams, losses):
-        if packet.stream.type == "video" and packet.stream.codec_context.name == _PICTURES:
+def _packets(container: InputContainer, streams: list[Stream], losses: _LossCounter) -> Iterator[AnyPacket]:
+    """Yield packets; uncompressed pictures, which packets only refer to, are copied into them."""
+    for packet in _demux(container, streams, losses):
+        if packet.stream.type == "video" and packet.stream.codec_context.name == _UNCOMPRESSED_CODEC:
             for picture in packet.decode():
                 assert isinstance(picture, VideoFrame)
-                yield _as_bytes(picture, packet)
+                yield _to_raw_packet(picture, packet)
         else:
             yield packet
 
 
-def _demuxed(container: InputContainer, streams: list[Stream], losses: _Losses) -> Iterator[AnyPacket]:
-    """Yield packets up to the end; unreadable ones are counted as lost and skipped."""
-    failures = 0
+def _demux(container: InputContainer, streams: list[Stream], losses: _LossCounter) -> Iterator[AnyPacket]:
+    """Yield packets until the end; unreadable packets are skipped and counted as lost."""
+    errors_in_a_row = 0
     while True:
         try:
             for packet in container.demux(streams):
                 if packet.size:
-                    failures = 0
+                    errors_in_a_row = 0
                     yield packet
             return
         except EOFError:
             return
         except av.error.InvalidDataError:
-            failures += 1
+            errors_in_a_row += 1
             losses.unreadable += 1
-            if failures > _PATIENCE:
+            if errors_in_a_row > _MAX_CONSECUTIVE_ERRORS:
                 raise
 
 
-def _as_bytes(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
+def _to_raw_packet(picture: VideoFrame, packet: AnyPacket) -> AnyPacket:
     if picture.format.name not in ("yuv420p", "yuvj420p"):
         picture = picture.reformat(format="yuv420p")
     raw: AnyPacket = Packet(picture.to_ndarray().tobytes())
@@ -180,24 +181,24 @@ def _packet_message(packet: AnyPacket, data: bytes, lost: int) -> ipc.Message:
     return ipc.Message("packet", fields, data)
 
 
-def _opened(first: AnyPacket, streams: list[Stream]) -> ipc.Message:
-    """The streams' parameters, as a NUT file that contains the packet `first`."""
+def _opened_message(first: AnyPacket, streams: list[Stream]) -> ipc.Message:
+    """Describe the streams by a NUT file that contains the packet `first`."""
     video = streams[0]
     assert isinstance(video, VideoStream)
     rate = video.average_rate or video.guessed_rate or Fraction(30)
-    fields = {"rate": str(rate), "raw": video.codec_context.name == _PICTURES}
-    held = io.BytesIO()
-    with av.open(held, "w", format="nut") as nut:
-        copies = [_copied(nut, stream) for stream in streams]
+    fields = {"rate": str(rate), "raw": video.codec_context.name == _UNCOMPRESSED_CODEC}
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="nut") as nut:
+        copies = [_copy_stream(nut, stream) for stream in streams]
         packet: AnyPacket = Packet(bytes(first))
         packet.pts = packet.dts = 0
         packet.time_base, packet.is_keyframe, packet.stream = first.time_base, True, copies[0]
         nut.mux_one(packet)
-    return ipc.Message("opened", fields, held.getvalue())
+    return ipc.Message("opened", fields, buffer.getvalue())
 
 
-def _copied(nut: OutputContainer, stream: Stream) -> Stream:
-    if isinstance(stream, VideoStream) and stream.codec_context.name == _PICTURES:
+def _copy_stream(nut: OutputContainer, stream: Stream) -> Stream:
+    if isinstance(stream, VideoStream) and stream.codec_context.name == _UNCOMPRESSED_CODEC:
         raw = nut.add_stream("rawvideo", rate=30)
         raw.width, raw.height, raw.pix_fmt = stream.codec_context.width, stream.codec_context.height, "yuv420p"
         return raw
@@ -212,30 +213,30 @@ def _lacks_extradata(audio: AudioStream) -> bool:
     return audio.codec_context.name == "aac" and not audio.codec_context.extradata
 
 
-class _Losses:
-    """Counts RTP packets lost in transit. FFmpeg reports them only on stderr, which this process reads itself.
+class _LossCounter:
+    """Counts lost packets. FFmpeg reports RTP losses only on stderr, which this process redirects to itself.
 
-    FFmpeg's default log callback writes there without the interpreter; a Python callback could block decoder threads.
+    FFmpeg's default log callback writes there without Python; a Python callback could block decoder threads.
     """
 
     def __init__(self) -> None:
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
-        os.set_blocking(write, False)  # FFmpeg's messages must not fill the pipe
+        os.set_blocking(write, False)  # a full pipe must not block FFmpeg
         os.dup2(write, 2)
         os.close(write)
         self.unreadable = 0
-        """Packets that the demuxer could not read since the last call."""
+        """Packets that the demuxer could not read since the last `take_count`."""
         av.logging.restore_default_callback()
 
-    def counted(self) -> int:
-        """Packets lost since the last call."""
+    def take_count(self) -> int:
+        """Return the number of packets lost since the last call."""
         lost, self.unreadable = self.unreadable, 0
         try:
-            said = os.read(self._read, 1 << 16)
+            log_text = os.read(self._read, 1 << 16)
         except BlockingIOError:
             return lost
-        return lost + sum(max(1, abs(int(number))) for number in _LOST.findall(said))
+        return lost + sum(max(1, abs(int(number))) for number in _MISSED_PACKETS.findall(log_text))
 
 
 if __name__ == "__main__":

@@ -19,19 +19,19 @@ _SET_PIPE_SIZE = 1031  # Linux's F_SETPIPE_SZ
 
 
 class SubprocessLostError(RuntimeError):
-    """A child process has ended, or does not read its messages."""
+    """A child process could not be started, has ended, or has stopped reading its messages."""
 
 
 class Subprocess:
-    """A child process that runs a module and ends with the `with` block.
+    """A child process that runs a module within a `with` block.
 
-    It runs in its own process group: Ctrl-C reaches only the parent, which stops the child in an orderly way.
+    It runs in its own session, so that Ctrl-C reaches only the parent, which then stops the child cleanly.
     """
 
     def __init__(self, module: str) -> None:
         """Start `python -m module`; raises SubprocessLostError if the system cannot start a process."""
         if sys.platform == "win32":
-            raise UsageError("live streams are for Linux and macOS: Windows cannot wait for several pipes at once.")
+            raise UsageError("live streams need Linux or macOS: Windows cannot wait for several pipes at once.")
         try:
             self._start(module)
         except OSError as error:
@@ -59,7 +59,7 @@ class Subprocess:
         try:
             ipc.send(self._stdin.fileno(), message, timeout_s=timeout_s)
         except TimeoutError as error:
-            raise SubprocessLostError("it no longer reads its messages") from error
+            raise SubprocessLostError("it has stopped reading its messages") from error
         except (OSError, ValueError) as error:
             raise SubprocessLostError("it has ended") from error
 
@@ -72,21 +72,21 @@ class Subprocess:
         self.close()
 
     def close_stdin(self) -> None:
-        """Close its standard input, the signal to end."""
+        """Close its standard input, which signals it to end."""
         with contextlib.suppress(OSError):
             self._stdin.close()
 
     def finish(self, *, timeout_s: float = _STOP_TIMEOUT_S) -> None:
-        """Ask it to end, wait for a while, then terminate it."""
+        """Close its standard input, wait up to `timeout_s` for it to end, then kill it."""
         self.close_stdin()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
         self.close()
 
     def close(self) -> None:
-        """Terminate it now."""
+        """Kill it if it is still running, and close its pipes."""
         if self._process.poll() is None:
-            self._process.kill()  # it holds no state that a graceful end would save
+            self._process.kill()  # it has no state worth saving
         with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may block it in the kernel
             self._process.wait(_STOP_TIMEOUT_S)
         for pipe in (self._stdin, self._stdout):
@@ -95,24 +95,24 @@ class Subprocess:
 
 
 def ignore_signals() -> None:
-    """Called in the child: ignore signals sent to the process group; the parent ends the child in an orderly way."""
+    """Called in the child: ignore signals, because the parent stops the child cleanly."""
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def arm_watchdog(seconds: float) -> None:
-    """Called in the child: a watchdog that ends it unless called again within `seconds`; 0 cancels it.
+    """Called in the child: terminate it unless this is called again within `seconds`; 0 disarms the watchdog.
 
-    The kernel's timer works even while a library call holds the interpreter. Windows has none: there only the parent
-    can end the child.
+    The kernel's timer works even while a library call blocks the interpreter. Windows has no such timer: there, only
+    the parent can terminate the child.
     """
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _widen(descriptor: int) -> None:
-    """A pipe with a buffer for several frames, so that the writer does not wait for the reader."""
+    """Enlarge a pipe's buffer to several frames, so that the writer does not wait for the reader."""
     if sys.platform == "linux":
         import fcntl
 

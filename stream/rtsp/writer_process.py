@@ -1,8 +1,8 @@
-"""Child process that publishes to an RTSP server: receives packets from the parent and muxes them with FFmpeg.
+"""Child process that publishes to an RTSP server: muxes the packets that the parent sends, with FFmpeg.
 
-Run as `python -m deepclarity.stream.rtsp.writer_process`. It receives `{"kind": "open", …}` on standard input with the
-streams' parameters as a NUT file. It answers `connected`, then `written` for every frame, or `failed`. At the end of
-its input, or after `finish`, it closes the session with the server (TEARDOWN).
+Run as `python -m deepclarity.stream.rtsp.writer_process`. It receives `{"kind": "open", …}` on standard input, with the
+streams' parameters as a NUT file, and answers `connected`, then `written` for every frame, or `failed`. At the end of
+its input it closes the session (TEARDOWN).
 """
 
 from __future__ import annotations
@@ -23,54 +23,54 @@ from . import ipc
 from .reader_process import reason_of
 from .subprocess import arm_watchdog, ignore_signals
 
-_OPEN_S, _WRITE_S, _LEAVE_S = 15.0, 10.0, 4.0
-_INTERLEAVE_US = "60000"  # by default FFmpeg waits ten seconds for a silent track
+_OPEN_TIMEOUT_S, _WRITE_TIMEOUT_S, _CLOSE_TIMEOUT_S = 15.0, 10.0, 4.0
+_MAX_INTERLEAVE_US = "60000"  # by default FFmpeg waits ten seconds for a silent track
 
 
 def main() -> None:
-    """Publish until the parent ends it."""
+    """Publish until the parent closes the pipe."""
     ignore_signals()
-    inbox, notify = ipc.Inbox(sys.stdin.fileno()), sys.stdout.fileno()
-    order = inbox.receive()
-    if order is None:
+    inbox, output = ipc.Inbox(sys.stdin.fileno()), sys.stdout.fileno()
+    request = inbox.receive()
+    if request is None:
         return
     try:
-        arm_watchdog(_OPEN_S)
-        _publish(order, inbox, notify)
+        arm_watchdog(_OPEN_TIMEOUT_S)
+        _publish(request, inbox, output)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         with contextlib.suppress(BrokenPipeError):
-            ipc.send(notify, ipc.Message("failed", {"reason": reason_of(error)}))
+            ipc.send(output, ipc.Message("failed", {"reason": reason_of(error)}))
 
 
-def _publish(order: ipc.Message, inbox: ipc.Inbox, notify: int) -> None:
-    sample = av.open(io.BytesIO(order.data), "r", format="nut")
-    container = _opened(order.fields)
-    with contextlib.ExitStack() as leaving:
-        leaving.callback(_leave, container)
-        tracks = [container.add_stream_from_template(stream, opaque=True) for stream in sample.streams]
+def _publish(request: ipc.Message, inbox: ipc.Inbox, output: int) -> None:
+    template = av.open(io.BytesIO(request.data), "r", format="nut")
+    container = _open_container(request.fields)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_close, container)
+        tracks = [container.add_stream_from_template(stream, opaque=True) for stream in template.streams]
         for track in tracks:
             track.time_base = RTP_TIME_BASE
         container.start_encoding()  # connects
         arm_watchdog(0)
-        ipc.send(notify, ipc.Message("connected"))
+        ipc.send(output, ipc.Message("connected"))
         while (message := inbox.receive()) is not None and message.kind == "packet":
-            arm_watchdog(_WRITE_S)
+            arm_watchdog(_WRITE_TIMEOUT_S)
             container.mux_one(_packet(message, tracks))
             arm_watchdog(0)
             if message.fields["track"] == "video":
-                ipc.send(notify, ipc.Message("written", {"at": time.monotonic(), "arrived": message.fields["arrived"]}))
+                ipc.send(output, ipc.Message("written", {"at": time.monotonic(), "arrived": message.fields["arrived"]}))
 
 
-def _leave(container: OutputContainer) -> None:
-    """Send TEARDOWN if the server still responds; the reason has been reported already."""
-    arm_watchdog(_LEAVE_S)
+def _close(container: OutputContainer) -> None:
+    """Send TEARDOWN if the server still responds; errors are ignored, because the cause has been reported."""
+    arm_watchdog(_CLOSE_TIMEOUT_S)
     with contextlib.suppress(av.error.FFmpegError, OSError):
         container.close()
 
 
-def _opened(order: dict[str, Any]) -> OutputContainer:
-    options = {**order["options"], "max_interleave_delta": _INTERLEAVE_US}
-    return av.open(order["url"], "w", format=order["format"], container_options=options)
+def _open_container(request: dict[str, Any]) -> OutputContainer:
+    options = {**request["options"], "max_interleave_delta": _MAX_INTERLEAVE_US}
+    return av.open(request["url"], "w", format=request["format"], container_options=options)
 
 
 def _packet(message: ipc.Message, tracks: list[Any]) -> AnyPacket:

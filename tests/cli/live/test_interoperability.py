@@ -22,7 +22,7 @@ def test_relay_reads_from_and_publishes_to_gstreamer() -> None:
         CliProcess("relay", peer.url("pattern"), peer.url("record"), *QUICK) as running,
     ):
         peer.wait_for_recorded(50, timeout_s=30)
-        assert "trying again" not in running.output
+        assert "retrying" not in running.output
 
 
 def test_ffmpeg_publishes_to_and_reads_from_the_relay() -> None:

@@ -44,7 +44,7 @@ def test_at_sign_in_a_path_is_not_taken_for_credentials(typed: str, host: str) -
 
 
 def test_invalid_port_raises_usage_error() -> None:
-    with pytest.raises(UsageError, match="there is no port 99999"):
+    with pytest.raises(UsageError, match="invalid port 99999"):
         source_address("rtsp://u:secret@cam:99999/x")
 
 
