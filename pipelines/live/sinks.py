@@ -146,7 +146,7 @@ class LiveSinks:
                     encoding=self._encoding.with_colour(source.colour),
                     audio_header=self._audio_header(),
                     timeout_s=job.timeouts.open_s,
-                    written=self._on_written,
+                    on_written=self._on_written,
                 )
             )
             self._writers.append(self._publish)

@@ -1,4 +1,4 @@
-"""Low-latency live encoder: no frame waits for another, and viewers can join at any key frame."""
+"""Low-latency video encoder for live outputs: no frame delay, periodic key frames."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
 from .normalize import LIVE_PIXEL_FORMAT
 
 CODECS = {name: ENCODERS[name] for name in ("h264", "hevc")}
-"""Codec of a live output → FFmpeg's encoder."""
+"""FFmpeg's encoder for each codec of a live output."""
 
-_KEY_EVERY_S = 2.0
+_KEY_INTERVAL_S = 2.0
 _BT709 = Colour(1, 1, 1, 1)
 
 
@@ -47,7 +47,7 @@ class LiveEncodeSettings:
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
-            raise UsageError(f"--codec {self.codec}: cannot be sent live; {did_you_mean(self.codec, CODECS)}")
+            raise UsageError(f"--codec {self.codec}: not available for live output; {did_you_mean(self.codec, CODECS)}")
         EncodeSettings(self.codec, self.crf, self.speed)  # raises UsageError for invalid values
 
     def with_colour(self, colour: Colour) -> LiveEncodeSettings:
@@ -66,20 +66,23 @@ class EncodedFrame:
 
 
 class LiveEncoder:
-    """Encodes frames of one size without delay; a key frame every two seconds and on request."""
+    """Encodes frames of one size with no frame delay, and a key frame every two seconds and on request.
 
-    def __init__(self, encoding: LiveEncodeSettings, *, size: tuple[int, int], rate: Fraction) -> None:
-        """`size`: (width, height), even. `rate`: frames per second, used only by rate control."""
-        self._buffered = io.BytesIO()
-        self._build_nut = av.open(self._buffered, "w", format="nut")
-        stream = self._build_nut.add_stream(CODECS[encoding.codec], rate=30)
+    Viewers can join at any key frame.
+    """
+
+    def __init__(self, settings: LiveEncodeSettings, *, size: tuple[int, int], rate: Fraction) -> None:
+        """`size`: (width, height), both even. `rate`: frames per second, for rate control only."""
+        self._nut_buffer = io.BytesIO()
+        self._nut = av.open(self._nut_buffer, "w", format="nut")
+        stream = self._nut.add_stream(CODECS[settings.codec], rate=30)
         assert isinstance(stream, VideoStream)
-        self._stream, self._colour = stream, encoding.colour
-        self._configure(stream.codec_context, encoding, size, rate)
-        self._key_due_s = 0.0
+        self._stream, self._colour = stream, settings.colour
+        self._configure(stream.codec_context, settings, size, rate)
+        self._next_key_s = 0.0
 
     def _configure(
-        self, context: VideoCodecContext, encoding: LiveEncodeSettings, size: tuple[int, int], rate: Fraction
+        self, context: VideoCodecContext, settings: LiveEncodeSettings, size: tuple[int, int], rate: Fraction
     ) -> None:
         context.width, context.height, context.pix_fmt = *size, LIVE_PIXEL_FORMAT
         context.time_base, context.framerate = RTP_TIME_BASE, max(Fraction(1), min(rate, Fraction(120)))
@@ -88,46 +91,47 @@ class LiveEncoder:
         context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer
         context.colorspace, context.color_range = self._colour.matrix, 1
         context.flags |= Flags.global_header
-        context.options = _options(encoding)
+        context.options = _options(settings)
 
     def nut_header(self, first: EncodedFrame, *, audio: bytes | None = None) -> bytes:
-        """A NUT file with the stream's parameters and the packet `first`. Call once.
+        """A NUT file with the parameters of the video stream and its first packet `first`. Call only once.
 
-        `audio`: a NUT file whose audio track's parameters are included.
+        `audio`: a NUT file; the parameters of its audio track are included as well.
         """
         if audio is not None:
-            with av.open(io.BytesIO(audio), "r", format="nut") as heard:
-                self._build_nut.add_stream_from_template(heard.streams.audio[0], opaque=True)
+            with av.open(io.BytesIO(audio), "r", format="nut") as source:
+                self._nut.add_stream_from_template(source.streams.audio[0], opaque=True)
         packet: AnyPacket = Packet(first.data)
         packet.pts = packet.dts = 0
         packet.time_base, packet.is_keyframe, packet.stream = RTP_TIME_BASE, True, self._stream
-        self._build_nut.mux_one(packet)
-        self._build_nut.close()
-        return self._buffered.getvalue()
+        self._nut.mux_one(packet)
+        self._nut.close()
+        return self._nut_buffer.getvalue()
 
     def encode(self, frame: Frame, *, key: bool = False) -> list[EncodedFrame]:
-        """Encode one frame, as a key frame if `key`."""
+        """Encode one frame; `key` forces a key frame."""
         picture = frame.picture if isinstance(frame.picture, VideoFrame) else None
         if picture is None:
             picture = planes.picture_of(frame.planes, LIVE_PIXEL_FORMAT)
         picture = planes.prepare_for_encoder(
             picture, pts=frame.pts, time_base=RTP_TIME_BASE, duration=0, colour=self._colour
         )
-        if key or frame.time_s >= self._key_due_s:
-            self._key_due_s = frame.time_s + _KEY_EVERY_S
+        if key or frame.time_s >= self._next_key_s:
+            self._next_key_s = frame.time_s + _KEY_INTERVAL_S
             picture.pict_type = PictureType.I
-        return [EncodedFrame(bytes(p), p.pts or 0, p.is_keyframe) for p in self._stream.codec_context.encode(picture)]
+        packets = self._stream.codec_context.encode(picture)
+        return [EncodedFrame(bytes(packet), packet.pts or 0, packet.is_keyframe) for packet in packets]
 
     def close(self) -> None:
-        """Close the encoder and discard what it still holds."""
-        self._build_nut.close()
+        """Close the encoder; discards frames that it still buffers."""
+        self._nut.close()
 
 
-def _options(encoding: LiveEncodeSettings) -> dict[str, str]:
-    crf = encoding.crf if encoding.crf is not None else {"h264": 21, "hevc": 25}[encoding.codec]
-    common = {"preset": encoding.speed, "tune": "zerolatency", "crf": str(crf), "forced-idr": "1"}
-    most = encoding.max_kbps
-    if encoding.codec == "hevc":
-        limits = f"vbv-maxrate={most}:vbv-bufsize={most // 2}:repeat-headers=1:log-level=none"
-        return {**common, "x265-params": limits}
-    return {**common, "maxrate": f"{most}k", "bufsize": f"{most // 2}k", "x264-params": "repeat-headers=1"}
+def _options(settings: LiveEncodeSettings) -> dict[str, str]:
+    crf = settings.crf if settings.crf is not None else {"h264": 21, "hevc": 25}[settings.codec]
+    common = {"preset": settings.speed, "tune": "zerolatency", "crf": str(crf), "forced-idr": "1"}
+    max_kbps = settings.max_kbps
+    if settings.codec == "hevc":
+        x265_params = f"vbv-maxrate={max_kbps}:vbv-bufsize={max_kbps // 2}:repeat-headers=1:log-level=none"
+        return {**common, "x265-params": x265_params}
+    return {**common, "maxrate": f"{max_kbps}k", "bufsize": f"{max_kbps // 2}k", "x264-params": "repeat-headers=1"}

@@ -1,4 +1,4 @@
-"""One session of a live source: decodes the packets of its reader process and tracks losses."""
+"""One session of a live source: decodes the packets from the reader process and tracks packet losses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from deepclarity.stream.rtsp import ipc
 
 from .state import AudioFormat, SourceCounts
 
-_MOST_ON_WAY = 256
-_MOST_HURT = 64
+_MAX_PENDING = 256
+_MAX_DAMAGED_PTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,40 +29,40 @@ class DecodedPicture:
 
     picture: VideoFrame
     arrived_s: float
-    """Arrival time of its packet on the monotonic clock."""
+    """Arrival time of its packet, by the monotonic clock."""
     time_s: float | None
-    """Presentation time by the source's clock."""
+    """Presentation time by the source's clock, in seconds; None if it has none."""
     intact: bool
-    """False after a packet loss, until the next key frame: the decoder concealed parts of it."""
+    """False from a packet loss to the next key frame: the decoder concealed the missing parts."""
 
 
-def _decoder(described: VideoCodecContext | None) -> VideoCodecContext:
-    """A separate decoder with a stream's parameters: the container's own one is part of a reference cycle."""
-    if described is None:
+def _decoder(template: VideoCodecContext | None) -> VideoCodecContext:
+    """A new decoder with the parameters of `template`, because the container's own is part of a reference cycle."""
+    if template is None:
         raise ValueError("FFmpeg has no decoder for its video")
-    decoder = av.CodecContext.create(described.name, "r")
+    decoder = av.CodecContext.create(template.name, "r")
     assert isinstance(decoder, VideoCodecContext)
-    decoder.extradata, decoder.codec_tag = described.extradata, described.codec_tag
-    decoder.width, decoder.height = described.width, described.height
-    if described.pix_fmt is not None:
-        decoder.pix_fmt = described.pix_fmt
-    decoder.thread_count, decoder.thread_type = 1, "SLICE"  # frame threads would delay pictures
+    decoder.extradata, decoder.codec_tag = template.extradata, template.codec_tag
+    decoder.width, decoder.height = template.width, template.height
+    if template.pix_fmt is not None:
+        decoder.pix_fmt = template.pix_fmt
+    decoder.thread_count, decoder.thread_type = 1, "SLICE"  # frame threading would delay pictures
     return decoder
 
 
 def audio_format_of(container: InputContainer) -> AudioFormat | None:
-    """Format of a container's first audio track; None without one."""
-    for track in container.streams.audio:
-        codec = track.codec_context
-        return AudioFormat(codec.codec.canonical_name, codec.sample_rate, codec.layout.nb_channels)
-    return None
+    """Format of a container's first audio track; None if it has no audio."""
+    if not container.streams.audio:
+        return None
+    context = container.streams.audio[0].codec_context
+    return AudioFormat(context.codec.canonical_name, context.sample_rate, context.layout.nb_channels)
 
 
 class Session:
-    """Decodes the packets of one connection to a source, each picture as soon as possible."""
+    """Decodes the packets of one connection to a source with minimum delay."""
 
     def __init__(self, opened: ipc.Message, counts: SourceCounts) -> None:
-        """`opened`: the reader's message of that name. `counts`: counters for losses.
+        """`opened`: the reader process's message of that kind. `counts`: counters to update.
 
         Raises ValueError if FFmpeg has no decoder for the video.
         """
@@ -73,59 +73,59 @@ class Session:
         with av.open(io.BytesIO(opened.data), "r", format="nut") as container:
             self.audio = audio_format_of(container)
             self._video = _decoder(container.streams.video[0].codec_context)
-        self._independent: bool = opened.fields["raw"] or self.codec in ("mjpeg", "rawvideo")
+        self._intra_only: bool = opened.fields["raw"] or self.codec in ("mjpeg", "rawvideo")
         self._counts = counts
-        self._on_way: dict[int, float] = {}
-        self._arrival_s = 0.0
+        self._arrival_by_pts: dict[int, float] = {}
+        self._last_arrival_s = 0.0
         self._intact = True
-        self._damaged_until = 0
-        self._hurt: deque[int | None] = deque(maxlen=_MOST_HURT)
+        self._damaged_packets_left = 0
+        self._damaged_pts: deque[int | None] = deque(maxlen=_MAX_DAMAGED_PTS)
 
     @property
     def codec(self) -> str:
-        """FFmpeg's name of the video decoder."""
+        """Name of the video decoder, by FFmpeg."""
         return self._video.name
 
-    def pictures(self, message: ipc.Message | None) -> Iterator[DecodedPicture]:
-        """Decode one packet (None: flush) and yield its pictures. A packet that cannot be decoded is counted."""
+    def decode(self, message: ipc.Message | None) -> Iterator[DecodedPicture]:
+        """Decode one packet (None: flush) and yield its pictures. Undecodable packets are counted as damaged."""
         packet = None if message is None else self._packet(message)
         if message is not None:
-            self._note_losses(message)
+            self._record_losses(message)
         try:
             decoded = self._video.decode(packet)
         except (av.error.FFmpegError, ValueError):
             self._counts.damaged_packets += 1
             self._intact = False
             return
-        yield from map(self._arrival, decoded)
+        yield from map(self._decoded_picture, decoded)
 
-    def _note_losses(self, message: ipc.Message) -> None:
-        """Sequence range of damaged pictures: the one being assembled when the loss is noticed, and the next."""
-        lost, hurt = message.fields["lost"], not message.fields["intact"]
+    def _record_losses(self, message: ipc.Message) -> None:
+        """Mark the pictures that a loss damages: the one being assembled when it is detected, and the next."""
+        lost, incomplete = message.fields["lost"], not message.fields["intact"]
         self._counts.lost_packets += lost
-        self._damaged_until = 2 if lost else max(self._damaged_until - 1, 0)
-        if self._damaged_until or hurt:
+        self._damaged_packets_left = 2 if lost else max(self._damaged_packets_left - 1, 0)
+        if self._damaged_packets_left or incomplete:
             self._intact = False
-            self._hurt.append(message.fields["pts"])
+            self._damaged_pts.append(message.fields["pts"])
 
     def _packet(self, message: ipc.Message) -> AnyPacket:
         fields = message.fields
         packet: AnyPacket = Packet(message.data)
         packet.pts, packet.dts, packet.time_base = fields["pts"], fields["dts"], Fraction(*fields["base"])
         packet.is_keyframe = fields["key"]
-        self._arrival_s = fields["at"]
+        self._last_arrival_s = fields["at"]
         if fields["pts"] is not None:
-            if len(self._on_way) >= _MOST_ON_WAY:
-                self._on_way.clear()
-            self._on_way[fields["pts"]] = fields["at"]
+            if len(self._arrival_by_pts) >= _MAX_PENDING:
+                self._arrival_by_pts.clear()
+            self._arrival_by_pts[fields["pts"]] = fields["at"]
         return packet
 
-    def _arrival(self, picture: VideoFrame) -> DecodedPicture:
-        if (picture.key_frame or self._independent) and picture.pts not in self._hurt:
+    def _decoded_picture(self, picture: VideoFrame) -> DecodedPicture:
+        if (picture.key_frame or self._intra_only) and picture.pts not in self._damaged_pts:
             self._intact = True
         intact = self._intact and not picture.is_corrupt
         self._counts.damaged_frames += not intact
         if picture.pts is None:
-            return DecodedPicture(picture, self._arrival_s, None, intact)
-        arrived_s = self._on_way.pop(picture.pts, self._arrival_s)
+            return DecodedPicture(picture, self._last_arrival_s, None, intact)
+        arrived_s = self._arrival_by_pts.pop(picture.pts, self._last_arrival_s)
         return DecodedPicture(picture, arrived_s, float(picture.pts * (picture.time_base or RTP_TIME_BASE)), intact)

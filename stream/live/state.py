@@ -1,4 +1,4 @@
-"""Connection states, counters and options of live sources and sinks."""
+"""Connection states, counters, timeouts and audio packets of live sources and sinks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Timeouts:
     """Timeouts of a live source, in seconds."""
 
     open_s: float = 5.0
-    """For opening the source."""
+    """Maximum time to open the source."""
     stall_s: float = 5.0
-    """For the next picture of an open source."""
+    """Maximum time without a picture once the source is open."""
 
 
 @dataclass(slots=True)
@@ -38,11 +38,11 @@ class SourceCounts:
     damaged_packets: int = 0
     """Packets that could not be decoded."""
     damaged_frames: int = 0
-    """Pictures after a loss, up to the next key frame: decoded with concealment."""
+    """Pictures decoded with concealment: those after a loss, up to the next key frame."""
     retimed: int = 0
     """Pictures whose timestamp was an outlier and was corrected."""
     changes: int = 0
-    """Changes of size or codec in mid-stream."""
+    """Mid-stream changes of size or codec."""
     held: int = 0
     """Repetitions of the last picture while no new one arrived."""
     slates: int = 0
@@ -58,19 +58,19 @@ class SinkCounts:
     failures: int = 0
     """Failed attempts to connect."""
     dropped: int = 0
-    """Encoded frames dropped because the server was away or slow."""
+    """Encoded frames dropped because the server was unreachable or slow."""
     written: int = 0
     """Frames sent."""
 
     @property
     def reconnects(self) -> int:
-        """Reconnects: sessions after the first."""
+        """Number of sessions after the first."""
         return max(0, self.connections - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """Format of an encoded audio track; it must not change within an output."""
+    """Format of an encoded audio track; constant within an output."""
 
     codec: str
     """FFmpeg's name: `aac`, `opus`, …"""
@@ -80,8 +80,8 @@ class AudioFormat:
 
 @dataclass(frozen=True, slots=True)
 class AudioPacket:
-    """An encoded audio packet on its way past the video pipeline."""
+    """An encoded audio packet, which bypasses the video pipeline."""
 
     data: bytes
     time_s: float
-    """Presentation time on the timeline of the frames."""
+    """Presentation time on the timeline of the frames, in seconds."""

@@ -1,4 +1,4 @@
-"""Virtual camera sink: other programs can select the repaired picture as their camera."""
+"""Virtual camera sink: makes the repaired video available to other programs as a camera."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from deepclarity.stream.frame import Frame
 
 
 def open_virtual_camera(device: str, *, size: tuple[int, int], rate: float) -> Any:
-    """Open pyvirtualcam's camera for 4:2:0 planes; UsageError without the package, DeviceError without a device."""
+    """Open a pyvirtualcam camera for I420 frames of `size` (width, height).
+
+    Raises UsageError if pyvirtualcam is not installed, DeviceError if the device cannot be opened.
+    """
     try:
         pyvirtualcam = importlib.import_module("pyvirtualcam")
     except ImportError as error:
         raise UsageError("--virtual-camera needs pyvirtualcam: pip install 'deepclarity[virtual-camera]'") from error
     try:
-        chosen = None if device == "auto" else device
-        return pyvirtualcam.Camera(*size, fps=rate, fmt=pyvirtualcam.PixelFormat.I420, device=chosen)
+        device_name = None if device == "auto" else device
+        return pyvirtualcam.Camera(*size, fps=rate, fmt=pyvirtualcam.PixelFormat.I420, device=device_name)
     except (RuntimeError, OSError) as error:
         hint = "on Linux load v4l2loopback first, elsewhere install OBS"
         raise DeviceError(f"virtual camera {device}: {str(error).splitlines()[0]} ({hint}).") from error
@@ -37,10 +40,10 @@ class VirtualCamera:
         *,
         size: tuple[int, int],
         rate: float,
-        opened: Callable[..., Any] = open_virtual_camera,
+        open_device: Callable[..., Any] = open_virtual_camera,
     ) -> None:
-        """`device`: a loopback device's path, or `auto`. `size`: (width, height) of all frames."""
-        self._camera = opened(device, size=size, rate=rate)
+        """`device`: path of a loopback device, or `auto`. `size`: (width, height) of all frames. `rate`: frames/s."""
+        self._camera = open_device(device, size=size, rate=rate)
         self.device = str(self._camera.device)
 
     def __enter__(self) -> VirtualCamera:
@@ -52,12 +55,12 @@ class VirtualCamera:
         self._camera.close()
 
     def write(self, frame: Frame) -> None:
-        """Output one 8-bit 4:2:0 frame."""
-        self._camera.send(_packed(frame))
+        """Send one 8-bit 4:2:0 frame."""
+        self._camera.send(_to_i420(frame))
 
 
-def _packed(frame: Frame) -> NDArray[np.uint8]:
-    """The planes as I420, one after another: (height * 3 / 2, width)."""
+def _to_i420(frame: Frame) -> NDArray[np.uint8]:
+    """The planes of `frame` as one I420 array, (height * 3 / 2, width) uint8."""
     width, height = frame.size
-    intact = np.concatenate([plane.ravel() for plane in frame.planes])
-    return np.asarray(intact, np.uint8).reshape(height * 3 // 2, width)
+    samples = np.concatenate([plane.ravel() for plane in frame.planes])
+    return np.asarray(samples, np.uint8).reshape(height * 3 // 2, width)

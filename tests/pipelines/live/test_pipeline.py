@@ -181,7 +181,7 @@ def test_virtual_camera_receives_consecutive_planes(tmp_path: Path) -> None:
 
     loopback = Loopback()
     opened: Callable[..., Loopback] = lambda device, size, rate: loopback  # noqa: E731
-    with LiveSource(CAMERA) as source, VirtualCamera("auto", size=(320, 180), rate=30, opened=opened) as camera:
+    with LiveSource(CAMERA) as source, VirtualCamera("auto", size=(320, 180), rate=30, open_device=opened) as camera:
         for frame in source:
             if frame.placeholder is None:
                 camera.write(frame)

@@ -1,4 +1,4 @@
-"""Publishing to a server that goes away, stops reading, or refuses: frames are taken all the same."""
+"""Publishing to a server that goes away, stops reading, or refuses: `write` never blocks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sink(server: RtspServer, **options: object) -> RtspSink:
 
 
 def frames() -> Iterator[Frame]:
-    """Noise that moves, hard to code, in real time."""
+    """Moving noise, which is hard to encode, in real time."""
     rng = np.random.default_rng(1)
     noise = rng.integers(16, 235, (SIZE[1], SIZE[0] * 2), np.uint8)
     grey = np.full((SIZE[1] // 2, SIZE[0] // 2), 128, np.uint8)
@@ -49,7 +49,7 @@ def frames() -> Iterator[Frame]:
 def write_until(
     target: RtspSink, shown: Iterator[Frame], enough: Callable[[], object], *, limit_s: float = 15
 ) -> float:
-    """Write frames until it is enough; the longest that a write took."""
+    """Write frames until `enough`; returns the longest duration of a write."""
     deadline, longest = time.monotonic() + limit_s, 0.0
     for frame in shown:
         began = time.monotonic()
@@ -64,7 +64,7 @@ def write_until(
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_published_frames_are_received_and_the_session_is_closed(server: RtspServer, codec: str) -> None:
     shown, ages = frames(), list[float]()
-    with sink(server, encoding=LiveEncodeSettings(codec), written=ages.append) as target:
+    with sink(server, encoding=LiveEncodeSettings(codec), on_written=ages.append) as target:
         write_until(target, shown, lambda: target.state is State.CONNECTED)
         with Viewer(server.url("out")) as viewer:
             write_until(target, shown, lambda: len(viewer.frames) >= 30)
@@ -96,7 +96,7 @@ def test_publishing_resumes_after_a_server_restart(server: RtspServer) -> None:
         longest = max(longest, write_until(target, shown, lambda: target.state is State.CONNECTED))
         assert time.monotonic() - back_s < 5
         write_until(target, shown, lambda: server.received_bytes("out") > 0 and target.counts.written > 30)
-    assert longest < 0.5  # nobody had to wait for it
+    assert longest < 0.5  # no write was blocked by it
     assert target.counts.reconnects == 1
     assert target.counts.dropped > 0
 

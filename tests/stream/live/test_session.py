@@ -1,4 +1,4 @@
-"""What a loss does to the pictures behind it."""
+"""Effect of packet loss on the following pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOP = 10
 
 
 def messages(count: int) -> Iterator[Message]:
-    """What a reader says of a stream whose every tenth picture is a key frame: `opened`, then the packets."""
+    """A reader's messages for a stream with a key frame every ten pictures: `opened`, then packets."""
     held, rng = io.BytesIO(), np.random.default_rng(3)
     with av.open(held, "w", format="nut") as nut:
         stream = nut.add_stream("libx264", rate=30, options={"tune": "zerolatency", "preset": "ultrafast"})
@@ -49,12 +49,12 @@ def messages(count: int) -> Iterator[Message]:
 
 
 def intact(hurt: int, *, lost: int = 3) -> list[bool]:
-    """Which of thirty pictures count as complete when packets are missing before number `hurt`."""
+    """Which of thirty pictures are intact if packets are missing before picture `hurt`."""
     opened, *packets = messages(30)
     counts = SourceCounts()
     session = Session(opened, counts)
     packets[hurt].fields["lost"] = lost
-    reported = [arrival.intact for packet in packets for arrival in session.pictures(packet)]
+    reported = [arrival.intact for packet in packets for arrival in session.decode(packet)]
     assert counts.lost_packets == lost
     assert counts.damaged_frames == reported.count(False)
     return reported
@@ -75,7 +75,7 @@ def test_undecodable_packet_counts_as_a_loss() -> None:
     counts = SourceCounts()
     session = Session(opened, counts)
     packets[12] = Message("packet", packets[12].fields, bytes(40))
-    reported = [arrival.intact for packet in packets for arrival in session.pictures(packet)]
+    reported = [arrival.intact for packet in packets for arrival in session.decode(packet)]
     assert counts.damaged_packets >= 1
     assert reported[-10:] == [True] * 10
     assert False in reported

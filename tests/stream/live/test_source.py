@@ -90,7 +90,7 @@ def test_missing_camera_is_reported_at_once_and_retried(caplog: pytest.LogCaptur
         until(frames, lambda frame: source.counts.failures >= 2)
         assert 1.5 < time.monotonic() - began < 4
     assert [record.message for record in caplog.records] == [
-        "camera /dev/video-that-is-not-there: there is no such device or path; trying again"
+        "camera /dev/video-that-is-not-there: there is no such device or path; retrying"
     ]
 
 
@@ -200,7 +200,7 @@ def test_audio_without_video_counts_as_a_stall(server: RtspServer) -> None:
         until(frames, real(10))
         server.drop_video("cam")
         seen = until(frames, lambda frame: source.state is State.RECONNECTING)
-    assert source.reason == "no picture came for 1.5 s"
+    assert source.reason == "no picture for 1.5 s"
     assert any(is_slate(frame) for frame in seen)
 
 

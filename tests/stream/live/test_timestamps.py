@@ -1,4 +1,4 @@
-"""Times rise strictly whatever the source's clock does."""
+"""Output timestamps increase strictly, whatever the source's clock does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ STEP = 1 / 30
 
 
 def shown(timeline: Timeline, times: list[float | None], *, arrived_s: float = 100.0) -> list[float]:
-    """Where a source's times are put when they come as fast as they should."""
-    return [timeline.place(time_s, arrived_s=arrived_s + number * STEP) for number, time_s in enumerate(times)]
+    """Output times of source timestamps that arrive in real time."""
+    return [timeline.output_time(time_s, arrived_s=arrived_s + number * STEP) for number, time_s in enumerate(times)]
 
 
 def steps(placed: list[float]) -> list[float]:
@@ -34,7 +34,7 @@ def test_single_outliers_move_next_to_their_neighbours() -> None:
     timeline = Timeline()
     placed = shown(timeline, times)
     assert near(steps(placed), STEP)
-    assert timeline.moved == 2
+    assert timeline.corrected == 2
 
 
 def test_three_consistent_outliers_start_a_new_timeline() -> None:
@@ -49,7 +49,7 @@ def test_two_inconsistent_outliers_are_corrected_separately() -> None:
     timeline = Timeline()
     placed = shown(timeline, times)
     assert near(steps(placed), STEP)
-    assert timeline.moved == 3
+    assert timeline.corrected == 3
 
 
 def test_interruption_advances_output_time_by_its_duration() -> None:
@@ -57,35 +57,37 @@ def test_interruption_advances_output_time_by_its_duration() -> None:
     before = shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
     timeline.interrupted()
     last_came = 100.0 + 9 * STEP
-    after = timeline.place(0.0, arrived_s=last_came + 30.0)  # rebooted: counts from 0 again
+    after = timeline.output_time(0.0, arrived_s=last_came + 30.0)  # rebooted: counts from 0 again
     assert abs((after - before[-1]) - 30.0) <= STEP
-    assert timeline.place(STEP, arrived_s=last_came + 30.0 + STEP) > after
+    assert timeline.output_time(STEP, arrived_s=last_came + 30.0 + STEP) > after
 
 
 def test_real_picture_follows_the_held_ones() -> None:
     timeline = Timeline()
     placed = shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
     last_came = 100.0 + 9 * STEP
-    held = [timeline.hold(now_s=last_came + 0.3 + 0.1 * n) for n in range(5)]
-    late = [timeline.place((10 + n) * STEP, arrived_s=last_came + 0.75) for n in range(40)]  # the backlog, at once
+    held = [timeline.placeholder_time(now_s=last_came + 0.3 + 0.1 * n) for n in range(5)]
+    late = [
+        timeline.output_time((10 + n) * STEP, arrived_s=last_came + 0.75) for n in range(40)
+    ]  # the backlog, at once
     everything = placed + held + late
     assert everything == sorted(set(everything))
     assert near(steps(late)[-8:], STEP, within=0.01)  # and it is back on the source's own clock
-    assert timeline.moved == 0
+    assert timeline.corrected == 0
 
 
 def test_pause_in_the_stream_is_not_an_outlier() -> None:
     timeline = Timeline()
     shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
-    placed = timeline.place(9 * STEP + 8.0, arrived_s=100.0 + 9 * STEP + 8.0)
+    placed = timeline.output_time(9 * STEP + 8.0, arrived_s=100.0 + 9 * STEP + 8.0)
     assert abs(placed - (9 * STEP + 8.0)) < 0.01
-    assert timeline.moved == 0
+    assert timeline.corrected == 0
 
 
 def test_interval_of_a_slow_camera_is_learned() -> None:
     timeline = Timeline()
     for number in range(40):
-        timeline.place(float(number), arrived_s=100.0 + number)
+        timeline.output_time(float(number), arrived_s=100.0 + number)
     assert abs(timeline.frame_interval_s - 1.0) < 0.05
 
 
@@ -93,9 +95,9 @@ def test_stopped_source_clock_is_caught_up() -> None:
     timeline = Timeline()
     shown(timeline, [n * STEP for n in range(10)], arrived_s=100.0)
     last_came = 100.0 + 9 * STEP
-    held = [timeline.hold(now_s=last_came + 0.25 + 0.1 * n) for n in range(16)]  # nothing for 1.75 s …
+    held = [timeline.placeholder_time(now_s=last_came + 0.25 + 0.1 * n) for n in range(16)]  # nothing for 1.75 s …
     late = [
-        timeline.place((10 + n) * STEP, arrived_s=last_came + 1.8 + n * STEP) for n in range(40)
+        timeline.output_time((10 + n) * STEP, arrived_s=last_came + 1.8 + n * STEP) for n in range(40)
     ]  # … as if nothing were
     assert late == sorted(set(late))
     assert near(steps(late)[-20:], STEP)
@@ -108,8 +110,8 @@ def test_pictures_without_timestamps_follow_at_the_usual_interval() -> None:
 
 def test_timeline_can_start_with_a_slate() -> None:
     timeline = Timeline()
-    slates = [timeline.hold(now_s=50.0 + n * 0.1) for n in range(10)]
-    first = timeline.place(12_345.0, arrived_s=51.0)
+    slates = [timeline.placeholder_time(now_s=50.0 + n * 0.1) for n in range(10)]
+    first = timeline.output_time(12_345.0, arrived_s=51.0)
     assert slates[0] == 0.0
     assert abs(first - 1.0) < 0.05
     assert [*slates, first] == sorted({*slates, first})
