@@ -93,7 +93,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-def timestamps_increase(seen: Sequence[ViewedFrame]) -> bool:
+def timestamps_increase(frames: Sequence[ViewedFrame]) -> bool:
     """Whether the timestamps that a viewer received increase strictly."""
-    times = [each.pts_s for each in seen if each.pts_s is not None]
+    times = [each.pts_s for each in frames if each.pts_s is not None]
     return all(one < other for one, other in pairwise(times))

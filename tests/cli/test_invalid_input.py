@@ -99,7 +99,7 @@ def test_truncated_file_keeps_every_remaining_frame_and_exits_with_3(tmp_path: P
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "avi"])
-def test_damaged_packets_cost_only_their_own_frames(tmp_path: Path, capfd: Capture, container: str) -> None:
+def test_damaged_packets_lose_only_their_own_frames(tmp_path: Path, capfd: Capture, container: str) -> None:
     complete = encode_clip(tmp_path / f"complete.{container}", ClipSpec(count=40, options={"g": "5"}))
     data = bytearray(complete.read_bytes())
     middle = len(data) // 2
@@ -152,7 +152,7 @@ def test_colon_in_file_name_is_not_taken_for_a_protocol(
 
 
 @pytest.mark.parametrize("command", ["upscale", "detect"])
-def test_url_given_as_file_keeps_its_password_secret(
+def test_error_for_a_url_as_input_file_hides_the_password(
     tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -98,7 +98,7 @@ class Publisher:
 
     def resize(self, size: tuple[int, int], *, new_session: bool = True) -> None:
         """Continue with pictures of another size, in a new session or the current one."""
-        assert not self._frozen, "a frozen publisher takes no orders"
+        assert not self._frozen, "a frozen publisher cannot be resized"
         self._command["new_session"] = new_session
         self._show(size)
 

@@ -80,9 +80,9 @@ def test_stall_keeps_the_connection_open(server: RtspServer):
     with small_publisher(server.url("cam")), Viewer(server.url("cam")) as viewer:
         viewer.wait_for_frames(3)
         server.stall()
-        before, bytes_before = len(viewer.frames), server.received_bytes("cam")
+        frames_before, bytes_before = len(viewer.frames), server.received_bytes("cam")
         server.wait_for(lambda: server.received_bytes("cam") > bytes_before + 20_000)
-        assert len(viewer.frames) <= before + 3
+        assert len(viewer.frames) <= frames_before + 3
         assert not viewer.ended
         server.resume()
         viewer.wait_for_frames(15)
@@ -186,7 +186,7 @@ def test_new_session_changes_codec_size_and_audio(server: RtspServer):
     assert server.sessions("cam") == 3
 
 
-def test_single_picture_gets_a_shifted_timestamp(server: RtspServer):
+def test_shift_timestamps_affects_one_picture(server: RtspServer):
     with small_publisher(server.url("cam")), Viewer(server.url("cam")) as viewer:
         viewer.wait_for_frames(2)
         server.shift_timestamps("cam", -9800)
@@ -218,8 +218,8 @@ def test_frame_number_is_readable_after_bars_and_scaling(size: tuple[int, int], 
 
 
 def test_gstreamer_server_serves_and_records():
-    if sentence := gstreamer.missing_gstreamer():
-        pytest.skip(sentence)
+    if reason := gstreamer.missing_gstreamer():
+        pytest.skip(reason)
     with gstreamer.GstreamerServer() as peer:
         assert gstreamer.ffmpeg_read(peer.url("pattern"), seconds=0.5) > 8
         with small_publisher(peer.url("record")):
@@ -227,8 +227,8 @@ def test_gstreamer_server_serves_and_records():
 
 
 def test_ffmpeg_command_publishes(server: RtspServer):
-    if sentence := gstreamer.missing_ffmpeg():
-        pytest.skip(sentence)
+    if reason := gstreamer.missing_ffmpeg():
+        pytest.skip(reason)
     with gstreamer.ffmpeg_publisher(server.url("cam")), Viewer(server.url("cam"), open_timeout_s=5) as viewer:
         viewer.wait_for_frames(5)
 

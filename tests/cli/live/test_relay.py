@@ -15,8 +15,8 @@ _SLATE = 40
 """Mean luma below which a frame is a slate: the publisher's frames are brighter."""
 
 
-def times_increase(seen: list[ViewedFrame]) -> bool:
-    return all(one.pts_s < other.pts_s for one, other in pairwise(seen))  # type: ignore[operator]
+def timestamps_increase(frames: list[ViewedFrame]) -> bool:
+    return all(one.pts_s < other.pts_s for one, other in pairwise(frames))  # type: ignore[operator]
 
 
 def test_relay_repairs_pixelated_frames_in_full_hd_and_in_order(server: RtspServer) -> None:
@@ -25,11 +25,11 @@ def test_relay_repairs_pixelated_frames_in_full_hd_and_in_order(server: RtspServ
         relay(server, "--latency", "10000") as running,
         Viewer(server.url("out"), open_timeout_s=15) as viewer,
     ):
-        seen = viewer.wait_for_frames(60, timeout_s=30)
+        frames = viewer.wait_for_frames(60, timeout_s=30)
         metrics = running.metrics()
         assert fetch(running.metrics_url("/healthz"))[0] == 200
-    assert {(each.width, each.height) for each in seen} == {(1920, 1080)}
-    numbers = [each.number for each in seen if each.number is not None]
+    assert {(each.width, each.height) for each in frames} == {(1920, 1080)}
+    numbers = [each.number for each in frames if each.number is not None]
     assert len(numbers) > 40
     assert numbers == sorted(numbers)
     assert metrics['deepclarity_frames_total{lane="enhance"}'] > 40
@@ -39,7 +39,7 @@ def test_relay_repairs_pixelated_frames_in_full_hd_and_in_order(server: RtspServ
 
 def wait_until_shown_after(viewer: Viewer, number: int) -> None:
     """Wait until the viewer has received a frame that was sent after frame `number`."""
-    viewer.wait_for(lambda seen: any(each.number is not None and each.number > number for each in seen[-60:]))
+    viewer.wait_for(lambda frames: any(each.number is not None and each.number > number for each in frames[-60:]))
 
 
 def test_lost_source_keeps_the_session_and_shows_a_slate(server: RtspServer) -> None:
@@ -49,17 +49,17 @@ def test_lost_source_keeps_the_session_and_shows_a_slate(server: RtspServer) -> 
             camera.freeze()
             server.reset_readers("cam")
             server.not_found = True
-            viewer.wait_for(lambda seen: seen[-1].brightness < _SLATE)
+            viewer.wait_for(lambda frames: frames[-1].brightness < _SLATE)
             assert fetch(running.metrics_url("/healthz"))[0] == 503
             slates_from = len(viewer.frames)
             server.not_found = False
             camera.unfreeze()
             restored_s = time.monotonic()
-            seen = viewer.wait_for(lambda seen: len(seen) > slates_from and seen[-1].brightness > _SLATE)
-            assert seen[-1].at - restored_s < 6
+            frames = viewer.wait_for(lambda frames: len(frames) > slates_from and frames[-1].brightness > _SLATE)
+            assert frames[-1].at - restored_s < 6
             assert not viewer.ended
         metrics = running.metrics()
-    assert times_increase(seen)
+    assert timestamps_increase(frames)
     assert server.sessions("out") == 1
     assert metrics["deepclarity_source_reconnects_total"] == 1
     assert metrics["deepclarity_slate_frames_total"] > 0
@@ -76,12 +76,12 @@ def test_size_and_codec_changes_of_the_source_keep_the_session(server: RtspServe
                 count = len(viewer.frames)
                 viewer.wait_for_frames(count + 40)
         with Publisher(server.url("cam"), size=(640, 360), rate=30, codec="libx265"):
-            viewer.wait_for(lambda seen: running.metrics()["deepclarity_source_changes_total"] >= 3)
+            viewer.wait_for(lambda frames: running.metrics()["deepclarity_source_changes_total"] >= 3)
             count = len(viewer.frames)
-            seen = viewer.wait_for(lambda seen: sum(each.number is not None for each in seen[count:]) > 20)
+            frames = viewer.wait_for(lambda frames: sum(each.number is not None for each in frames[count:]) > 20)
         metrics = running.metrics()
-    assert {(each.width, each.height) for each in seen} == {(1920, 1080)}
-    assert times_increase(seen)
+    assert {(each.width, each.height) for each in frames} == {(1920, 1080)}
+    assert timestamps_increase(frames)
     assert server.sessions("out") == 1
     assert metrics["deepclarity_source_changes_total"] >= 3
 

@@ -53,7 +53,9 @@ def test_supervisor_restarts_each_relay_on_its_own(server: RtspServer, tmp_path:
     assert sum(float(line.rpartition(" ")[2]) for line in restarts) == 1
 
 
-def test_relays_of_files_end_at_end_of_file(server: RtspServer, tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+def test_file_relay_exits_with_0_at_end_of_file(
+    server: RtspServer, tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
     clip = make_clip(count=150, size=(160, 90))  # 6 s: on a busy machine the server is not connected within 1 s
     path = tmp_path / "relays.toml"
     path.write_text(f'size = "320x180"\nwhich = "none"\n[relay.film]\nin = "{clip}"\nout = "{server.url("one")}"\n')

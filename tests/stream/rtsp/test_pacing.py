@@ -13,10 +13,10 @@ from deepclarity.stream.rtsp.pacing import paced
 
 
 def packet(seconds: float) -> AnyPacket:
-    made: AnyPacket = Packet(b"x")
-    made.pts = made.dts = round(seconds * 1000)
-    made.time_base = Fraction(1, 1000)
-    return made
+    result: AnyPacket = Packet(b"x")
+    result.pts = result.dts = round(seconds * 1000)
+    result.time_base = Fraction(1, 1000)
+    return result
 
 
 def times(packets: Iterator[AnyPacket]) -> list[float]:
@@ -35,16 +35,16 @@ def test_packets_read_before_a_failure_are_yielded_first() -> None:
         yield from (packet(n / 10) for n in range(8))
         raise OSError("cut off")
 
-    seen: list[float] = []
+    received: list[float] = []
     with pytest.raises(OSError, match="cut off"):
         for each in paced(failing(), sleep=lambda seconds: None):
-            seen += times(iter([each]))
-    assert len(seen) == 8
+            received += times(iter([each]))
+    assert len(received) == 8
 
 
-@pytest.mark.parametrize("second", [1000.0, 0.0])
-def test_new_timeline_starts_without_a_pause(second: float) -> None:
+@pytest.mark.parametrize("second_start", [1000.0, 0.0])
+def test_new_timeline_starts_without_a_pause(second_start: float) -> None:
     slept: list[float] = []
-    joined = [packet(100 + n / 10) for n in range(20)] + [packet(second + n / 10) for n in range(20)]
+    joined = [packet(100 + n / 10) for n in range(20)] + [packet(second_start + n / 10) for n in range(20)]
     assert times(paced(joined, sleep=slept.append)) == times(iter(joined))
     assert max(slept) < 3
