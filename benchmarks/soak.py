@@ -1,7 +1,7 @@
-"""Claim: a relay that loses its source repeatedly for half an hour leaks neither memory nor threads nor descriptors.
+"""Claim: a relay that keeps losing its source for half an hour leaks no memory, threads or descriptors.
 
-The source's connection is reset every 36 s, 50 times in 30 minutes; memory, threads and descriptors of the relay and of
-its processes are read after each.
+The source's connection is reset every 36 s, 50 times in 30 minutes. After each reset, the memory, threads and
+descriptors of the relay and the memory of its child processes are measured.
 
     python benchmarks/soak.py [--minutes 30] [--reconnects 50] [--out benchmarks/results/soak.json]
 """
@@ -18,8 +18,8 @@ from support.relay_harness import relay_bench, slope_per_minute, timestamps_incr
 
 from tests.rtsp.relay_command import pause
 
-_SETTLED = 5
-"""Rounds excluded from the slope: caches fill, networks are compiled."""
+_WARM_UP_ROUNDS = 5
+"""Rounds excluded from the result, in which caches are filled and networks compiled."""
 
 
 def main() -> None:
@@ -27,14 +27,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--reconnects", type=int, default=50)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "soak.json")
-    asked = parser.parse_args()
-    every_s = asked.minutes * 60 / asked.reconnects
+    args = parser.parse_args()
+    interval_s = args.minutes * 60 / args.reconnects
     with relay_bench("--model", "turbo") as bench:
         bench.viewer.wait_for_frames(60, timeout_s=60)
-        began = time.monotonic()
-        for number in range(asked.reconnects):
+        started_s = time.monotonic()
+        for number in range(args.reconnects):
             bench.server.reset_readers("cam")
-            pause(max(0.0, began + (number + 1) * every_s - time.monotonic()))
+            pause(max(0.0, started_s + (number + 1) * interval_s - time.monotonic()))
             sample = bench.sample()
             print(number + 1, {key: round(value, 1) for key, value in sample.items()}, flush=True)
         metrics, sessions, increasing = (
@@ -42,11 +42,11 @@ def main() -> None:
             bench.target.sessions("out"),
             timestamps_increase(bench.viewer.frames),
         )
-    samples = bench.samples[_SETTLED:]
+    samples = bench.samples[_WARM_UP_ROUNDS:]
     at_s = [sample["at_s"] for sample in samples]
     result = {
         "machine": describe(),
-        "minutes": asked.minutes,
+        "minutes": args.minutes,
         "reconnects": metrics["deepclarity_source_reconnects_total"],
         "output_sessions": sessions,
         "times_rise": increasing,
@@ -57,7 +57,7 @@ def main() -> None:
         "descriptors": sorted({sample["descriptors"] for sample in samples}),
     }
     print(json.dumps(result, indent=1))
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

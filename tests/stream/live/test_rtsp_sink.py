@@ -1,4 +1,4 @@
-"""Publishing to a server that goes away, stops reading, or refuses: `write` never blocks."""
+"""RTSP sink: a server that goes away, stops reading or refuses never blocks `write`."""
 
 from __future__ import annotations
 
@@ -29,119 +29,119 @@ def server() -> Iterator[RtspServer]:
         yield running
 
 
-def sink(server: RtspServer, **options: object) -> RtspSink:
+def open_sink(server: RtspServer, **options: object) -> RtspSink:
     return RtspSink(sink_address(server.url("out")), size=SIZE, rate=Fraction(RATE), timeout_s=2.0, **options)  # type: ignore[arg-type]
 
 
-def frames() -> Iterator[Frame]:
-    """Moving noise, which is hard to encode, in real time."""
+def noise_frames() -> Iterator[Frame]:
+    """Frames of moving noise, which is hard to encode, at `RATE` in real time."""
     rng = np.random.default_rng(1)
     noise = rng.integers(16, 235, (SIZE[1], SIZE[0] * 2), np.uint8)
     grey = np.full((SIZE[1] // 2, SIZE[0] // 2), 128, np.uint8)
-    began = time.monotonic()
+    started_s = time.monotonic()
     for number in range(100_000):
-        time.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        time.sleep(max(0.0, started_s + number / RATE - time.monotonic()))
         luma = np.ascontiguousarray(noise[:, number * 2 % SIZE[0] :][:, : SIZE[0]])
         pts = round(number / RATE / RTP_TIME_BASE)
         yield Frame((luma, grey, grey), number, pts, RTP_TIME_BASE, arrived_s=time.monotonic())
 
 
 def write_until(
-    target: RtspSink, shown: Iterator[Frame], enough: Callable[[], object], *, limit_s: float = 15
+    sink: RtspSink, frames: Iterator[Frame], condition: Callable[[], object], *, timeout_s: float = 15
 ) -> float:
-    """Write frames until `enough`; returns the longest duration of a write."""
-    deadline, longest = time.monotonic() + limit_s, 0.0
-    for frame in shown:
-        began = time.monotonic()
-        target.write(frame)
-        longest = max(longest, time.monotonic() - began)
-        if enough():
+    """Write frames until `condition()` is true; returns the longest duration of a write, in seconds."""
+    deadline, longest = time.monotonic() + timeout_s, 0.0
+    for frame in frames:
+        started_s = time.monotonic()
+        sink.write(frame)
+        longest = max(longest, time.monotonic() - started_s)
+        if condition():
             break
-        assert time.monotonic() < deadline, f"not within {limit_s} s: {target.state}, {target.counts}"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {sink.state}, {sink.counts}"
     return longest
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_published_frames_are_received_and_the_session_is_closed(server: RtspServer, codec: str) -> None:
-    shown, ages = frames(), list[float]()
-    with sink(server, encoding=LiveEncodeSettings(codec), on_written=ages.append) as target:
-        write_until(target, shown, lambda: target.state is State.CONNECTED)
+def test_viewer_receives_published_frames_and_the_session_is_closed(server: RtspServer, codec: str) -> None:
+    frames, ages = noise_frames(), list[float]()
+    with open_sink(server, encoding=LiveEncodeSettings(codec), on_written=ages.append) as sink:
+        write_until(sink, frames, lambda: sink.state is State.CONNECTED)
         with Viewer(server.url("out")) as viewer:
-            write_until(target, shown, lambda: len(viewer.frames) >= 30)
-            seen = viewer.frames
-    assert {(each.width, each.height) for each in seen} == {SIZE}
-    assert all(other.pts_s > one.pts_s for one, other in pairwise(seen))  # type: ignore[operator]
+            write_until(sink, frames, lambda: len(viewer.frames) >= 30)
+            received = viewer.frames
+    assert {(each.width, each.height) for each in received} == {SIZE}
+    assert all(other.pts_s > one.pts_s for one, other in pairwise(received))  # type: ignore[operator]
     assert server.teardowns("out") == 1
-    assert len(ages) == target.counts.written > 30
+    assert len(ages) == sink.counts.written > 30
 
 
-def test_late_viewer_gets_a_picture_within_two_seconds(server: RtspServer) -> None:
-    shown = frames()
-    with sink(server) as target:
-        write_until(target, shown, lambda: target.counts.written > 20)
-        began = time.monotonic()
+def test_late_viewer_gets_a_picture_at_the_next_key_frame(server: RtspServer) -> None:
+    frames = noise_frames()
+    with open_sink(server) as sink:
+        write_until(sink, frames, lambda: sink.counts.written > 20)
+        started_s = time.monotonic()
         with Viewer(server.url("out")) as viewer:
-            write_until(target, shown, lambda: len(viewer.frames) >= 1)
-        assert time.monotonic() - began < 4
+            write_until(sink, frames, lambda: len(viewer.frames) >= 1)
+        assert time.monotonic() - started_s < 4
 
 
 def test_publishing_resumes_after_a_server_restart(server: RtspServer) -> None:
-    shown = frames()
-    with sink(server) as target:
-        write_until(target, shown, lambda: target.counts.written > 10)
+    frames = noise_frames()
+    with open_sink(server) as sink:
+        write_until(sink, frames, lambda: sink.counts.written > 10)
         server.stop()
-        longest = write_until(target, shown, lambda: target.counts.failures >= 2)
+        longest = write_until(sink, frames, lambda: sink.counts.failures >= 2)
         server.start()
-        back_s = time.monotonic()
-        longest = max(longest, write_until(target, shown, lambda: target.state is State.CONNECTED))
-        assert time.monotonic() - back_s < 5
-        write_until(target, shown, lambda: server.received_bytes("out") > 0 and target.counts.written > 30)
-    assert longest < 0.5  # no write was blocked by it
-    assert target.counts.reconnects == 1
-    assert target.counts.dropped > 0
+        restarted_s = time.monotonic()
+        longest = max(longest, write_until(sink, frames, lambda: sink.state is State.CONNECTED))
+        assert time.monotonic() - restarted_s < 5
+        write_until(sink, frames, lambda: server.received_bytes("out") > 0 and sink.counts.written > 30)
+    assert longest < 0.5  # no write was blocked
+    assert sink.counts.reconnects == 1
+    assert sink.counts.dropped > 0
 
 
-def test_server_that_stops_reading_is_reconnected(server: RtspServer) -> None:
-    shown = frames()
-    with sink(server) as target:
-        write_until(target, shown, lambda: target.counts.written > 10)
+def test_sink_reconnects_when_the_server_stops_reading(server: RtspServer) -> None:
+    frames = noise_frames()
+    with open_sink(server) as sink:
+        write_until(sink, frames, lambda: sink.counts.written > 10)
         server.stop_reading("out")
-        longest = write_until(target, shown, lambda: target.counts.reconnects == 1, limit_s=25)
-        assert target.waiting < 100
+        longest = write_until(sink, frames, lambda: sink.counts.reconnects == 1, timeout_s=25)
+        assert sink.waiting < 100
     assert longest < 0.5
     assert server.sessions("out") == 2
 
 
 def test_refused_connection_is_logged_once(server: RtspServer, caplog: pytest.LogCaptureFixture) -> None:
     server.reject_publish = True
-    shown = frames()
-    with sink(server) as target:
-        write_until(target, shown, lambda: target.counts.failures >= 2)
-        assert target.state is State.CONNECTING
+    frames = noise_frames()
+    with open_sink(server) as sink:
+        write_until(sink, frames, lambda: sink.counts.failures >= 2)
+        assert sink.state is State.CONNECTING
         server.reject_publish = False
-        write_until(target, shown, lambda: target.state is State.CONNECTED)
+        write_until(sink, frames, lambda: sink.state is State.CONNECTED)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert "refused" in warnings[0]
 
 
-def test_unreachable_server_blocks_neither_write_nor_close(server: RtspServer) -> None:
+def test_silent_server_does_not_block_write_or_close(server: RtspServer) -> None:
     server.silent = True
-    shown = frames()
-    with sink(server) as target:
-        longest = write_until(target, shown, lambda: target.counts.failures >= 1)
+    frames = noise_frames()
+    with open_sink(server) as sink:
+        longest = write_until(sink, frames, lambda: sink.counts.failures >= 1)
         assert longest < 0.5
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
-    assert target.counts.written == 0
+        started_s = time.monotonic()
+    assert time.monotonic() - started_s < 3
+    assert sink.counts.written == 0
 
 
-def test_key_frame_is_first_and_every_two_seconds(server: RtspServer) -> None:
-    shown = frames()
-    with sink(server) as target:
-        write_until(target, shown, lambda: target.state is State.CONNECTED)
+def test_key_frames_are_two_seconds_apart(server: RtspServer) -> None:
+    frames = noise_frames()
+    with open_sink(server) as sink:
+        write_until(sink, frames, lambda: sink.state is State.CONNECTED)
         with Viewer(server.url("out")) as viewer:
-            write_until(target, shown, lambda: len(viewer.frames) >= 150, limit_s=20)
+            write_until(sink, frames, lambda: len(viewer.frames) >= 150, timeout_s=20)
             keys = [each.pts_s for each in viewer.frames if each.keyframe]
     assert len(keys) >= 2
     assert all(abs((other or 0) - (one or 0) - 2.0) < 0.1 for one, other in pairwise(keys))

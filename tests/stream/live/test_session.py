@@ -1,4 +1,4 @@
-"""Effect of packet loss on the following pictures."""
+"""Decoder session: which pictures are marked as damaged after a packet loss."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ GOP = 10
 
 
 def messages(count: int) -> Iterator[Message]:
-    """A reader's messages for a stream with a key frame every ten pictures: `opened`, then packets."""
-    held, rng = io.BytesIO(), np.random.default_rng(3)
-    with av.open(held, "w", format="nut") as nut:
+    """Messages of a reader process: `opened`, then `count` packets with a key frame every `GOP` pictures."""
+    buffer, rng = io.BytesIO(), np.random.default_rng(3)
+    with av.open(buffer, "w", format="nut") as nut:
         stream = nut.add_stream("libx264", rate=30, options={"tune": "zerolatency", "preset": "ultrafast"})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
@@ -32,10 +32,10 @@ def messages(count: int) -> Iterator[Message]:
             frame = VideoFrame.from_ndarray(rng.integers(0, 255, (96, 64), np.uint8), format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, 30)
             packets += stream.encode(frame)
-        kept = [(bytes(packet), packet.pts, packet.is_keyframe) for packet in packets]
+        encoded = [(bytes(packet), packet.pts, packet.is_keyframe) for packet in packets]
         nut.mux_one(packets[0])
-    yield Message("opened", {"rate": "30", "raw": False}, held.getvalue())
-    for data, pts, key in kept:
+    yield Message("opened", {"rate": "30", "raw": False}, buffer.getvalue())
+    for data, pts, key in encoded:
         fields = {
             "pts": pts,
             "dts": pts,
@@ -48,34 +48,33 @@ def messages(count: int) -> Iterator[Message]:
         yield Message("packet", fields, data)
 
 
-def intact(hurt: int, *, lost: int = 3) -> list[bool]:
-    """Which of thirty pictures are intact if packets are missing before picture `hurt`."""
+def damaged_pictures(first: int, *, lost: int = 3) -> list[int]:
+    """Indices of the damaged pictures among thirty, if `lost` packets are missing before picture `first`."""
     opened, *packets = messages(30)
     counts = SourceCounts()
     session = Session(opened, counts)
-    packets[hurt].fields["lost"] = lost
-    reported = [arrival.intact for packet in packets for arrival in session.decode(packet)]
+    packets[first].fields["lost"] = lost
+    intact = [picture.intact for packet in packets for picture in session.decode(packet)]
     assert counts.lost_packets == lost
-    assert counts.damaged_frames == reported.count(False)
-    return reported
+    assert counts.damaged_frames == intact.count(False)
+    return [number for number, is_intact in enumerate(intact) if not is_intact]
 
 
 def test_frames_after_a_loss_are_damaged_until_the_next_key_frame() -> None:
-    assert [number for number, good in enumerate(intact(13)) if not good] == list(range(13, 20))
+    assert damaged_pictures(13) == list(range(13, 20))
 
 
-@pytest.mark.parametrize("hurt", [9, 10])
-def test_damaged_key_frame_does_not_end_the_damage(hurt: int) -> None:
-    bad = [number for number, good in enumerate(intact(hurt)) if not good]
-    assert bad == list(range(hurt, 20))
+@pytest.mark.parametrize("first", [9, 10])
+def test_damaged_key_frame_does_not_end_the_damage(first: int) -> None:
+    assert damaged_pictures(first) == list(range(first, 20))
 
 
-def test_undecodable_packet_counts_as_a_loss() -> None:
+def test_undecodable_packet_damages_frames_until_the_next_key_frame() -> None:
     opened, *packets = messages(30)
     counts = SourceCounts()
     session = Session(opened, counts)
     packets[12] = Message("packet", packets[12].fields, bytes(40))
-    reported = [arrival.intact for packet in packets for arrival in session.decode(packet)]
+    intact = [picture.intact for packet in packets for picture in session.decode(packet)]
     assert counts.damaged_packets >= 1
-    assert reported[-10:] == [True] * 10
-    assert False in reported
+    assert intact[-10:] == [True] * 10
+    assert False in intact
