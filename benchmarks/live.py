@@ -82,9 +82,9 @@ def _end_to_end_ms(bench: RelayBench, first: int) -> list[float]:
     """Latency of every readable frame from index `first` on."""
     assert bench.camera is not None
     return [
-        1000 * bench.camera.latency_s(each.number, each.at)
-        for each in bench.viewer.frames[first:]
-        if each.number is not None and each.number in bench.camera.sent
+        1000 * bench.camera.latency_s(frame.number, frame.at)
+        for frame in bench.viewer.frames[first:]
+        if frame.number is not None and frame.number in bench.camera.sent
     ]
 
 

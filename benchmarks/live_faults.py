@@ -25,7 +25,7 @@ from tests.rtsp.publisher import Publisher
 from tests.rtsp.relay_command import CliProcess, alive, pause, resources
 from tests.rtsp.wait import wait_until
 
-_SLATE = 40  # maximum mean luma of a slate; the camera's pictures are far brighter
+_MAX_SLATE_LUMA = 40  # maximum mean luma of a slate; the camera's pictures are far brighter
 _OPTIONS = ("--model", "turbo")
 
 Result = dict[str, Any]
@@ -38,16 +38,16 @@ def _receive(bench: RelayBench, count: int = 60) -> None:
 
 def _first_slate_s(bench: RelayBench, lost_s: float) -> float:
     """Wait for a slate; returns the seconds from `lost_s` to it."""
-    frames = bench.viewer.wait_for(lambda frames: any(f.at > lost_s and f.brightness < _SLATE for f in frames))
-    return next(f.at for f in frames if f.at > lost_s and f.brightness < _SLATE) - lost_s
+    frames = bench.viewer.wait_for(lambda frames: any(f.at > lost_s and f.brightness < _MAX_SLATE_LUMA for f in frames))
+    return next(f.at for f in frames if f.at > lost_s and f.brightness < _MAX_SLATE_LUMA) - lost_s
 
 
 def _first_picture_s(bench: RelayBench, since_s: float, *, timeout_s: float = 40.0) -> float:
     """Wait for a picture that is not a slate; returns the seconds from `since_s` to it."""
     frames = bench.viewer.wait_for(
-        lambda frames: any(f.at > since_s and f.brightness > _SLATE for f in frames[-90:]), timeout_s=timeout_s
+        lambda frames: any(f.at > since_s and f.brightness > _MAX_SLATE_LUMA for f in frames[-90:]), timeout_s=timeout_s
     )
-    return next(f.at for f in frames if f.at > since_s and f.brightness > _SLATE) - since_s
+    return next(f.at for f in frames if f.at > since_s and f.brightness > _MAX_SLATE_LUMA) - since_s
 
 
 def source_reset() -> Result:
@@ -132,7 +132,7 @@ def camera_reboot() -> Result:
             pause(2)
             frames = bench.viewer.frames
         sessions = bench.target.sessions("out")
-    first = next(f for f in frames if f.at > lost.at + 2 and f.brightness > _SLATE)
+    first = next(f for f in frames if f.at > lost.at + 2 and f.brightness > _MAX_SLATE_LUMA)
     assert first.pts_s is not None
     assert lost.pts_s is not None
     error_s = (first.pts_s - lost.pts_s) - (first.at - lost.at)
@@ -153,8 +153,8 @@ def odd_times() -> Result:
         _receive(bench)
         frames, sessions = bench.viewer.frames, bench.target.sessions("out")
         retimed = bench.command.metrics()["deepclarity_retimed_frames_total"]
-    times = [each.pts_s for each in frames if each.pts_s is not None]
-    max_step_s = max(other - one for one, other in pairwise(times[30:]))
+    times = [frame.pts_s for frame in frames if frame.pts_s is not None]
+    max_step_s = max(later - earlier for earlier, later in pairwise(times[30:]))
     return {
         "expected": "both are corrected to fit their neighbours; same session",
         "retimed": retimed, "widest_step_ms": 1000 * max_step_s, "sessions": sessions,
@@ -177,7 +177,7 @@ def other_sizes_and_codec() -> Result:
             frames = bench.viewer.frames
         changes = bench.command.metrics()["deepclarity_source_changes_total"]
         sessions = bench.target.sessions("out")
-    sizes = sorted({(each.width, each.height) for each in frames})
+    sizes = sorted({(frame.width, frame.height) for frame in frames})
     return {
         "expected": "same output session, 1920x1080 throughout",
         "sizes": sizes, "changes": changes, "sessions": sessions, "back_after_codec_s": back_s,
@@ -270,8 +270,8 @@ def camera_missing() -> Result:
 
 
 FAULTS: dict[str, Callable[[], Result]] = {
-    each.__name__: each
-    for each in (
+    fault.__name__: fault
+    for fault in (
         source_reset, never_speaks, frozen_publisher, camera_reboot, odd_times, other_sizes_and_codec, packet_loss,
         server_gone, signals, camera_missing,
     )

@@ -1,4 +1,4 @@
-"""RTSP sink: a server that goes away, stops reading or refuses never blocks `write`."""
+"""RTSP sink: a lost, stalled or refusing server never blocks `write`."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_viewer_receives_published_frames_and_the_session_is_closed(server: Rtsp
         with Viewer(server.url("out")) as viewer:
             write_until(sink, frames, lambda: len(viewer.frames) >= 30)
             received = viewer.frames
-    assert {(each.width, each.height) for each in received} == {SIZE}
-    assert all(other.pts_s > one.pts_s for one, other in pairwise(received))  # type: ignore[operator]
+    assert {(frame.width, frame.height) for frame in received} == {SIZE}
+    assert all(later.pts_s > earlier.pts_s for earlier, later in pairwise(received))  # type: ignore[operator]
     assert server.teardowns("out") == 1
     assert len(ages) == sink.counts.written > 30
 
@@ -142,6 +142,6 @@ def test_key_frames_are_two_seconds_apart(server: RtspServer) -> None:
         write_until(sink, frames, lambda: sink.state is State.CONNECTED)
         with Viewer(server.url("out")) as viewer:
             write_until(sink, frames, lambda: len(viewer.frames) >= 150, timeout_s=20)
-            keys = [each.pts_s for each in viewer.frames if each.keyframe]
+            keys = [frame.pts_s for frame in viewer.frames if frame.keyframe]
     assert len(keys) >= 2
-    assert all(abs((other or 0) - (one or 0) - 2.0) < 0.1 for one, other in pairwise(keys))
+    assert all(abs((later or 0) - (earlier or 0) - 2.0) < 0.1 for earlier, later in pairwise(keys))

@@ -71,7 +71,7 @@ def is_slate(frame: Frame) -> bool:
 def timestamps_increase(frames: list[Frame]) -> bool:
     """Whether timestamps increase strictly from the first real frame on."""
     from_first = dropwhile(lambda frame: frame.placeholder is not None, frames)
-    return all(one.pts < other.pts for one, other in pairwise(from_first))
+    return all(earlier.pts < later.pts for earlier, later in pairwise(from_first))
 
 
 def test_camera_frames_have_increasing_timestamps_and_arrival_times() -> None:
@@ -146,9 +146,9 @@ def test_timestamp_jumps_are_corrected(server: RtspServer) -> None:
         received += read_until(frames, real_frames(15))
         server.shift_timestamps("cam", 37600)
         received += read_until(frames, real_frames(15))
-    came = [frame for frame in received if frame.placeholder is None]
+    real = [frame for frame in received if frame.placeholder is None]
     assert timestamps_increase(received)
-    assert max(other.time_s - one.time_s for one, other in pairwise(came[10:])) < 0.2
+    assert max(later.time_s - earlier.time_s for earlier, later in pairwise(real[10:])) < 0.2
     assert source.counts.retimed == 2
     assert source.counts.reconnects == 0
 
