@@ -10,7 +10,9 @@ from deepclarity.errors import UsageError
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Detector, Verdict
 from deepclarity.stream.files.still import Picture
+from deepclarity.stream.frame import Planes
 
+from .blend import restore_locally
 from .restore import restore
 
 _MAX_PX = 400_000_000
@@ -42,15 +44,36 @@ def correct(
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size[0] * size[1] > _MAX_PX:
         raise UsageError(f"a picture of {size[0]}x{size[1]} pixels is too large. Choose a smaller --scale.")
-    repaired = restore(
-        planes,
-        enhancer=enhancer,
-        blocks=verdict.blocks if verdict.pixelated else None,
-        size=size,
-        max_value=picture.max_value,
-        subsampling=(1, 1),
+    repaired = correct_planes(
+        planes, verdict, enhancer=enhancer, size=size, max_value=picture.max_value, subsampling=(1, 1), force=force
     )
+    if repaired is None:
+        return Corrected(picture, verdict, repaired=False)
     return Corrected(picture.with_planes(repaired), verdict, repaired=True)
+
+
+def correct_planes(
+    planes: Planes,
+    verdict: Verdict,
+    *,
+    enhancer: Enhancer,
+    size: tuple[int, int],
+    max_value: int,
+    subsampling: tuple[int, int],
+    force: bool,
+) -> Planes | None:
+    """Repair planes where they bear the verdict's blocks out, at `size` (width, height).
+
+    None if they do so nowhere, unless `force` is set or the size changes: then the network runs on all of them.
+    """
+    blocks = verdict.blocks if verdict.pixelated else None
+    if blocks is not None:
+        repaired = restore_locally(
+            planes, enhancer=enhancer, blocks=blocks, size=size, max_value=max_value, subsampling=subsampling
+        )
+        if repaired is not None or (not force and size == planes[0].shape[::-1]):
+            return repaired
+    return restore(planes, enhancer=enhancer, blocks=None, size=size, max_value=max_value, subsampling=subsampling)
 
 
 def side_by_side(before: Picture, after: Picture) -> Picture:

@@ -15,6 +15,7 @@ from deepclarity.models.verdict import Plane
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.planes import resized
 
+from .blend import MaskTracker, RepairMask, blend
 from .executor import Executor, Pending, RepairRequest
 from .fit import Fit
 from .records import Lane, Summary
@@ -54,7 +55,7 @@ def enhance(
             continue
         if started.pending is not None and executor is not None:
             try:
-                frame = replace(frame, planes=started.pending.result(), picture=None)
+                frame = _repaired(started, output_size(frame, fit))
                 failures = 0
             except (DeviceError, MemoryError) as error:
                 failures += 1
@@ -73,12 +74,25 @@ def enhance(
         yield Enhanced(frame, replace(item, lane=lane))
 
 
+def _repaired(started: _Started, size: tuple[int, int]) -> Frame:
+    """The frame at `size`, repaired where its mask says so."""
+    frame, mask = started.routed.frame, started.mask
+    assert started.pending is not None
+    planes = started.pending.result()
+    if mask is not None:
+        before = frame if frame.size == size else resized(frame, size)
+        planes = blend(before.planes, planes, mask)
+    return replace(frame, planes=planes, picture=None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Started:
     """A frame whose repair, if it needs one, has been submitted."""
 
     routed: Routed
     pending: Pending | None
+    mask: RepairMask | None
+    """Where the repair applies; None: everywhere."""
     busy_s: float
 
 
@@ -89,12 +103,14 @@ def _in_flight(routed: Iterable[Routed], executor: Executor | None, fit: Fit, *,
     """
     waiting: deque[_Started] = deque()
     failure: Exception | None = None
+    tracker = MaskTracker()
     try:
-        for item in routed:
+        for each in routed:
             began, pending = time.perf_counter(), None
+            item, mask = _tested(each, tracker, fit) if executor is not None else (each, None)
             if item.lane is Lane.ENHANCE and executor is not None and item.frame.index >= skip:
                 pending = executor.submit(_request(item, fit))
-            waiting.append(_Started(item, pending, time.perf_counter() - began))
+            waiting.append(_Started(item, pending, mask, time.perf_counter() - began))
             if len(waiting) > (executor.in_flight if executor else 0):
                 yield waiting.popleft()
     except Exception as error:
@@ -104,6 +120,18 @@ def _in_flight(routed: Iterable[Routed], executor: Executor | None, fit: Fit, *,
     yield from waiting
     if failure is not None:
         raise failure
+
+
+def _tested(item: Routed, tracker: MaskTracker, fit: Fit) -> tuple[Routed, RepairMask | None]:
+    """Test the blocks on the frame itself: where the repair applies, and another lane if it applies nowhere."""
+    if item.lane is not Lane.ENHANCE or item.blocks is None:
+        return item, None
+    frame = item.frame
+    mask = tracker.next(frame.luma, item.blocks, max_value=frame.max_value, cut=item.scored.cut)
+    if not mask.is_empty:
+        return item, mask
+    lane = Lane.ENHANCE if item.always else Lane.RESIZE if fit.resizes else Lane.PASS
+    return replace(item, lane=lane, blocks=None), None
 
 
 def _request(item: Routed, fit: Fit) -> RepairRequest:

@@ -52,6 +52,8 @@ class Routed:
     lane: Lane
     blocks: Blocks | None = None
     """Blocks to average before the network; None: none."""
+    always: bool = False
+    """Whether the frame is to be enhanced even if its blocks are not borne out."""
 
     @property
     def frame(self) -> Frame:
@@ -85,7 +87,7 @@ def route(
             repair = False
         lane = Lane.ENHANCE if repair and (enlarge or blocks) else clean
         summary.lane_switches = trigger.switches
-        yield Routed(current, lane, blocks)
+        yield Routed(current, lane, blocks, always=routing.which is FrameSelection.ALL and enlarge)
 
 
 def _with_look_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Scored, list[Scored]]]:

@@ -191,7 +191,7 @@ def resized(frame: Frame, size: tuple[int, int]) -> Frame:
     """`frame` resized to `size` (width, height) by Lanczos; format, colour and range unchanged."""
     picture = frame.picture
     if not isinstance(picture, VideoFrame):
-        return replace(frame, planes=_resized_planes(frame, size), picture=None)
+        return replace(frame, planes=resized_planes(frame.planes, size, frame.subsampling), picture=None)
     sample_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
     scaled = picture.reformat(
         width=size[0],
@@ -204,16 +204,17 @@ def resized(frame: Frame, size: tuple[int, int]) -> Frame:
     return replace(frame, planes=planes_of(scaled), picture=scaled)
 
 
-def _resized_planes(frame: Frame, size: tuple[int, int]) -> Planes:
-    """The planes of a frame without a decoder picture, resized by OpenCV: Lanczos to enlarge, area averaging to shrink.
+def resized_planes(planes: Planes, size: tuple[int, int], subsampling: tuple[int, int]) -> Planes:
+    """Resize planes by OpenCV: Lanczos to enlarge, area averaging to shrink.
 
-    `size`: (width, height) of the luma plane.
+    `size`: (width, height) of the luma plane; `subsampling`: luma samples per chroma sample, horizontally, vertically.
     """
-    across, down = frame.subsampling
-    shrinks = size[0] < frame.size[0] or size[1] < frame.size[1]
+    across, down = subsampling
+    height, width = planes[0].shape
+    shrinks = size[0] < width or size[1] < height
     chroma = -(-size[0] // across), -(-size[1] // down)
     luma, blue, red = (
         cv2.resize(plane, shape, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)
-        for plane, shape in zip(frame.planes, (size, chroma, chroma), strict=True)
+        for plane, shape in zip(planes, (size, chroma, chroma), strict=True)
     )
     return luma, blue, red  # type: ignore[return-value]

@@ -11,7 +11,7 @@ from deepclarity.models.detectors import DEFAULT_DETECTOR
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Detector, Verdict
 from deepclarity.pipelines.correct import correct as correct_picture
-from deepclarity.pipelines.restore import restore
+from deepclarity.pipelines.correct import correct_planes
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.frame import Planes
 
@@ -131,14 +131,16 @@ def _correct_planes(
     if not verdict.pixelated and not force and scale == 1:
         return cast("Planes", tuple(image))
     height, width = planar.planes[0].shape
-    return restore(
+    repaired = correct_planes(
         planar.planes,
+        verdict,
         enhancer=enhancer,
-        blocks=verdict.blocks if verdict.pixelated else None,
         size=(max(1, round(width * scale)), max(1, round(height * scale))),
         max_value=planar.max_value,
         subsampling=planar.subsampling,
+        force=force,
     )
+    return cast("Planes", tuple(image)) if repaired is None else repaired
 
 
 def _read(image: Path_ | Image | PlanarImage, order: Order) -> ColourImage:

@@ -25,6 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import load_enhancer
+from deepclarity.pipelines.blend import restore_locally
 from deepclarity.pipelines.detect import detect
 from deepclarity.pipelines.records import Lane, Summary
 from deepclarity.pipelines.restore import restore
@@ -106,11 +107,17 @@ class LiveSession:
         luma, blue, _ = received.planes
         height, width = luma.shape
         subsampling = round(width / blue.shape[1]), round(height / blue.shape[0])
-        planes = restore(
-            received.planes, enhancer=self._enhancer(), blocks=routed.blocks, size=(width, height), max_value=255,
-            subsampling=subsampling,
-        )  # fmt: skip
-        return encode_picture(replace(received, planes=planes))
+        size, enhancer = (width, height), self._enhancer()
+        if routed.blocks is None:
+            planes: Planes | None = restore(
+                received.planes, enhancer=enhancer, blocks=None, size=size, max_value=255, subsampling=subsampling
+            )
+        else:
+            planes = restore_locally(
+                received.planes, enhancer=enhancer, blocks=routed.blocks, size=size, max_value=255,
+                subsampling=subsampling,
+            )  # fmt: skip
+        return encode_picture(replace(received, planes=planes)) if planes is not None else b""
 
     def _enhancer(self) -> Enhancer:
         if self._tier not in self._enhancers:

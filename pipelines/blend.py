@@ -1,0 +1,149 @@
+"""Local repair: a repair is applied only where the picture bears its blocks out; every other sample stays as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deepclarity.models.block_map import Floats, block_map
+from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.verdict import Blocks, Bytes, Plane
+from deepclarity.stream.frame import Planes
+from deepclarity.stream.planes import resized_planes
+
+from .repair_plan import Starts, axis_of
+from .restore import restore
+
+_MIN_SUPPORT, _KEEP_SUPPORT = 0.1, 0.05
+"""Support of the block map from which a repair is applied at all, and down to which it is continued."""
+_RISE = 1 / 3
+"""How much the share of a cell may rise from frame to frame, so that it does not flicker; it falls at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairMask:
+    """Where to apply a repair, cell by cell of a lattice."""
+
+    share: Floats
+    """(rows, columns), 0..1."""
+    columns: Starts
+    """First luma column of each cell."""
+    rows: Starts
+    """First luma row of each cell."""
+    size: tuple[int, int]
+    """(width, height) of the luma plane."""
+    blocks: Blocks
+    support: float = 1.0
+    """How far the entire picture bears the blocks out, 0..1."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the repair applies nowhere: the verdict is not borne out."""
+        return not (self.share > 0).any()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the repair applies everywhere."""
+        return bool((self.share >= 1).all())
+
+    def weights(self, size: tuple[int, int]) -> Bytes:
+        """The weight of the repair for each sample of a plane of `size` (width, height), in 255ths; soft-edged."""
+        cells = np.rint(self.share * 255).astype(np.uint8)
+        wide = np.repeat(cells, np.diff(self.columns, append=self.size[0]), axis=1)
+        weights = np.repeat(wide, np.diff(self.rows, append=self.size[1]), axis=0)
+        soft = 2 * round(self.blocks.width_px / 6) + 1, 2 * round(self.blocks.height_px / 6) + 1
+        if soft != (1, 1):
+            blurred = cv2.blur(weights, soft, borderType=cv2.BORDER_REPLICATE)
+            weights = cast("Bytes", cv2.min(weights, blurred))  # softened inwards: cells left out stay at 0
+        if size != self.size:
+            shrinks = size[0] < self.size[0] or size[1] < self.size[1]
+            way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            weights = cast("Bytes", cv2.resize(weights, size, interpolation=way))
+        return weights
+
+
+def repair_mask(luma: Plane, blocks: Blocks, *, max_value: int = 255, min_support: float = _MIN_SUPPORT) -> RepairMask:
+    """Test `blocks` on the picture itself; empty below `min_support`. `luma`: (height, width) in 0..max_value."""
+    height, width = luma.shape
+    columns = axis_of(width, blocks.width_px, blocks.phase_x_px).starts()
+    rows = axis_of(height, blocks.height_px, blocks.phase_y_px).starts()
+    found = block_map(luma, columns, rows, max_value=max_value)
+    share = found.share if found.support >= min_support else np.zeros_like(found.share)
+    return RepairMask(share, columns, rows, (width, height), blocks, found.support)
+
+
+class MaskTracker:
+    """The masks of consecutive frames, steady while the lattice and the scene stay the same."""
+
+    def __init__(self) -> None:
+        self._last: RepairMask | None = None
+
+    def next(self, luma: Plane, blocks: Blocks, *, max_value: int, cut: bool) -> RepairMask:
+        """The mask of the next frame; `cut`: it starts a new scene."""
+        last = self._last
+        same = last is not None and not cut and last.blocks == blocks and last.size == luma.shape[::-1]
+        if last is None or not same:
+            mask = repair_mask(luma, blocks, max_value=max_value)
+        else:
+            min_support = _MIN_SUPPORT if last.is_empty else _KEEP_SUPPORT
+            mask = repair_mask(luma, blocks, max_value=max_value, min_support=min_support)
+            mask = replace(mask, share=np.minimum(mask.share, last.share + np.float32(_RISE)))
+        self._last = mask
+        return mask
+
+
+def restore_locally(
+    planes: Planes,
+    *,
+    enhancer: Enhancer,
+    blocks: Blocks,
+    size: tuple[int, int],
+    max_value: int,
+    subsampling: tuple[int, int] = (2, 2),
+) -> Planes | None:
+    """Repair one picture where it bears `blocks` out, and resize the rest; None if it bears them out nowhere.
+
+    Arguments as for `restore`.
+    """
+    mask = repair_mask(planes[0], blocks, max_value=max_value)
+    if mask.is_empty:
+        return None
+    repaired = restore(
+        planes, enhancer=enhancer, blocks=blocks, size=size, max_value=max_value, subsampling=subsampling
+    )
+    same = size == mask.size
+    return blend(planes if same else resized_planes(planes, size, subsampling), repaired, mask)
+
+
+def blend(before: Planes, after: Planes, mask: RepairMask) -> Planes:
+    """`before` where the mask is 0, bit for bit, `after` where it is 1, and a mixture between.
+
+    Both have equal shapes and dtypes; their size may differ from that of the mask.
+    """
+    if mask.is_full:
+        return after
+    weights = mask.weights((before[0].shape[1], before[0].shape[0]))
+    luma, blue, red = (
+        _blended(one, other, _fitted(weights, one.shape)) for one, other in zip(before, after, strict=True)
+    )
+    return luma, blue, red
+
+
+def _fitted(weights: Bytes, shape: tuple[int, ...]) -> Bytes:
+    """The luma's weights for a plane of `shape`, for chroma averaged."""
+    if weights.shape == shape:
+        return weights
+    return cast("Bytes", cv2.resize(weights, shape[::-1], interpolation=cv2.INTER_AREA))
+
+
+def _blended(before: Plane, after: Plane, weights: Bytes) -> Plane:
+    result = before.copy()
+    cv2.copyTo(after, (weights == 255).astype(np.uint8), result)
+    mixed: NDArray[np.bool_] = (weights > 0) & (weights < 255)
+    old, new, weight = (array[mixed].astype(np.int32) for array in (before, after, weights))
+    result[mixed] = old + (weight * (new - old) + 127) // 255
+    return result
