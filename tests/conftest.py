@@ -19,7 +19,7 @@ MakeClip = Callable[..., Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked `gpu` where there is none."""
+    """Skip the tests marked `gpu` without a GPU."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

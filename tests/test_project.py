@@ -1,4 +1,4 @@
-"""The project's own promises about its shape: packages, imports, the public surface."""
+"""Packaging, imports and the public interface of the project."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FOLDERS = ("stream", "models", "pipelines", "configs", "weights")
 
 
 def python(code: str) -> str:
-    """What a fresh interpreter prints."""
+    """Output of a fresh interpreter."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     return done.stdout.strip()
 
 
 def in_the_tree() -> set[str]:
-    """What a wheel has to hold, under the names it has there."""
+    """Required contents of a wheel, by their names in it."""
     kept = {".py", ".toml", ".html", ".css", ".js", ".md", ".safetensors", ".typed"}
     ours = [ROOT / "src" / "deepclarity", *(ROOT / folder for folder in FOLDERS)]
     found = set()
@@ -36,7 +36,7 @@ def in_the_tree() -> set[str]:
 
 
 def _generated(folder: str, names: list[str]) -> set[str]:
-    """What no commit holds: builds, caches, and what a user's commands leave at the top."""
+    """Files that must not be committed: builds, caches, outputs of commands."""
     ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")(folder, names)
     return ignored | ({"build", "dist", "demo", "runs"} if Path(folder) == ROOT else set())
 

@@ -1,4 +1,4 @@
-"""A learner that trains in a fraction of a second, on how often neighbouring pixels are alike."""
+"""A learner that trains in a fraction of a second, on the frequency of equal neighbouring pixels."""
 
 from __future__ import annotations
 

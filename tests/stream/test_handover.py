@@ -1,4 +1,4 @@
-"""The hand-over: ordered, bounded, failing loudly, and never leaving a thread behind."""
+"""Hand-over queue: order, bounds, errors, and no leaked threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixel formats: the source's own where that can be, else converted once and rightly."""
+"""Pixel formats: the source's own if possible, otherwise one correct conversion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files as they are found: trimmed by edit lists, joined from parts, broadcast, cut in their sound."""
+"""Unusual files: edit lists, concatenated parts, broadcast audio, truncated audio."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK = Preset(speed="ultrafast", device="cpu", size="160x90")
 
 
 def remuxed(source: Path, target: Path, *, format: str | None = None, shift_s: Fraction = Fraction(0)) -> Path:  # noqa: A002
-    """The same packets in another container, all their times moved."""
+    """Copy packets to another container, with all timestamps shifted."""
     options = {"avoid_negative_ts": "disabled", "use_editlist": "1"} if target.suffix == ".mp4" else {}
     with av.open(str(source)) as read, av.open(str(target), "w", format=format, container_options=options) as write:
         copies = {s.index: write.add_stream_from_template(s, opaque=True) for s in read.streams}

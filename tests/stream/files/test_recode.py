@@ -1,4 +1,4 @@
-"""Frames through a codec and back."""
+"""Codec round trips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tiny_recipes import photo
 
 
 def moving(count: int = 3, size: int = 144) -> list[Planes]:
-    """A drawing that moves by four pixels a frame."""
+    """A drawing that moves by four pixels per frame."""
     luma, blue, red = photo(1, 168)
     return [
         (
@@ -32,7 +32,7 @@ def moving(count: int = 3, size: int = 144) -> list[Planes]:
 
 
 def closeness(codec: str, crf: int) -> list[float]:
-    """PSNR of luma, frame by frame."""
+    """Luma PSNR of each frame."""
     frames = moving()
     coded = recode(frames, codec=codec, crf=crf)
     return [
@@ -57,14 +57,14 @@ def test_higher_crf_increases_the_loss(codec: str) -> None:
 
 
 def coded_again(codec: str, size: int) -> bytes:
-    """What `codec` makes of the same frames, in memory that holds something else each time."""
+    """Encode the same frames with `codec` in memory with different previous contents."""
     random = np.random.default_rng()
     noise = [random.integers(0, 255, int(length), np.uint8) for length in random.integers(1_000, 300_000, 20)]
     noise.clear()
     return b"".join(plane.tobytes() for planes in recode(moving(3, size), codec=codec, crf=34) for plane in planes)
 
 
-@pytest.mark.parametrize("size", [128, 144])  # an even and an odd number of macroblocks a row
+@pytest.mark.parametrize("size", [128, 144])  # an even and an odd number of macroblocks per row
 @pytest.mark.parametrize("codec", ENCODERS)
 def test_recode_is_deterministic(codec: str, size: int) -> None:
     assert len({coded_again(codec, size) for _ in range(12)}) == 1

@@ -23,7 +23,7 @@ from tests.conftest import MakeClip
 
 
 def copy(source: Path, target: Path, **settings: object) -> list[str]:
-    """Every frame of `source` through the sink, untouched; the sink's warnings."""
+    """Pass every frame of `source` to a sink unchanged; returns the sink's warnings."""
     chosen = EncodeSettings(**{"speed": "ultrafast", **settings})  # type: ignore[arg-type]
     with FileSource(source) as frames, Passthrough(source, exclude=frames.stream_index) as others:
         frames.choose_pixel_format(chosen.encoder)

@@ -1,4 +1,4 @@
-"""Times that only rise."""
+"""Strictly increasing timestamps."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_other_containers_are_read(tmp_path: Path, kind: str) -> None:
 
 
 def make_late(path: Path, *, picture_s: float, sound_s: float) -> Path:
-    """Picture and sound that begin at these times."""
+    """Video and audio that start at these times."""
     moments = [round((picture_s + number / 25) * 1000) for number in range(10)]
     spec = ClipSpec(pts=moments, time_base=Fraction(1, 1000))
     with av.open(str(path), "w") as container:
@@ -88,7 +88,7 @@ def make_late(path: Path, *, picture_s: float, sound_s: float) -> Path:
 
 
 def lead_s(path: Path) -> float:
-    """Seconds from the first picture to the first sound."""
+    """Seconds from the first picture to the first audio packet."""
     with av.open(str(path)) as container:
         sounds = [packet.pts * packet.time_base for packet in container.demux(audio=0) if packet.size]
     return float(min(sounds) - frame_times(path)[0])

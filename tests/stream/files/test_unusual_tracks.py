@@ -1,4 +1,4 @@
-"""Tracks beside the video: subtitles, chapters, attachments, cover art, and what a container cannot hold."""
+"""Other tracks: subtitles, chapters, attachments, cover pictures, and what a container does not support."""
 
 from __future__ import annotations
 
