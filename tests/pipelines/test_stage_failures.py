@@ -120,7 +120,7 @@ class PipelineRun:
 @pytest.fixture
 def pipeline(make_clip: MakeClip) -> Iterator[PipelineRun]:
     before = threading.active_count()
-    with FileSource(make_clip(count=30, size=(160, 90))) as source:
+    with FileSource(make_clip(count=30, size=(160, 90), pixelated=range(30), block_px=2)) as source:
         yield PipelineRun(source)
     assert threading.active_count() == before
 

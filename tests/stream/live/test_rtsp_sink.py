@@ -21,6 +21,8 @@ from tests.rtsp.viewer import Viewer
 
 SIZE = (640, 360)
 RATE = 30
+BLOCKED_S = 1.5
+"""A write that waits for the server takes 2 s; encoding a frame of noise takes less than this on a busy machine."""
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_publishing_resumes_after_a_server_restart(server: RtspServer) -> None:
         longest = max(longest, write_until(sink, frames, lambda: sink.state is State.CONNECTED))
         assert time.monotonic() - restarted_s < 5
         write_until(sink, frames, lambda: server.received_bytes("out") > 0 and sink.counts.written > 30)
-    assert longest < 0.5  # no write was blocked
+    assert longest < BLOCKED_S
     assert sink.counts.reconnects == 1
     assert sink.counts.dropped > 0
 
@@ -108,7 +110,7 @@ def test_sink_reconnects_when_the_server_stops_reading(server: RtspServer) -> No
         server.stop_reading("out")
         longest = write_until(sink, frames, lambda: sink.counts.reconnects == 1, timeout_s=25)
         assert sink.waiting < 100
-    assert longest < 0.5
+    assert longest < BLOCKED_S
     assert server.sessions("out") == 2
 
 
@@ -130,7 +132,7 @@ def test_silent_server_does_not_block_write_or_close(server: RtspServer) -> None
     frames = noise_frames()
     with open_sink(server) as sink:
         longest = write_until(sink, frames, lambda: sink.counts.failures >= 1)
-        assert longest < 0.5
+        assert longest < BLOCKED_S
         started_s = time.monotonic()
     assert time.monotonic() - started_s < 3
     assert sink.counts.written == 0
