@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deepclarity.models.block_map import Floats, block_map
 from deepclarity.models.enhancer import Enhancer
@@ -20,8 +19,10 @@ from .restore import restore
 
 _MIN_SUPPORT, _KEEP_SUPPORT = 0.1, 0.05
 """Support of the block map from which a repair is applied at all, and down to which it is continued."""
+_BEGIN, _KEEP = 0.7, 0.4
+"""Share of the block map from which a cell is repaired, and down to which that is continued: no flicker."""
 _RISE = 1 / 3
-"""How much the share of a cell may rise from frame to frame, so that it does not flicker; it falls at once."""
+"""How much the share of a cell may rise from frame to frame: the repair fades in, and ends at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class RepairMask:
     """Where to apply a repair, cell by cell of a lattice."""
 
     share: Floats
-    """(rows, columns), 0..1."""
+    """(rows, columns), 0..1: 0 or 1 but for cells in which the repair is fading in."""
     columns: Starts
     """First luma column of each cell."""
     rows: Starts
@@ -66,13 +67,23 @@ class RepairMask:
         return weights
 
 
-def repair_mask(luma: Plane, blocks: Blocks, *, max_value: int = 255, min_support: float = _MIN_SUPPORT) -> RepairMask:
-    """Test `blocks` on the picture itself; empty below `min_support`. `luma`: (height, width) in 0..max_value."""
+def repair_mask(luma: Plane, blocks: Blocks, *, max_value: int = 255, last: RepairMask | None = None) -> RepairMask:
+    """Test `blocks` on the picture itself; `luma`: (height, width) in 0..max_value.
+
+    `last`: the mask of the previous frame, if it has the same lattice and scene: its cells are kept more easily.
+    """
     height, width = luma.shape
     columns = axis_of(width, blocks.width_px, blocks.phase_x_px).starts()
     rows = axis_of(height, blocks.height_px, blocks.phase_y_px).starts()
     found = block_map(luma, columns, rows, max_value=max_value)
-    share = found.share if found.support >= min_support else np.zeros_like(found.share)
+    continued = last is not None and not last.is_empty
+    if found.support < (_KEEP_SUPPORT if continued else _MIN_SUPPORT):
+        share = np.zeros_like(found.share)
+    elif last is None:
+        share = (found.share >= _BEGIN).astype(np.float32)
+    else:
+        repaired = found.share >= np.where(last.share > 0, np.float32(_KEEP), np.float32(_BEGIN))
+        share = np.minimum(repaired, last.share + np.float32(_RISE)).astype(np.float32)
     return RepairMask(share, columns, rows, (width, height), blocks, found.support)
 
 
@@ -86,14 +97,8 @@ class MaskTracker:
         """The mask of the next frame; `cut`: it starts a new scene."""
         last = self._last
         same = last is not None and not cut and last.blocks == blocks and last.size == luma.shape[::-1]
-        if last is None or not same:
-            mask = repair_mask(luma, blocks, max_value=max_value)
-        else:
-            min_support = _MIN_SUPPORT if last.is_empty else _KEEP_SUPPORT
-            mask = repair_mask(luma, blocks, max_value=max_value, min_support=min_support)
-            mask = replace(mask, share=np.minimum(mask.share, last.share + np.float32(_RISE)))
-        self._last = mask
-        return mask
+        self._last = repair_mask(luma, blocks, max_value=max_value, last=last if same else None)
+        return self._last
 
 
 def restore_locally(
@@ -142,8 +147,8 @@ def _fitted(weights: Bytes, shape: tuple[int, ...]) -> Bytes:
 
 def _blended(before: Plane, after: Plane, weights: Bytes) -> Plane:
     result = before.copy()
-    cv2.copyTo(after, (weights == 255).astype(np.uint8), result)
-    mixed: NDArray[np.bool_] = (weights > 0) & (weights < 255)
-    old, new, weight = (array[mixed].astype(np.int32) for array in (before, after, weights))
-    result[mixed] = old + (weight * (new - old) + 127) // 255
+    mixed = np.flatnonzero(weights + np.uint8(1) > 1)  # 0 and 255 become 1 and 0
+    old, new, weight = (np.take(array, mixed).astype(np.int32) for array in (result, after, weights))
+    cv2.copyTo(after, (weights == 255).view(np.uint8), result)
+    np.put(result, mixed, old + (weight * (new - old) + 127) // 255)
     return result
