@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepclarity.errors import SourceError, UsageError, did_you_mean
-from deepclarity.models.detectors import load_detector
+from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.load import available_models, check_enhancer, load_enhancer
 from deepclarity.models.metrics import Lpips
@@ -21,6 +21,7 @@ from deepclarity.pipelines.detect_file import VIDEOS
 from deepclarity.pipelines.report.contact_sheet import MAX_COLUMNS, contact_sheet
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, Picture, write_picture
 
+from .harm import harm
 from .pictures import SCALE, PictureSet, pictures, sheet_rows, standard
 from .scores import MEASURES, Notify, Row, means, missed
 from .video import video
@@ -41,6 +42,8 @@ class Protocol(StrEnum):
     """Pixelated pictures through `correct`."""
     VIDEO = "video"
     """Pixelated and coded clips through `restore`."""
+    HARM = "harm"
+    """Clips damaged in every way through detect, route and enhance: whether anything gets worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,10 @@ def evaluate(job: Job, *, notify: Notify) -> Evaluation:
     names = _tier_names(job.tiers)
     if not job.data.is_dir():
         raise SourceError(f"{job.data}: no such folder. Name one with test sets or clips below it.")
-    sets = find_sets(job.data) if job.sheet or set(job.protocols) - {Protocol.VIDEO} else []
-    clips = find_clips(job.data, job.clips) if Protocol.VIDEO in job.protocols else []
+    needs_sets = job.sheet or set(job.protocols) & {Protocol.STANDARD, Protocol.PICTURES}
+    sets = find_sets(job.data) if needs_sets else []
+    needs_clips = set(job.protocols) & {Protocol.VIDEO, Protocol.HARM}
+    clips = find_clips(job.data, job.clips) if needs_clips else []
     with ExitStack() as stack:
         loaded = [stack.enter_context(closing(load_enhancer(name, device=job.device))) for name in names]
         tiers = list(
@@ -107,6 +112,9 @@ def evaluate(job: Job, *, notify: Notify) -> Evaluation:
                 sets, tiers, detector=load_detector("grid"), lpips=lpips, notify=notify
             ),
             Protocol.VIDEO: lambda: video(clips, tiers, frames=job.frames, lpips=lpips, notify=notify),
+            Protocol.HARM: lambda: harm(
+                clips, tiers, detector=load_detector(DEFAULT_DETECTOR), frames=job.frames, notify=notify
+            ),
         }
         rows = [row for protocol in job.protocols for row in runs[protocol]()]
         return Evaluation(rows, {tier.name: tier.backend for tier in tiers})

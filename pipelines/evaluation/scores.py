@@ -24,6 +24,12 @@ class Scores:
     """LPIPS v0.1 with AlexNet, on RGB; lower is better."""
     flicker: float | None = None
     """Flicker: mean change of still pixels between frames, in levels of 0..255; lower is better."""
+    gain_y: float | None = None
+    """Luma gain in dB over the input, mean of the frames; higher is better."""
+    worst_gain_y: float | None = None
+    """Luma gain of the worst frame in dB; a negative one is harm."""
+    tiles_lost: float | None = None
+    """Percentage of 64x64 tiles that lose more than 0.3 dB; lower is better."""
 
 
 MEASURES = tuple(field.name for field in fields(Scores))
@@ -34,7 +40,7 @@ class Row:
     """One picture or clip, repaired by one method."""
 
     protocol: str
-    """`standard`, `pictures` or `video`."""
+    """`standard`, `pictures`, `video` or `harm`."""
     group: str
     """Group for means: a test set, or a degradation such as `×4 crf 28`."""
     item: str

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Clip:
+class Clip:
     """Consecutive frames of a clip."""
 
     name: str
@@ -62,7 +62,7 @@ def video(
     usable = 0
     for path in clips:
         try:
-            clip = _read(path, frames)
+            clip = read_clip(path, frames)
         except SourceError as error:
             _log.warning("skipped: %s", error)
             continue
@@ -74,9 +74,9 @@ def video(
         raise SourceError(f"none of {len(clips)} clips can be used: 8-bit 4:2:0 video of 64x64 pixels is needed.")
 
 
-def _one_block_size(clip: _Clip, tiers: Sequence[Enhancer], *, block_px: int, lpips: Lpips | None) -> Iterator[Row]:
+def _one_block_size(clip: Clip, tiers: Sequence[Enhancer], *, block_px: int, lpips: Lpips | None) -> Iterator[Row]:
     truth = [_cropped(planes, multiple=2 * block_px) for planes in clip.frames]
-    blocky = [_pixelated(planes, block_px) for planes in truth]
+    blocky = [pixelated(planes, block_px) for planes in truth]
     for crf in CRFS:
         arrived = blocky if crf is None else recode(blocky, codec="h264", crf=crf, speed=_SPEED)
         outcomes = {"pristine": truth, "as is": arrived}
@@ -86,7 +86,7 @@ def _one_block_size(clip: _Clip, tiers: Sequence[Enhancer], *, block_px: int, lp
             yield Row("video", damage, clip.name, method, scores)
 
 
-def _scored(clip: _Clip, outcomes: Mapping[str, list[Planes]], lpips: Lpips | None) -> dict[str, Scores]:
+def _scored(clip: Clip, outcomes: Mapping[str, list[Planes]], lpips: Lpips | None) -> dict[str, Scores]:
     """Scores by method, all against `pristine`, for which only flicker is meaningful."""
     truth = outcomes["pristine"]
     lumas = [planes[0] for planes in truth]
@@ -116,13 +116,13 @@ def _repaired(planes: Planes, tier: Enhancer, block_px: int) -> Planes:
     return restore(planes, enhancer=tier, blocks=Blocks(block_px, block_px), size=size, max_value=255)
 
 
-def _pixelated(planes: Planes, block_px: int) -> Planes:
+def pixelated(planes: Planes, block_px: float) -> Planes:
     """Pixelate 4:2:0 `planes` in blocks of `block_px` luma pixels, like a small picture enlarged before coding."""
     luma, blue, red = _bytes(planes)
     return pixelate(luma, block_px=block_px), _pixelated_chroma(blue, block_px), _pixelated_chroma(red, block_px)
 
 
-def _pixelated_chroma(plane: Bytes, block_px: int) -> Bytes:
+def _pixelated_chroma(plane: Bytes, block_px: float) -> Bytes:
     """Pixelate chroma at luma's size, at which blocks of every size are complete, and reduce it again."""
     large = pixelate(plane.repeat(2, axis=0).repeat(2, axis=1), block_px=block_px)
     cells = large.reshape(plane.shape[0], 2, plane.shape[1], 2)
@@ -141,7 +141,7 @@ def _cropped(planes: Planes, *, multiple: int) -> Planes:
     return part(planes[0], 1), part(planes[1], 2), part(planes[2], 2)
 
 
-def _read(path: Path, count: int) -> _Clip:
+def read_clip(path: Path, count: int) -> Clip:
     """Up to `count` frames, starting at a quarter of the clip, after any titles."""
     with FileSource(path) as source:
         info = source.info
@@ -162,7 +162,7 @@ def _read(path: Path, count: int) -> _Clip:
             raise SourceError(f"{path}: the frames that would be evaluated are blank: every method is perfect on them.")
         if len({planes[0].shape for planes in kept}) > 1:
             raise SourceError(f"{path}: its pictures change their size; that is not evaluated.")
-        return _Clip(path.name, list(kept), source.pixel_format, info.colour)
+        return Clip(path.name, list(kept), source.pixel_format, info.colour)
 
 
 def _bytes(planes: Sequence[Plane]) -> list[Bytes]:

@@ -20,13 +20,23 @@ _ABOUT = {
     "standard": "×4 from MATLAB-bicubic inputs; BT.601 Y', 4 px border cropped",
     "pictures": "4×4 blocks, JPEG quality 60 4:2:0, repaired as by 'correct'",
     "video": "pixelated, H.264, repaired on the true lattice; flicker: change of static pixels in levels",
+    "harm": "damaged in every way, through detect, route and enhance; against the input, on luma",
 }
 _COLUMNS = {
     "standard": ("psnr_y", "ssim_y", "lpips"),
     "pictures": ("psnr_y", "ssim_y", "lpips"),
     "video": ("psnr_y", "lpips", "flicker"),
+    "harm": ("gain_y", "worst_gain_y", "tiles_lost"),
 }
-_HEADERS = {"psnr_y": ("PSNR-Y dB", 2), "ssim_y": ("SSIM-Y", 4), "lpips": ("LPIPS", 3), "flicker": ("flicker", 3)}
+_HEADERS = {
+    "psnr_y": ("PSNR-Y dB", 2),
+    "ssim_y": ("SSIM-Y", 4),
+    "lpips": ("LPIPS", 3),
+    "flicker": ("flicker", 3),
+    "gain_y": ("gain dB", 2),
+    "worst_gain_y": ("worst frame dB", 2),
+    "tiles_lost": ("tiles worse %", 2),
+}
 """Column header and number of decimals of each metric."""
 
 
@@ -40,9 +50,10 @@ def evaluate() -> None:
 @click.option("--model", "models", multiple=True, metavar="TIER", help="Enhancer tier; repeatable. Default: all.")
 @click.option(
     "--protocol",
-    type=click.Choice(["standard", "pictures", "video", "all"]),
+    type=click.Choice(["standard", "pictures", "video", "harm", "all"]),
     default="standard",
-    help="×4 super-resolution benchmark, pixelated pictures, pixelated video (slow), or all three. Default: standard.",
+    help="×4 super-resolution benchmark, pixelated pictures, pixelated video (slow), frames made worse (slow), or all "
+    "of them. Default: standard.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all results as JSON.")
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Plot input, output and target.")
