@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "live.json")
     parser.add_argument("--only", choices=("slow", "plain", "steady"))
     args = parser.parse_args()
-    results = json.loads(args.out.read_text()) if args.only else {}
+    results = json.loads(args.out.read_text()) if args.only and args.out.exists() else {}
     if args.only in (None, "slow"):
         with tempfile.TemporaryDirectory() as folder:
             results["slow"] = slow(Path(folder))
