@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from deepclarity.models.block_map import Floats, block_map
 from deepclarity.models.enhancer import Enhancer
@@ -16,6 +17,8 @@ from deepclarity.stream.planes import resized_planes
 
 from .repair_plan import Starts, axis_of
 from .restore import restore
+
+Wide = TypeVar("Wide", NDArray[np.uint16], NDArray[np.uint32])
 
 _MIN_SUPPORT, _KEEP_SUPPORT = 0.1, 0.05
 """Support of the block map from which a repair is applied at all, and down to which it is continued."""
@@ -62,7 +65,7 @@ class RepairMask:
             weights = cast("Bytes", cv2.min(weights, blurred))  # softened inwards: cells left out stay at 0
         if size != self.size:
             shrinks = size[0] < self.size[0] or size[1] < self.size[1]
-            way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            way = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST  # few mixed samples: they cost most
             weights = cast("Bytes", cv2.resize(weights, size, interpolation=way))
         return weights
 
@@ -132,23 +135,30 @@ def blend(before: Planes, after: Planes, mask: RepairMask) -> Planes:
     if mask.is_full:
         return after
     weights = mask.weights((before[0].shape[1], before[0].shape[0]))
+    chroma = _fitted(weights, before[1].shape)
     luma, blue, red = (
-        _blended(one, other, _fitted(weights, one.shape)) for one, other in zip(before, after, strict=True)
+        _blended(one, other, each) for one, other, each in zip(before, after, (weights, chroma, chroma), strict=True)
     )
     return luma, blue, red
 
 
 def _fitted(weights: Bytes, shape: tuple[int, ...]) -> Bytes:
-    """The luma's weights for a plane of `shape`, for chroma averaged."""
+    """The luma's weights for a chroma plane of `shape`."""
     if weights.shape == shape:
         return weights
+    down, across = round(weights.shape[0] / shape[0]), round(weights.shape[1] / shape[1])
+    thinned = weights[::down, ::across]
+    if thinned.shape == shape:
+        return np.ascontiguousarray(thinned)
     return cast("Bytes", cv2.resize(weights, shape[::-1], interpolation=cv2.INTER_AREA))
 
 
 def _blended(before: Plane, after: Plane, weights: Bytes) -> Plane:
-    result = before.copy()
-    mixed = np.flatnonzero(weights + np.uint8(1) > 1)  # 0 and 255 become 1 and 0
-    old, new, weight = (np.take(array, mixed).astype(np.int32) for array in (result, after, weights))
-    cv2.copyTo(after, (weights == 255).view(np.uint8), result)
-    np.put(result, mixed, old + (weight * (new - old) + 127) // 255)
-    return result
+    if before.dtype == np.uint8:  # 255 * 255 + 127 fits into 16 bits
+        return _mixed(before.astype(np.uint16), after.astype(np.uint16), weights.astype(np.uint16)).astype(np.uint8)
+    return _mixed(before.astype(np.uint32), after.astype(np.uint32), weights.astype(np.uint32)).astype(np.uint16)
+
+
+def _mixed(before: Wide, after: Wide, weights: Wide) -> Wide:
+    """The rounded mean by weights of 0..255; exactly `before` at 0 and `after` at 255."""
+    return (before * (255 - weights) + after * weights + 127) // 255
