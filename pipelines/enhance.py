@@ -23,6 +23,8 @@ from .route import Routed
 
 log = logging.getLogger(__name__)
 
+_LIVE_EVERYWHERE = 0.5
+"""Support of the block map from which a live frame is repaired everywhere."""
 _MAX_FAILURES = 5
 """Consecutive failures after which the device counts as lost."""
 
@@ -129,7 +131,9 @@ def _tested(item: Routed, tracker: MaskTracker, fit: Fit) -> tuple[Routed, Repai
     frame = item.frame
     mask = tracker.next(frame.luma, item.blocks, max_value=frame.max_value, cut=item.scored.cut)
     if not mask.is_empty:
-        return item, mask
+        # Blending costs more than a live stream on two cores has to spare; parts of a frame are still kept apart.
+        everywhere = frame.arrived_s is not None and mask.support >= _LIVE_EVERYWHERE
+        return item, None if everywhere else mask
     lane = Lane.ENHANCE if item.always else Lane.RESIZE if fit.resizes else Lane.PASS
     return replace(item, lane=lane, blocks=None), None
 

@@ -230,7 +230,7 @@ def test_slow_upload_returns_408(tmp_path: Path, limits: Limits) -> None:
     async def receive() -> Message:
         if messages:
             return messages.pop()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(5)
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
