@@ -20,11 +20,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.models.verdict import Plane
+from deepclarity.models.verdict import Plane, Region
 
 Floats = NDArray[np.float32]
 Starts = NDArray[np.intp]
 
+_IN_REGION = 0.5
+"""Share of the map from which a cell counts as part of a region."""
+_MIN_REGION_CELLS = 9
 _NEIGHBOURHOOD = 7
 """Side, in cells, of the area over which variances are compared."""
 _SHIFTED_FULL, _SHIFTED_NONE = 0.3, 0.55
@@ -52,6 +55,23 @@ class BlockMap:
     """The share, 0..1, to which each cell is one enlarged pixel: (rows, columns) float32."""
     support: float
     """The same for the entire picture, 0..1: the mean over the cells, each counted by the steps around it."""
+    columns: Starts
+    """First sample column of each cell."""
+    rows: Starts
+    """First sample row of each cell."""
+    size: tuple[int, int]
+    """(width, height) of the picture."""
+
+    def regions(self) -> list[Region]:
+        """Bounding boxes of the connected areas of enlarged pixels, largest first; single cells are left out."""
+        found = cv2.connectedComponentsWithStats((self.share >= _IN_REGION).astype(np.uint8), connectivity=8)[2]
+        x, y = np.append(self.columns, self.size[0]), np.append(self.rows, self.size[1])
+        boxes = sorted((each.tolist() for each in found[1:]), key=lambda box: -box[4])
+        return [
+            Region(int(x[i]), int(y[j]), int(x[i + across] - x[i]), int(y[j + down] - y[j]))
+            for i, j, across, down, cells in boxes
+            if cells >= _MIN_REGION_CELLS
+        ]
 
 
 def block_map(luma: Plane, columns: Starts, rows: Starts, *, max_value: int = 255) -> BlockMap:
@@ -75,7 +95,8 @@ def block_map(luma: Plane, columns: Starts, rows: Starts, *, max_value: int = 25
     share = np.minimum(_falling(by_shift, _SHIFTED_FULL, _SHIFTED_NONE), _falling(by_slope, _SLOPE_FULL, _SLOPE_NONE))
     share *= np.clip(steps * (_WEIGHT_VARIANCE / _MIN_STEPS) - 1, 0, 1)
     share[_drawn_over(variances, variances / (shifted + 1e-3))] = 0
-    return BlockMap(share, float((share * evidence).sum() / (evidence.sum() + 1e-6)))
+    support = float((share * evidence).sum() / (evidence.sum() + 1e-6))
+    return BlockMap(share, support, columns, rows, (luma.shape[1], luma.shape[0]))
 
 
 def _uniform(starts: Starts, length: int) -> int:

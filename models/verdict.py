@@ -20,7 +20,7 @@ Chroma = tuple[Plane, Plane]
 
 
 class Kind(StrEnum):
-    """The class of a picture; only `PIXELATED` pictures are repaired."""
+    """The class of a picture."""
 
     CLEAN = "clean"
     PIXELATED = "pixelated"
@@ -28,11 +28,13 @@ class Kind(StrEnum):
     SOFT = "soft"
     """A smooth upscale."""
     BLOCKY = "blocky"
-    """The macroblocks of a codec."""
+    """The macroblocks of a codec with too few bits."""
     MOSAIC = "mosaic"
     """A small censored region."""
     PIXEL_ART = "pixel-art"
     """Deliberate blocks in few colours: repaired only on request."""
+    DAMAGED = "damaged"
+    """Parts were lost and the decoder concealed them: never repaired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,16 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of a picture, in luma pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The result of a detector for one picture."""
 
@@ -56,6 +68,8 @@ class Verdict:
     kind: Kind = Kind.CLEAN
     blocks: Blocks | None = None
     """Set whenever the evidence shows a lattice, even below the threshold."""
+    severity: float | None = None
+    """How coarsely the picture was coded, 0..1; 0.5 is the threshold of `BLOCKY`. None if that is not known."""
 
     @property
     def pixelated(self) -> bool:

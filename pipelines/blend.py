@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.models.block_map import Floats, block_map
+from deepclarity.models.block_map import BlockMap, Floats, block_map
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Blocks, Bytes, Plane
 from deepclarity.stream.frame import Planes
@@ -20,7 +20,7 @@ from .restore import restore
 
 Wide = TypeVar("Wide", NDArray[np.uint16], NDArray[np.uint32])
 
-_MIN_SUPPORT, _KEEP_SUPPORT = 0.1, 0.05
+MIN_SUPPORT, _KEEP_SUPPORT = 0.1, 0.05
 """Support of the block map from which a repair is applied at all, and down to which it is continued."""
 _BEGIN, _KEEP = 0.7, 0.4
 """Share of the block map from which a cell is repaired, and down to which that is continued: no flicker."""
@@ -70,24 +70,28 @@ class RepairMask:
         return weights
 
 
-def repair_mask(luma: Plane, blocks: Blocks, *, max_value: int = 255, last: RepairMask | None = None) -> RepairMask:
-    """Test `blocks` on the picture itself; `luma`: (height, width) in 0..max_value.
-
-    `last`: the mask of the previous frame, if it has the same lattice and scene: its cells are kept more easily.
-    """
+def map_of(luma: Plane, blocks: Blocks, *, max_value: int = 255) -> BlockMap:
+    """Test `blocks` on the picture itself; `luma`: (height, width) in 0..max_value."""
     height, width = luma.shape
     columns = axis_of(width, blocks.width_px, blocks.phase_x_px).starts()
     rows = axis_of(height, blocks.height_px, blocks.phase_y_px).starts()
-    found = block_map(luma, columns, rows, max_value=max_value)
+    return block_map(luma, columns, rows, max_value=max_value)
+
+
+def repair_mask(found: BlockMap, blocks: Blocks, *, last: RepairMask | None = None) -> RepairMask:
+    """Where to repair a picture with this map of `blocks`.
+
+    `last`: the mask of the previous frame, if it has the same lattice and scene: its cells are kept more easily.
+    """
     continued = last is not None and not last.is_empty
-    if found.support < (_KEEP_SUPPORT if continued else _MIN_SUPPORT):
+    if found.support < (_KEEP_SUPPORT if continued else MIN_SUPPORT):
         share = np.zeros_like(found.share)
     elif last is None:
         share = (found.share >= _BEGIN).astype(np.float32)
     else:
         repaired = found.share >= np.where(last.share > 0, np.float32(_KEEP), np.float32(_BEGIN))
         share = np.minimum(repaired, last.share + np.float32(_RISE)).astype(np.float32)
-    return RepairMask(share, columns, rows, (width, height), blocks, found.support)
+    return RepairMask(share, found.columns, found.rows, found.size, blocks, found.support)
 
 
 class MaskTracker:
@@ -96,11 +100,11 @@ class MaskTracker:
     def __init__(self) -> None:
         self._last: RepairMask | None = None
 
-    def next(self, luma: Plane, blocks: Blocks, *, max_value: int, cut: bool) -> RepairMask:
-        """The mask of the next frame; `cut`: it starts a new scene."""
+    def next(self, found: BlockMap, blocks: Blocks, *, cut: bool) -> RepairMask:
+        """The mask of the next frame, from its map of `blocks`; `cut`: it starts a new scene."""
         last = self._last
-        same = last is not None and not cut and last.blocks == blocks and last.size == luma.shape[::-1]
-        self._last = repair_mask(luma, blocks, max_value=max_value, last=last if same else None)
+        same = last is not None and not cut and last.blocks == blocks and last.size == found.size
+        self._last = repair_mask(found, blocks, last=last if same else None)
         return self._last
 
 
@@ -117,7 +121,7 @@ def restore_locally(
 
     Arguments as for `restore`.
     """
-    mask = repair_mask(planes[0], blocks, max_value=max_value)
+    mask = repair_mask(map_of(planes[0], blocks, max_value=max_value), blocks)
     if mask.is_empty:
         return None
     repaired = restore(

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from deepclarity.errors import SourceError
-from deepclarity.models.verdict import Detector, Kind, Verdict
+from deepclarity.models.block_map import BlockMap
+from deepclarity.models.verdict import Detector, Kind, Region, Verdict
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.handover import Handover
 
-from .detect import Scored, detect
+from .detect import Scored, detect, judge
 from .records import Summary
 from .report.recorder import frame_record
 from .report.report import Report
@@ -50,6 +51,12 @@ class FileVerdict:
     """Pixelated time ranges of a video; the keys are those of `Report.ranges`."""
     damaged: int = 0
     """Packets of a video that could not be decoded."""
+    severity: float | None = None
+    """How coarsely it was coded, 0..1; of a video, the highest of any frame. None if the decoder does not say."""
+    regions: list[Region] = field(default_factory=list)
+    """Where the blocks are, largest first; of a video, in the frame with the highest score."""
+    frames_by_kind: dict[str, int] = field(default_factory=dict)
+    """Number of frames of each kind; empty for a picture."""
 
 
 def files_in(path: Path) -> Iterator[Path]:
@@ -78,30 +85,53 @@ def _detect_picture(path: Path, detector: Detector) -> FileVerdict:
     started = time.perf_counter()
     verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
     elapsed_ms = (time.perf_counter() - started) * 1000
+    verdict, found = judge(verdict, planes[0], max_value=picture.max_value)
     blocks = verdict.blocks if verdict.pixelated else None
-    return _file_verdict(path, detector, replace(verdict, blocks=blocks), elapsed_ms)
+    return _file_verdict(path, detector, replace(verdict, blocks=blocks), elapsed_ms, found=found)
 
 
 def _detect_video(path: Path, detector: Detector) -> FileVerdict:
     summary, report = Summary(), Report()
     worst: Scored | None = None
+    severity: float | None = None
     with FileSource(path) as source, Handover(source, size=4) as frames:
         scored = detect(frames, detector, summary)
         for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
             report.add(frame_record(routed))
             if worst is None or routed.scored.verdict.score > worst.verdict.score:
                 worst = routed.scored
+            severity = _higher(severity, routed.scored.verdict.severity)
             summary.frames_in += 1
     assert worst is not None
     ranges = report.ranges()
     elapsed_ms = summary.stage_s["detect"] * 1000 / summary.frames_in
-    kind = Kind.PIXELATED if ranges else Kind.CLEAN if worst.verdict.pixelated else worst.verdict.kind
-    verdict = Verdict(worst.verdict.score, kind, worst.verdict.blocks if ranges else None)
-    result = _file_verdict(path, detector, verdict, elapsed_ms)
-    return replace(result, frames=summary.frames_in, ranges=ranges, damaged=source.damaged)
+    kind = Kind.PIXELATED if ranges else _main_kind(summary.frames_by_kind, worst.verdict.kind)
+    verdict = Verdict(worst.verdict.score, kind, worst.verdict.blocks if ranges else None, severity)
+    result = _file_verdict(path, detector, verdict, elapsed_ms, found=worst.block_map if ranges else None)
+    return replace(
+        result,
+        frames=summary.frames_in,
+        ranges=ranges,
+        damaged=source.damaged,
+        frames_by_kind=summary.frames_by_kind,
+    )
 
 
-def _file_verdict(path: Path, detector: Detector, verdict: Verdict, elapsed_ms: float) -> FileVerdict:
+def _higher(one: float | None, other: float | None) -> float | None:
+    return max((each for each in (one, other) if each is not None), default=None)
+
+
+def _main_kind(frames: dict[str, int], worst: Kind) -> Kind:
+    """The kind of a video without pixelated ranges: a kind of damage that at least a twentieth of its frames have."""
+    for kind in (Kind.BLOCKY, Kind.DAMAGED):
+        if frames.get(kind, 0) >= max(1, 0.05 * sum(frames.values())):
+            return kind
+    return worst if worst in (Kind.MOSAIC, Kind.PIXEL_ART, Kind.SOFT) else Kind.CLEAN
+
+
+def _file_verdict(
+    path: Path, detector: Detector, verdict: Verdict, elapsed_ms: float, *, found: BlockMap | None
+) -> FileVerdict:
     blocks = verdict.blocks
     return FileVerdict(
         path=str(path),
@@ -112,4 +142,6 @@ def _file_verdict(path: Path, detector: Detector, verdict: Verdict, elapsed_ms: 
         block_height_px=round(blocks.height_px, 4) if blocks else None,
         method=detector.name,
         ms=round(elapsed_ms, 3),
+        severity=None if verdict.severity is None else round(verdict.severity, 4),
+        regions=found.regions() if found else [],
     )

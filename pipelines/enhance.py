@@ -15,7 +15,7 @@ from deepclarity.models.verdict import Plane
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.planes import resized
 
-from .blend import MaskTracker, RepairMask, blend
+from .blend import MaskTracker, RepairMask, blend, map_of
 from .executor import Executor, Pending, RepairRequest
 from .fit import Fit
 from .records import Lane, Summary
@@ -128,8 +128,10 @@ def _tested(item: Routed, tracker: MaskTracker, fit: Fit) -> tuple[Routed, Repai
     """Test the blocks on the frame itself: where the repair applies, and another lane if it applies nowhere."""
     if item.lane is not Lane.ENHANCE or item.blocks is None:
         return item, None
-    frame = item.frame
-    mask = tracker.next(frame.luma, item.blocks, max_value=frame.max_value, cut=item.scored.cut)
+    frame, found = item.frame, item.scored.block_map
+    if found is None or item.scored.verdict.blocks != item.blocks:
+        found = map_of(frame.luma, item.blocks, max_value=frame.max_value)
+    mask = tracker.next(found, item.blocks, cut=item.scored.cut)
     if not mask.is_empty:
         # Blending costs more than a live stream on two cores has to spare; parts of a frame are still kept apart.
         everywhere = frame.arrived_s is not None and mask.support >= _LIVE_EVERYWHERE

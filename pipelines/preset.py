@@ -11,7 +11,7 @@ from typing import Any
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.models.detectors import DEFAULT_DETECTOR
 
-from .route import FrameSelection, Routing
+from .route import FrameSelection, Routing, parse_repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Preset:
     """Name of the enhancer tier."""
     which: FrameSelection = FrameSelection.PIXELATED
     """Frames to repair: `pixelated`, `all` or `none`."""
+    repair: str = "pixelated,blocky"
+    """Kinds of damage to repair: `pixelated`, `blocky` and `soft`, separated by commas."""
     size: str = "auto"
     """`auto` (Full HD, larger pictures keep their size), `fhd` or `WIDTHxHEIGHT`."""
     pad: bool = False
@@ -59,6 +61,7 @@ class Preset:
             off=self.off_score,
             hold_s=self.hold_s,
             confirm_frames=self.confirm_frames,
+            repair=parse_repair(self.repair),
         )
 
 
@@ -140,6 +143,8 @@ def _validated(key: str, value: object, where: str) -> object:
         if value not in set(FrameSelection):
             raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(str(value), list(FrameSelection))}")
         return FrameSelection(str(value))
+    if key == "repair":
+        parse_repair(str(value), where=f"preset {where}: repair")
     if key in _BOUNDS and isinstance(value, int | float):
         low, high = _BOUNDS[key]
         if not low <= value <= high:

@@ -33,6 +33,8 @@ class FrameRecord:
     block_px: float | None
     """Block width in source pixels; None if no lattice was found."""
     lane: Lane
+    severity: float | None = None
+    """How coarsely the frame was coded, 0..1; None if the decoder does not say."""
 
 
 @dataclass(slots=True)
@@ -64,6 +66,12 @@ class Summary:
     method: str = ""
     size: str = ""
     """Output size, such as `1920x1080`."""
+    frames_by_kind: dict[str, int] = field(default_factory=dict)
+    """Number of frames of each kind: `clean`, `pixelated`, `blocky`, `damaged`, …"""
+
+    def count_kind(self, kind: Kind) -> None:
+        """Count one frame of this kind."""
+        self.frames_by_kind[kind.value] = self.frames_by_kind.get(kind.value, 0) + 1
 
     def add_stage_time(self, stage: str, seconds: float) -> None:
         """Add to a stage's busy time."""

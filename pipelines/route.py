@@ -14,11 +14,32 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from deepclarity.models.verdict import Blocks
+from deepclarity.errors import UsageError, did_you_mean
+from deepclarity.models.verdict import Blocks, Kind, Verdict
 from deepclarity.stream.frame import Frame
 
-from .detect import Scored
+from .detect import Scored, nearly_equal
 from .records import Lane, Summary
+
+REPAIRABLE = (Kind.PIXELATED, Kind.BLOCKY, Kind.SOFT)
+"""The kinds that can be chosen for repair."""
+
+_BLOCKY_ON = 0.5
+"""Severity at and above which a scene becomes blocky. It differs by frame type, so this is no more than the threshold
+of a single frame."""
+
+
+def parse_repair(text: str, *, where: str = "--repair") -> frozenset[Kind]:
+    """`pixelated,blocky` to kinds; UsageError, which names `where`, for any other word and for no kind at all."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in REPAIRABLE:
+            raise UsageError(f"{where} '{name}': {did_you_mean(name, REPAIRABLE)}")
+    if not names:
+        raise UsageError(
+            f"{where}: no kind named. Choose from {', '.join(REPAIRABLE)}, or use --none to repair nothing."
+        )
+    return frozenset(Kind(name) for name in names)
 
 
 class FrameSelection(StrEnum):
@@ -42,6 +63,8 @@ class Routing:
     """Minimum time from a switch until repair switches on again."""
     confirm_frames: int = 2
     """Number of following frames that must agree with a switch; also the length of the look-ahead."""
+    repair: frozenset[Kind] = frozenset({Kind.PIXELATED, Kind.BLOCKY})
+    """The kinds to repair, of `REPAIRABLE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +77,8 @@ class Routed:
     """Blocks to average before the network; None: none."""
     always: bool = False
     """Whether the frame is to be enhanced even if its blocks are not borne out."""
+    kind: Kind = Kind.CLEAN
+    """The steady kind: the verdict's own may change from frame to frame, this one switches as the lanes do."""
 
     @property
     def frame(self) -> Frame:
@@ -69,25 +94,45 @@ def route(
     `resize`: clean frames must be resized to the output size; `enlarge`: the output is larger than the source. An
     error in `scored` is raised after the frames that precede it.
     """
-    trigger = Trigger(routing)
+    trigger, blocky = Trigger(routing), Trigger(routing, Kind.BLOCKY)
     clean = Lane.RESIZE if resize else Lane.PASS
     for current, upcoming in _with_look_ahead(scored, routing.confirm_frames):
         blocks = None
         if current.cut:
             trigger.reset_lattice()
         if not current.frame.intact or current.frame.placeholder is not None:
-            repair = False  # no evidence, and no real picture to repair
-        elif routing.which is FrameSelection.ALL:
-            repair = True
-            blocks = trigger.lattice(current) if current.verdict.pixelated else None
-        elif routing.which is FrameSelection.PIXELATED and trigger.decide(current, upcoming):
-            repair = True
-            blocks = trigger.lattice(current)
+            repair, kind = False, current.verdict.kind  # no evidence, and no real picture to repair
         else:
-            repair = False
+            kind = _steady_kind(
+                current, pixelated=trigger.decide(current, upcoming), blocky=blocky.decide(current, upcoming)
+            )
+            if routing.which is FrameSelection.ALL:
+                repair = True
+                blocks = trigger.lattice(current) if current.verdict.pixelated else None
+            else:
+                # There is no network for macroblocks yet: those frames pass.
+                chosen = routing.which is FrameSelection.PIXELATED and Kind.PIXELATED in routing.repair
+                repair = chosen and trigger.repairing
+                blocks = trigger.lattice(current) if repair else None
         lane = Lane.ENHANCE if repair and (enlarge or blocks) else clean
         summary.lane_switches = trigger.switches
-        yield Routed(current, lane, blocks, always=routing.which is FrameSelection.ALL and enlarge)
+        summary.count_kind(kind)
+        yield Routed(current, lane, blocks, always=routing.which is FrameSelection.ALL and enlarge, kind=kind)
+
+
+def _blockiness(verdict: Verdict) -> float:
+    """The severity; without one, the picture's own evidence decides."""
+    if verdict.severity is not None:
+        return verdict.severity
+    return 1.0 if verdict.kind is Kind.BLOCKY else 0.0
+
+
+def _steady_kind(current: Scored, *, pixelated: bool, blocky: bool) -> Kind:
+    if pixelated:
+        return Kind.PIXELATED
+    if blocky:
+        return Kind.BLOCKY
+    return Kind.CLEAN if current.verdict.kind in (Kind.PIXELATED, Kind.BLOCKY) else current.verdict.kind
 
 
 def _with_look_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Scored, list[Scored]]]:
@@ -108,10 +153,12 @@ def _with_look_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Sco
 
 
 class Trigger:
-    """Decides frame by frame whether to repair: a Schmitt trigger with confirmation and hold time."""
+    """Decides frame by frame whether to repair a kind: a Schmitt trigger with confirmation and hold time."""
 
-    def __init__(self, routing: Routing) -> None:
+    def __init__(self, routing: Routing, kind: Kind = Kind.PIXELATED) -> None:
+        """`kind`: `PIXELATED`, judged by the score, or `BLOCKY`, judged by the severity."""
         self._routing = routing
+        self._kind = kind
         self._switched_s: Fraction | None = None
         self.repairing = False
         self.switches = 0
@@ -131,16 +178,18 @@ class Trigger:
     def lattice(self, current: Scored) -> Blocks | None:
         """The blocks to average: this frame's, or the scene's if it has none or almost the same."""
         blocks = current.verdict.blocks if current.verdict.pixelated else None
-        if blocks is not None and (self._lattice is None or not _nearly_equal(blocks, self._lattice)):
+        if blocks is not None and (self._lattice is None or not nearly_equal(blocks, self._lattice)):
             self._lattice = blocks
         return self._lattice
 
     def _calls_for_repair(self, scored: Scored) -> bool:
         """Whether this frame alone calls for repair; between the two scores, the current state."""
-        score = scored.verdict.score
+        verdict = scored.verdict
+        if self._kind is Kind.BLOCKY:
+            return _blockiness(verdict) >= (self._routing.off if self.repairing else _BLOCKY_ON)
         if self.repairing:
-            return score >= self._routing.off
-        return scored.verdict.pixelated and score >= self._routing.on
+            return verdict.score >= self._routing.off
+        return verdict.pixelated and verdict.score >= self._routing.on
 
     def _confirmed(self, repair: bool, upcoming: list[Scored]) -> bool:
         """Whether the upcoming frames of the same scene agree; a switch right before a cut needs no confirmation."""
@@ -161,13 +210,3 @@ class Trigger:
         self.repairing = not self.repairing
         self.switches += 1
         self._switched_s = current.frame.pts * current.frame.time_base
-
-
-def _nearly_equal(first: Blocks, second: Blocks) -> bool:
-    """Whether two lattices differ only by measurement error: switching between them would make the picture jitter."""
-    return (
-        abs(first.width_px - second.width_px) <= 0.002 * second.width_px
-        and abs(first.height_px - second.height_px) <= 0.002 * second.height_px
-        and abs(first.phase_x_px - second.phase_x_px) <= 0.25
-        and abs(first.phase_y_px - second.phase_y_px) <= 0.25
-    )

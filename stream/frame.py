@@ -9,6 +9,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from .coding import Coding
+
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """One plane, (height, width): uint8, or uint16 holding 10 bits."""
 
@@ -50,7 +52,9 @@ class Frame:
     arrived_s: float | None = None
     """Arrival time on the monotonic clock; live sources only."""
     intact: bool = True
-    """False if parts were lost in transit and the decoder concealed them."""
+    """False if parts were lost and the decoder concealed them, in this frame or in one that it was predicted from."""
+    coding: Coding | None = None
+    """How coarsely the decoder says the picture was coded; None if it does not say."""
     placeholder: Placeholder | None = None
     """Its kind if it replaces a frame that did not arrive; None for a real frame."""
 

@@ -66,4 +66,5 @@ def frame_record(routed: Routed) -> FrameRecord:
         kind=verdict.kind,
         block_px=verdict.blocks.width_px if verdict.blocks and verdict.kind is not Kind.CLEAN else None,
         lane=routed.lane,
+        severity=verdict.severity,
     )

@@ -7,11 +7,10 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 import av
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -22,6 +21,8 @@ from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 
+from .coding import EXPORTING, coding_of, side_data_of
+from .damage import DamageTracker
 from .demux import demux_packets, open_input
 from .timestamps import MonotonicTimestamps
 
@@ -62,6 +63,10 @@ class FileSource:
             self._stream = _video_stream(self._container, str(self.path))
             self._indexed_packets = len(self._stream.index_entries)
             self._packets_read = 0
+            self._codec = self._stream.codec_context.name
+            if self._codec in EXPORTING:
+                self._stream.codec_context.options = {"export_side_data": "venc_params"}
+            self._damage = DamageTracker()
             self._pictures = self._decode()
             self._first = self._first_picture()
             self.pixel_format = planes.planar_format(self._first.format.name)
@@ -89,11 +94,13 @@ class FileSource:
         return self._stream.index
 
     def __iter__(self) -> Iterator[Frame]:
-        timestamps = _FrameTimestamps(self.info)
+        timestamps, coding = _FrameTimestamps(self.info), None
         for index, picture in enumerate(self._all_pictures()):
             pts = timestamps.assign(picture)
             self.retimed = timestamps.moved
             started = time.perf_counter()
+            intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
+            coding = coding_of(picture, self._codec) or coding  # not every frame brings one along, the last least
             picture = planes.to_planar(picture, self.pixel_format)  # noqa: PLW2901
             frame = Frame(
                 planes=planes.planes_of(picture),
@@ -105,6 +112,8 @@ class FileSource:
                 subsampling=planes.subsampling_of(self.pixel_format),
                 full_range=self.info.colour.range == 2,
                 picture=picture,
+                intact=intact,
+                coding=coding,
             )
             self.busy_s += time.perf_counter() - started
             yield frame
@@ -134,6 +143,7 @@ class FileSource:
 
     def _count_damage(self) -> None:
         self.damaged += 1
+        self._damage.lost()
 
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
@@ -181,7 +191,7 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
 
 
 def _describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
-    side_data = {data.type: bytes(data) for data in _side_data(first)}
+    side_data = {data.type: bytes(data) for data in side_data_of(first)}
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     duration = container.duration / av.time_base if container.duration else None
     return VideoInfo(
@@ -200,11 +210,6 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
         light_level=side_data.get(SideDataType.CONTENT_LIGHT_LEVEL),
         interlaced=first.interlaced_frame,
     )
-
-
-def _side_data(picture: VideoFrame) -> Iterator[SideData]:
-    side_data: Any = picture.side_data  # typed as a mapping, but indexed like a list
-    return (side_data[number] for number in range(len(side_data)))
 
 
 def _matrix(data: bytes) -> tuple[int, ...]:

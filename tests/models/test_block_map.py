@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deepclarity.models.block_map import block_map
 from deepclarity.models.verdict import Blocks, Plane
-from deepclarity.pipelines.blend import repair_mask
+from deepclarity.pipelines.blend import map_of, repair_mask
 from deepclarity.pipelines.demo.scene import paint
 from deepclarity.pipelines.repair_plan import axis_of
 from deepclarity.stream.files.recode import recode
@@ -43,7 +43,7 @@ def coded(luma: Plane, codec: str, crf: int) -> Plane:
 def share(luma: Plane, block_px: float, phase_px: float = 0.0) -> float:
     """The mean of the map over the cells on a slope: elsewhere there is no evidence."""
     blocks = Blocks(block_px, block_px, phase_px % block_px, phase_px % block_px)
-    mask = repair_mask(luma, blocks)
+    mask = repair_mask(map_of(luma, blocks), blocks)
     sloped = np.abs(cv2.Laplacian(np.asarray(luma, np.float32), cv2.CV_32F, ksize=5)) > 40
     weights = mask.weights((luma.shape[1], luma.shape[0])) / 255
     return float(weights[sloped].mean())
@@ -73,7 +73,7 @@ def test_map_is_nearly_empty_on_macroblocks(picture: Plane, codec: str) -> None:
 def test_map_is_empty_on_noise_and_on_a_flat_picture() -> None:
     noise = np.random.default_rng(1).normal(128, 5, (120, 160)).astype(np.uint8)
     for luma in (noise, np.full((120, 160), 90, np.uint8)):
-        assert repair_mask(luma, Blocks(4, 4)).is_empty
+        assert repair_mask(map_of(luma, Blocks(4, 4)), Blocks(4, 4)).is_empty
 
 
 def test_map_is_empty_at_the_wrong_block_size(picture: Plane) -> None:
@@ -85,14 +85,14 @@ def test_map_leaves_out_writing_over_blocks(picture: Plane) -> None:
     written = in_blocks(picture, 4).copy()
     cv2.putText(written, "0123456789", (60, 200), cv2.FONT_HERSHEY_SIMPLEX, 2, 255, 3, cv2.LINE_AA)
     edges = np.abs(written.astype(int) - in_blocks(picture, 4)) > 60
-    weights = repair_mask(written, Blocks(4, 4)).weights((640, 360))
+    weights = repair_mask(map_of(written, Blocks(4, 4)), Blocks(4, 4)).weights((640, 360))
     assert (weights[edges] < 26).mean() > 0.95
 
 
 def test_map_covers_only_the_part_in_blocks(picture: Plane) -> None:
     part = picture.copy()
     part[96:288, 160:480] = in_blocks(picture, 4)[96:288, 160:480]
-    weights = repair_mask(part, Blocks(4, 4)).weights((640, 360)) / 255
+    weights = repair_mask(map_of(part, Blocks(4, 4)), Blocks(4, 4)).weights((640, 360)) / 255
     inside = np.zeros(part.shape, np.bool_)
     inside[96:288, 160:480] = True
     outside = ~cv2.dilate(inside.astype(np.uint8), np.ones((33, 33))).astype(bool)

@@ -11,8 +11,8 @@ import pytest
 
 from deepclarity.models.block_map import Floats
 from deepclarity.models.load import load_enhancer
-from deepclarity.models.verdict import Blocks, Kind, Verdict
-from deepclarity.pipelines.blend import MaskTracker, RepairMask, blend, repair_mask, restore_locally
+from deepclarity.models.verdict import Blocks, Kind, Plane, Verdict
+from deepclarity.pipelines.blend import MaskTracker, RepairMask, blend, map_of, repair_mask, restore_locally
 from deepclarity.pipelines.correct import correct
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.pipelines.detect import Scored
@@ -142,11 +142,11 @@ def test_all_enhances_a_frame_whose_blocks_are_not_borne_out_without_them() -> N
 
 def test_mask_rises_slowly_and_falls_at_once() -> None:
     broken, clean = planes()[0], planes(blocks=False)[0]
-    full = repair_mask(broken, Blocks(4, 4)).share
+    full = repair_mask(map_of(broken, Blocks(4, 4)), Blocks(4, 4)).share
     tracker = MaskTracker()
 
-    def share(luma: object, *, cut: bool = False) -> Floats:
-        return tracker.next(luma, Blocks(4, 4), max_value=255, cut=cut).share  # type: ignore[arg-type]
+    def share(luma: Plane, *, cut: bool = False) -> Floats:
+        return tracker.next(map_of(luma, Blocks(4, 4)), Blocks(4, 4), cut=cut).share
 
     assert share(clean).max() < 0.5
     risen = [share(broken) for _ in range(4)]

@@ -16,7 +16,7 @@ from deepclarity.pipelines.detect_file import FileVerdict
 from deepclarity.pipelines.detect_file import detect_file as detect_path
 from deepclarity.pipelines.preset import Preset, load_preset
 from deepclarity.pipelines.records import Summary
-from deepclarity.pipelines.route import FrameSelection
+from deepclarity.pipelines.route import FrameSelection, parse_repair
 from deepclarity.stream.info import VideoInfo
 
 from .networks import as_detector
@@ -33,6 +33,7 @@ def upscale(
     model: str | None = None,
     detector: str | None = None,
     which: str | None = None,
+    repair: str | None = None,
     size: str | None = None,
     codec: str | None = None,
     crf: int | None = None,
@@ -51,6 +52,7 @@ def upscale(
         model: Tier: `auto`, `turbo`, `srgan`, …
         detector: Method: `lattice-net`, `grid`, …
         which: Frames to repair: `pixelated`, `all` or `none`.
+        repair: Kinds of damage to repair: `pixelated`, `blocky`, `soft`, separated by commas.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
         codec: `h264`, `hevc` or `av1`.
         crf: Constant rate factor of the encoder.
@@ -76,7 +78,9 @@ def upscale(
         output=pipeline.default_output(path) if output is None else Path(output),
         preset=replace(
             base,
-            **_changes(model=model, method=detector, which=which, size=size, codec=codec, crf=crf, device=device),
+            **_changes(
+                model=model, method=detector, which=which, repair=repair, size=size, codec=codec, crf=crf, device=device
+            ),
         ),
         overwrite=overwrite,
         report=None if report is None else Path(report),
@@ -119,4 +123,6 @@ def _changes(**given: object) -> dict[str, Any]:
         if which not in set(FrameSelection):
             raise UsageError(f"which '{which}'; {did_you_mean(which, list(FrameSelection))}")
         changes["which"] = FrameSelection(which)
+    if "repair" in changes:
+        parse_repair(str(changes["repair"]), where="repair")
     return changes

@@ -31,6 +31,9 @@ method = click.option("--method", metavar="DETECTOR", help="Detector; see 'deepc
 pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Treat pixel art as pixelated.")
 all_frames = click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not.")
 no_frames = click.option("--none", "which", flag_value="none", help="Enhance no frame: only resize and re-encode.")
+repair = click.option(
+    "--repair", metavar="KINDS", help="Kinds to repair, of pixelated,blocky,soft. Default: pixelated,blocky."
+)
 crf = click.option("--crf", type=int, metavar="N", help="Constant rate factor; lower is better quality.")
 speed = click.option("--speed", metavar="PRESET", help="Encoder speed preset: ultrafast … veryslow.")
 port = click.option(
@@ -90,6 +93,7 @@ _LIVE = (
     pixel_art,
     all_frames,
     no_frames,
+    repair,
     click.option("--size", metavar="WxH", help="Output size, constant for the entire stream. Default: 1920x1080."),
     click.option("--codec", metavar="h264|hevc", help="Output codec. Default: h264."),
     crf,
@@ -161,9 +165,11 @@ def pop_run_options(values: dict[str, Any]) -> LiveRunOptions:
 def load_overridden_preset(name: str, values: dict[str, Any]) -> Preset:
     """Load a preset and override it by the options in `values` that are set (not None)."""
     from deepclarity.pipelines.preset import load_preset
-    from deepclarity.pipelines.route import FrameSelection
+    from deepclarity.pipelines.route import FrameSelection, parse_repair
 
     overrides = {key: value for key, value in values.items() if value is not None}
     if "which" in overrides:
         overrides["which"] = FrameSelection(overrides["which"])
+    if "repair" in overrides:
+        parse_repair(overrides["repair"])
     return replace(load_preset(name), **overrides)

@@ -78,6 +78,9 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
         f"  frames    {summary.frames_in} in, {summary.frames_out} out: {summary.repaired} repaired, "
         f"{summary.resized} resized, {summary.passed} unchanged"
     )
+    kinds = ", ".join(f"{count} {kind}" for kind, count in summary.frames_by_kind.items())
+    if set(summary.frames_by_kind) - {"clean"}:
+        yield f"  kinds     {kinds}"
     yield f"  problems  {_problems(summary)}"
     yield f"  time      {stages} (stages run in parallel)"
     yield f"  models    {summary.model} on {summary.backend}, detector {summary.method}"

@@ -29,6 +29,7 @@ _MESSAGES = {
     Kind.CLEAN: Message("Not pixelated", "No enlarged pixels were found.", "fine"),
     Kind.SOFT: Message("Soft, not pixelated", "The picture was enlarged smoothly. It has no blocks to repair.", "note"),
     Kind.BLOCKY: Message("Blocky, not pixelated", "The blocks come from a codec, not from enlarged pixels.", "note"),
+    Kind.DAMAGED: Message("Damaged", "Parts were lost, and the decoder filled them in. It is left as it is.", "note"),
     Kind.MOSAIC: Message(
         "A mosaic", "A small region was made unrecognisable, perhaps on purpose. It is not changed.", "note"
     ),

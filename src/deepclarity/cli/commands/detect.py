@@ -88,7 +88,7 @@ def _report_error(error: DeepClarityError) -> int:
 def _json(verdict: FileVerdict) -> str:
     values = asdict(verdict)
     if verdict.frames is None:
-        del values["frames"], values["ranges"], values["damaged"]
+        del values["frames"], values["ranges"], values["damaged"], values["frames_by_kind"]
     return json.dumps(values)
 
 

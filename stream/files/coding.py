@@ -1,0 +1,73 @@
+"""Reads the quantisers that FFmpeg exports with a decoded picture (`AVVideoEncParams`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from av.sidedata.encparams import VideoEncParams
+from av.sidedata.sidedata import SideData
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from deepclarity.stream.coding import QP_RANGE, Coding
+
+EXPORTING = frozenset({"h264", "mpeg2video", "mpeg4", "vp9"})
+"""Decoders that export quantisers."""
+
+_STEP_AT_QP_0 = 0.625
+"""H.264's quantiser step at QP 0, in units of an orthonormal transform."""
+_NO_LOOP_FILTER = 5.0
+"""Added for codecs without a loop filter: at equal steps, their block edges are as visible as H.264's at this much
+more."""
+_STEP_PER_SCALE = {"mpeg2video": 0.55, "mpeg4": 1.0}
+"""Step per unit of the exported value, twice the quantiser scale: ISO/IEC 13818-2, 7.4.2 with a mean matrix weight
+of 17.6, and ISO/IEC 14496-2, 7.4.4."""
+_VP9_STEP_AT_0, _VP9_DOUBLINGS = 0.5, 8.8
+"""VP9's table of AC steps is close to exponential over its index of 0 to 255."""
+
+
+def coding_of(picture: VideoFrame, codec: str) -> Coding | None:
+    """The quantisers of a decoded picture; None where the decoder reports none."""
+    if codec not in EXPORTING:
+        return None
+    for data in side_data_of(picture):
+        if isinstance(data, VideoEncParams):
+            return _coding(data, codec)
+    return None
+
+
+def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
+    """The side data of a picture, as far as PyAV knows its kinds."""
+    try:
+        side_data: Any = picture.side_data  # typed as a mapping, but indexed like a list
+        count = len(side_data)
+    except ValueError:  # a kind that PyAV does not know hides the others
+        return
+    for number in range(count):
+        yield side_data[number]
+
+
+def _coding(data: VideoEncParams, codec: str) -> Coding:
+    try:
+        exported = np.asarray(data.qp_map(), np.float32)
+    except RuntimeError:  # no blocks: one quantiser for the entire picture
+        qp = _on_h264_scale(np.array([float(data.qp)], np.float32), codec)
+        return Coding(codec, float(qp[0]))
+    qp_map = _on_h264_scale(exported, codec)
+    return Coding(codec, float(qp_map.mean()), qp_map)
+
+
+def _on_h264_scale(exported: NDArray[np.float32], codec: str) -> NDArray[np.float32]:
+    """Quantisers as exported for `codec` to those of H.264 with the same step."""
+    if codec == "h264":
+        qp = exported
+    else:
+        if codec == "vp9":
+            step, extra = _VP9_STEP_AT_0 * np.exp2(exported * (_VP9_DOUBLINGS / 255)), 0.0
+        else:
+            step, extra = np.maximum(exported, 1) * _STEP_PER_SCALE[codec], _NO_LOOP_FILTER
+        qp = 6 * np.log2(step / _STEP_AT_QP_0) + extra
+    clipped: NDArray[np.float32] = np.clip(qp, *QP_RANGE).astype(np.float32)
+    return clipped

@@ -1,0 +1,180 @@
+"""Kinds of damage: what the quantiser says, what the picture bears out, and what is repaired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from deepclarity.cli.app import cli
+from deepclarity.errors import UsageError
+from deepclarity.models.detectors import load_detector
+from deepclarity.models.verdict import Blocks, Kind, Verdict
+from deepclarity.pipelines.detect import detect, judge, severity_of
+from deepclarity.pipelines.detect_file import detect_file
+from deepclarity.pipelines.preset import preset_from
+from deepclarity.pipelines.records import Lane, Summary
+from deepclarity.pipelines.route import Routing, parse_repair, route
+from deepclarity.pipelines.upscale import Job, upscale
+from deepclarity.stream.coding import Coding
+from deepclarity.stream.files.source import FileSource
+from deepclarity.stream.frame import Frame
+
+SIZE = 640, 368
+
+
+def textured(shift: int) -> np.ndarray:
+    """A smooth picture with detail, (368, 640) uint8, moved by `shift` px."""
+    noise = np.random.default_rng(3).normal(0, 1, (SIZE[1], SIZE[0] + 64)).astype(np.float32)
+    soft = cv2.GaussianBlur(noise, None, 6) * 600 + cv2.GaussianBlur(noise, None, 1.5) * 60
+    return np.clip(soft[:, shift : shift + SIZE[0]] + 128, 16, 235).astype(np.uint8)
+
+
+def coded(path: Path, codec: str, quantiser: int, *, frames: int = 12) -> Path:
+    """A clip of constant quantiser."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        if codec == "libx264":
+            stream.options = {"qp": str(quantiser), "preset": "medium"}
+        else:
+            stream.bit_rate = 100_000_000 if quantiser < 5 else 50_000
+            stream.codec_context.qmin = stream.codec_context.qmax = quantiser
+        grey = np.full((SIZE[1] // 2, SIZE[0]), 128, np.uint8)
+        for number in range(frames):
+            picture = np.concatenate([textured(2 * number), grey])
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def severities(path: Path) -> list[float]:
+    with FileSource(path) as source:
+        found = [severity_of(frame.coding) for frame in source]
+    return [each for each in found if each is not None]
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", "mp4"), ("mpeg2video", "ts"), ("mpeg4", "avi")])
+def test_severity_rises_with_the_quantiser(tmp_path: Path, codec: str, suffix: str) -> None:
+    fine, coarse = (20, 44) if codec == "libx264" else (2, 31)
+    low = severities(coded(tmp_path / f"fine.{suffix}", codec, fine))
+    high = severities(coded(tmp_path / f"coarse.{suffix}", codec, coarse))
+    assert len(low) == len(high) == 12  # no frame without one
+    assert max(low) < 0.3
+    assert min(high) > 0.5
+
+
+def test_h264_quantiser_is_read_exactly(tmp_path: Path) -> None:
+    with FileSource(coded(tmp_path / "clip.mp4", "libx264", 30)) as source:
+        coding = [frame.coding for frame in source]
+    assert all(each is not None and each.codec == "h264" for each in coding)
+    maps = [each.qp_map for each in coding if each is not None]
+    assert all(each is not None and each.shape == (23, 40) for each in maps)
+    assert 27 <= np.median([each.qp for each in coding if each is not None]) <= 33  # by frame type, around 30
+
+
+def test_codec_without_quantisers_has_none(tmp_path: Path) -> None:
+    with FileSource(coded(tmp_path / "clip.mkv", "ffv1", 1)) as source:
+        assert all(frame.coding is None for frame in source)
+
+
+def test_coarsely_coded_clip_is_blocky_and_not_repaired(tmp_path: Path) -> None:
+    clip = coded(tmp_path / "clip.mp4", "libx264", 44)
+    verdict = detect_file(clip, load_detector("lattice-net"))
+    assert (verdict.kind, verdict.pixelated) == (Kind.BLOCKY, False)
+    assert verdict.frames_by_kind == {"blocky": 12}
+    assert verdict.severity == 1.0
+    summary = upscale(Job(source=clip, output=tmp_path / "out.mp4", preset=preset_from({"model": "lanczos"}, where="")))
+    assert summary.repaired == 0
+    assert summary.frames_by_kind == {"blocky": 12}
+
+
+def test_finely_coded_clip_is_not_blocky(tmp_path: Path) -> None:
+    verdict = detect_file(coded(tmp_path / "clip.mp4", "libx264", 28), load_detector("lattice-net"))
+    assert "blocky" not in verdict.frames_by_kind
+
+
+def in_blocks(size: int) -> np.ndarray:
+    return textured(0)[::size, ::size].repeat(size, 0).repeat(size, 1)
+
+
+def test_true_blocks_stay_pixelated_however_coarsely_coded() -> None:
+    verdict, found = judge(
+        Verdict(0.9, Kind.PIXELATED, Blocks(8, 8)), in_blocks(8), max_value=255, coding=Coding("h264", 44.0)
+    )
+    assert verdict.kind is Kind.PIXELATED
+    assert found is not None
+    assert found.support > 0.9
+
+
+@pytest.mark.parametrize(("qp", "kind"), [(44.0, Kind.BLOCKY), (30.0, Kind.CLEAN)])
+def test_codec_lattice_that_is_not_borne_out_is_not_pixelated(qp: float, kind: Kind) -> None:
+    claimed = Verdict(0.9, Kind.PIXELATED, Blocks(8, 8))
+    verdict, found = judge(claimed, textured(0), max_value=255, coding=Coding("h264", qp))
+    assert verdict.kind is kind
+    assert verdict.score < 0.4
+    assert found is None
+
+
+def test_regions_bound_the_blocks() -> None:
+    luma = textured(0)
+    luma[96:272, 160:480] = in_blocks(8)[96:272, 160:480]
+    _, found = judge(Verdict(0.9, Kind.PIXELATED, Blocks(8, 8)), luma, max_value=255)
+    assert found is not None
+    region = found.regions()[0]
+    assert abs(region.x - 160) <= 24
+    assert abs(region.y - 96) <= 24
+    assert abs(region.width - 320) <= 48
+    assert abs(region.height - 176) <= 48
+
+
+def frame(index: int, *, intact: bool = True) -> Frame:
+    grey = np.full((SIZE[1] // 2, SIZE[0] // 2), 128, np.uint8)
+    return Frame((in_blocks(4), grey, grey), index, index, Fraction(1, 25), intact=intact)
+
+
+def test_damaged_frames_are_named_and_left() -> None:
+    summary = Summary()
+    frames = [frame(number, intact=number < 4) for number in range(8)]
+    scored = detect(frames, load_detector("grid"), summary)
+    lanes = [item.lane for item in route(scored, Routing(), resize=False, enlarge=False, summary=summary)]
+    assert lanes == [Lane.ENHANCE] * 4 + [Lane.PASS] * 4
+    assert summary.frames_by_kind == {"pixelated": 4, "damaged": 4}
+
+
+def test_kinds_that_are_not_chosen_are_left() -> None:
+    summary = Summary()
+    routing = Routing(repair=parse_repair("blocky"))
+    scored = detect([frame(number) for number in range(4)], load_detector("grid"), summary)
+    routed = list(route(scored, routing, resize=False, enlarge=False, summary=summary))
+    assert {item.lane for item in routed} == {Lane.PASS}
+    assert {item.kind for item in routed} == {Kind.PIXELATED}
+
+
+def test_repair_takes_names_of_kinds() -> None:
+    assert parse_repair("blocky, pixelated") == {Kind.BLOCKY, Kind.PIXELATED}
+    for text in ("", ",", "clean", "blocks"):
+        with pytest.raises(UsageError, match="--repair"):
+            parse_repair(text)
+    with pytest.raises(UsageError, match="preset mine: repair"):
+        preset_from({"repair": "pixelatd"}, where="mine")
+
+
+def test_command_line_names_kinds_and_refuses_others(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    clip = make_clip(count=8, pixelated=range(8))
+    run = CliRunner().invoke
+    done = run(cli, ["upscale", str(clip), "-o", str(tmp_path / "a.mp4"), "--model", "lanczos", "--repair", "blocky"])
+    assert done.exit_code == 0, done.output
+    assert "0 repaired" in done.output
+    assert "8 pixelated" in done.output
+    found = json.loads(run(cli, ["detect", "--json", str(clip)]).output)
+    assert found["frames_by_kind"] == {"pixelated": 8}
+    assert found["regions"][0]["width"] > 400
+    assert 0 <= found["severity"] < 0.5
