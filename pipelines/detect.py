@@ -70,10 +70,10 @@ def _verdict(frame: Frame, detector: Detector, lattice: Blocks | None) -> tuple[
     if not frame.intact:
         return Verdict(0.0, Kind.DAMAGED), None
     verdict = detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
-    return judge(verdict, frame.luma, max_value=frame.max_value, coding=frame.coding, lattice=lattice)
+    return refine(verdict, frame.luma, max_value=frame.max_value, coding=frame.coding, lattice=lattice)
 
 
-def judge(
+def refine(
     verdict: Verdict, luma: Plane, *, max_value: int, coding: Coding | None = None, lattice: Blocks | None = None
 ) -> tuple[Verdict, BlockMap | None]:
     """Test a detector's verdict on the picture itself and by the quantiser: (final verdict, map of its blocks).

@@ -15,7 +15,7 @@ from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.handover import Handover
 
-from .detect import Scored, detect, judge
+from .detect import Scored, detect, refine
 from .records import Summary
 from .report.recorder import frame_record
 from .report.report import Report
@@ -85,7 +85,7 @@ def _detect_picture(path: Path, detector: Detector) -> FileVerdict:
     started = time.perf_counter()
     verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
     elapsed_ms = (time.perf_counter() - started) * 1000
-    verdict, found = judge(verdict, planes[0], max_value=picture.max_value)
+    verdict, found = refine(verdict, planes[0], max_value=picture.max_value)
     blocks = verdict.blocks if verdict.pixelated else None
     return _file_verdict(path, detector, replace(verdict, blocks=blocks), elapsed_ms, found=found)
 

@@ -156,7 +156,7 @@ class Trigger:
     """Decides frame by frame whether to repair a kind: a Schmitt trigger with confirmation and hold time."""
 
     def __init__(self, routing: Routing, kind: Kind = Kind.PIXELATED) -> None:
-        """`kind`: `PIXELATED`, judged by the score, or `BLOCKY`, judged by the severity."""
+        """`kind`: `PIXELATED`, decided by the score, or `BLOCKY`, decided by the severity."""
         self._routing = routing
         self._kind = kind
         self._switched_s: Fraction | None = None

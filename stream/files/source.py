@@ -17,12 +17,12 @@ from av.video.stream import VideoStream
 
 from deepclarity.errors import SourceError, hide_secrets
 from deepclarity.stream import errors, planes
+from deepclarity.stream.damage import DamageTracker
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 
 from .coding import EXPORTING, coding_of, side_data_of
-from .damage import DamageTracker
 from .demux import demux_packets, open_input
 from .timestamps import MonotonicTimestamps
 

@@ -11,19 +11,21 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.sidedata.encparams import VideoEncParams
 from click.testing import CliRunner
 
 from deepclarity.cli.app import cli
 from deepclarity.errors import UsageError
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.verdict import Blocks, Kind, Verdict
-from deepclarity.pipelines.detect import detect, judge, severity_of
+from deepclarity.pipelines.detect import detect, refine, severity_of
 from deepclarity.pipelines.detect_file import detect_file
 from deepclarity.pipelines.preset import preset_from
 from deepclarity.pipelines.records import Lane, Summary
 from deepclarity.pipelines.route import Routing, parse_repair, route
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.coding import Coding
+from deepclarity.stream.files.coding import coding_of, side_data_of
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.frame import Frame
 
@@ -80,6 +82,19 @@ def test_h264_quantiser_is_read_exactly(tmp_path: Path) -> None:
     assert 27 <= np.median([each.qp for each in coding if each is not None]) <= 33  # by frame type, around 30
 
 
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", "mp4"), ("mpeg4", "avi")])
+def test_quantisers_equal_those_that_the_library_reads(tmp_path: Path, codec: str, suffix: str) -> None:
+    clip = coded(tmp_path / f"clip.{suffix}", codec, 24)
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"export_side_data": "venc_params"}
+        for picture in container.decode(stream):
+            found = coding_of(picture, "h264")  # H.264's scale is the exported one
+            (exported,) = (data for data in side_data_of(picture) if isinstance(data, VideoEncParams))
+            assert found is not None
+            assert np.array_equal(found.qp_map, np.clip(exported.qp_map(), 0, 51))
+
+
 def test_codec_without_quantisers_has_none(tmp_path: Path) -> None:
     with FileSource(coded(tmp_path / "clip.mkv", "ffv1", 1)) as source:
         assert all(frame.coding is None for frame in source)
@@ -106,7 +121,7 @@ def in_blocks(size: int) -> np.ndarray:
 
 
 def test_true_blocks_stay_pixelated_however_coarsely_coded() -> None:
-    verdict, found = judge(
+    verdict, found = refine(
         Verdict(0.9, Kind.PIXELATED, Blocks(8, 8)), in_blocks(8), max_value=255, coding=Coding("h264", 44.0)
     )
     assert verdict.kind is Kind.PIXELATED
@@ -117,7 +132,7 @@ def test_true_blocks_stay_pixelated_however_coarsely_coded() -> None:
 @pytest.mark.parametrize(("qp", "kind"), [(44.0, Kind.BLOCKY), (30.0, Kind.CLEAN)])
 def test_codec_lattice_that_is_not_borne_out_is_not_pixelated(qp: float, kind: Kind) -> None:
     claimed = Verdict(0.9, Kind.PIXELATED, Blocks(8, 8))
-    verdict, found = judge(claimed, textured(0), max_value=255, coding=Coding("h264", qp))
+    verdict, found = refine(claimed, textured(0), max_value=255, coding=Coding("h264", qp))
     assert verdict.kind is kind
     assert verdict.score < 0.4
     assert found is None
@@ -126,7 +141,7 @@ def test_codec_lattice_that_is_not_borne_out_is_not_pixelated(qp: float, kind: K
 def test_regions_bound_the_blocks() -> None:
     luma = textured(0)
     luma[96:272, 160:480] = in_blocks(8)[96:272, 160:480]
-    _, found = judge(Verdict(0.9, Kind.PIXELATED, Blocks(8, 8)), luma, max_value=255)
+    _, found = refine(Verdict(0.9, Kind.PIXELATED, Blocks(8, 8)), luma, max_value=255)
     assert found is not None
     region = found.regions()[0]
     assert abs(region.x - 160) <= 24

@@ -73,20 +73,17 @@ def upscale(
     """
     path = Path(source)
     base = load_preset(preset) if isinstance(preset, str) else preset
+    changes = _changes(
+        model=model, method=detector, which=which, repair=repair, size=size, codec=codec, crf=crf, device=device
+    )
     job = pipeline.Job(
         source=path,
         output=pipeline.default_output(path) if output is None else Path(output),
-        preset=replace(
-            base,
-            **_changes(
-                model=model, method=detector, which=which, repair=repair, size=size, codec=codec, crf=crf, device=device
-            ),
-        ),
+        preset=replace(base, **changes),
         overwrite=overwrite,
         report=None if report is None else Path(report),
         resume=resume,
     )
-
     return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepclarity.stream.files.damage import DamageTracker
+from deepclarity.stream.damage import DamageTracker
 
 
 def intact(flags: str) -> str:
