@@ -13,6 +13,7 @@ from deepclarity.stream.files.still import Picture
 from deepclarity.stream.frame import Planes
 
 from .blend import restore_locally
+from .detect import detect_picture
 from .restore import restore
 
 _MAX_PX = 400_000_000
@@ -37,7 +38,7 @@ def correct(
     clean picture is returned unchanged. Raises UsageError if the result would exceed 400 megapixels.
     """
     planes = picture.planes
-    verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
+    verdict, _ = detect_picture(planes[0], detector, max_value=picture.max_value, chroma=planes[1:])
     if not verdict.pixelated and not force and scale == 1:
         return Corrected(picture, verdict, repaired=False)
     height, width = planes[0].shape

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepclarity.models.block_map import BlockMap
-from deepclarity.models.verdict import Blocks, Detector, Kind, Plane, Verdict
+from deepclarity.models.verdict import Blocks, Chroma, Detector, Kind, Plane, Verdict
 from deepclarity.stream.coding import Coding
 from deepclarity.stream.frame import Frame
 
@@ -71,6 +71,13 @@ def _verdict(frame: Frame, detector: Detector, lattice: Blocks | None) -> tuple[
         return Verdict(0.0, Kind.DAMAGED), None
     verdict = detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
     return refine(verdict, frame.luma, max_value=frame.max_value, coding=frame.coding, lattice=lattice)
+
+
+def detect_picture(
+    luma: Plane, detector: Detector, *, max_value: int, chroma: Chroma | None = None
+) -> tuple[Verdict, BlockMap | None]:
+    """The verdict on a single picture, and the map of its blocks; arguments as for `Detector`."""
+    return refine(detector(luma, max_value=max_value, chroma=chroma), luma, max_value=max_value)
 
 
 def refine(

@@ -15,7 +15,7 @@ from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.handover import Handover
 
-from .detect import Scored, detect, refine
+from .detect import Scored, detect, detect_picture
 from .records import Summary
 from .report.recorder import frame_record
 from .report.report import Report
@@ -83,9 +83,8 @@ def _detect_picture(path: Path, detector: Detector) -> FileVerdict:
     picture = read_picture(path)
     planes = picture.planes
     started = time.perf_counter()
-    verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
+    verdict, found = detect_picture(planes[0], detector, max_value=picture.max_value, chroma=planes[1:])
     elapsed_ms = (time.perf_counter() - started) * 1000
-    verdict, found = refine(verdict, planes[0], max_value=picture.max_value)
     blocks = verdict.blocks if verdict.pixelated else None
     return _file_verdict(path, detector, replace(verdict, blocks=blocks), elapsed_ms, found=found)
 

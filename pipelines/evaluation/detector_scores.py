@@ -17,7 +17,7 @@ FACTORS_OF_A_CELL = ("class", "factor", "phase", "codec", "quality", "level", "s
 """Properties by which the tables distinguish pictures."""
 
 
-_DETECTABLE = [kind for kind in Kind if kind is not Kind.DAMAGED]
+DETECTABLE = [kind for kind in Kind if kind is not Kind.DAMAGED]
 """Damage is known from the decoder, not from the picture."""
 
 
@@ -159,9 +159,9 @@ def confusion(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
     """True kind → predicted kind → count."""
     counts: dict[str, dict[str, int]] = {}
     for row in rows:
-        line = counts.setdefault(row.truth, dict.fromkeys(_DETECTABLE, 0))
+        line = counts.setdefault(row.truth, dict.fromkeys(DETECTABLE, 0))
         line[row.said] += 1
-    return {kind: counts[kind] for kind in _DETECTABLE if kind in counts}
+    return {kind: counts[kind] for kind in DETECTABLE if kind in counts}
 
 
 def roc(rows: Iterable[Row]) -> list[tuple[float, float]]:

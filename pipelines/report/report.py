@@ -80,11 +80,12 @@ def check_report(path: Path) -> None:
 
 
 class Report:
-    """Collects the records of all frames and pictures of the worst; uses 26 bytes per frame and six pairs of JPEGs."""
+    """Collects the records of all frames and pictures of the worst; uses 30 bytes per frame and six pairs of JPEGs."""
 
     def __init__(self) -> None:
         self._index, self._time, self._score = array("q"), array("d"), array("f")
         self._kind, self._block, self._lane = array("B"), array("f"), array("B")
+        self._severity = array("f")
         self._comparisons: list[_EncodedComparison] = []
 
     def __len__(self) -> int:
@@ -98,6 +99,7 @@ class Report:
         self._kind.append(KINDS.index(record.kind))
         self._block.append(math.nan if record.block_px is None else record.block_px)
         self._lane.append(LANES.index(record.lane))
+        self._severity.append(math.nan if record.severity is None else record.severity)
 
     def would_keep(self, record: FrameRecord) -> bool:
         """Whether `add_comparison` would keep this frame: repaired, and among the worst so far."""
@@ -211,8 +213,10 @@ class Report:
         return self._end_s() - self._time[0] if len(self) else 0.0
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        columns = zip(self._index, self._time, self._score, self._kind, self._block, self._lane, strict=True)
-        for index, time_s, score, kind, block, lane in columns:
+        columns = zip(
+            self._index, self._time, self._score, self._kind, self._block, self._lane, self._severity, strict=True
+        )
+        for index, time_s, score, kind, block, lane, severity in columns:
             yield {
                 "index": index,
                 "time_s": round(time_s, 6),
@@ -220,6 +224,7 @@ class Report:
                 "kind": KINDS[kind],
                 "block_px": None if math.isnan(block) else round(block, 3),
                 "lane": LANES[lane],
+                "severity": None if math.isnan(severity) else round(severity, 4),
             }
 
     def _timeline(self) -> dict[str, list[Any]]:

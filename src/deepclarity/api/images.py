@@ -12,6 +12,7 @@ from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Detector, Verdict
 from deepclarity.pipelines.correct import correct as correct_picture
 from deepclarity.pipelines.correct import correct_planes
+from deepclarity.pipelines.detect import detect_picture
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.frame import Planes
 
@@ -48,10 +49,10 @@ def detect(
     method = as_detector(detector)
     if isinstance(image, tuple | list):
         planar = planar_picture(image, max_value)
-        return method(planar.planes[0], max_value=planar.max_value, chroma=planar.planes[1:])
+        return detect_picture(planar.planes[0], method, max_value=planar.max_value, chroma=planar.planes[1:])[0]
     picture = _read(image, order).picture
     planes = picture.planes
-    return method(planes[0], max_value=picture.max_value, chroma=planes[1:])
+    return detect_picture(planes[0], method, max_value=picture.max_value, chroma=planes[1:])[0]
 
 
 @overload
@@ -127,7 +128,7 @@ def correct(
 def _correct_planes(
     image: PlanarImage, planar: PlanarPicture, detector: Detector, enhancer: Enhancer, *, scale: float, force: bool
 ) -> Planes:
-    verdict = detector(planar.planes[0], max_value=planar.max_value, chroma=planar.planes[1:])
+    verdict, _ = detect_picture(planar.planes[0], detector, max_value=planar.max_value, chroma=planar.planes[1:])
     if not verdict.pixelated and not force and scale == 1:
         return cast("Planes", tuple(image))
     height, width = planar.planes[0].shape

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS
-from deepclarity.models.verdict import Verdict
+from deepclarity.models.verdict import Region, Verdict
 from deepclarity.pipelines.correct import correct
+from deepclarity.pipelines.detect import detect_picture
 from deepclarity.pipelines.report.explain import MIN_SIDE_PX, explain_picture
 from deepclarity.stream.files.still import Picture, write_picture
 
@@ -31,6 +32,8 @@ class Detection:
     """(width, height) in pixels."""
     notes: list[str]
     """Messages about the picture for the user."""
+    regions: list[Region] = field(default_factory=list)
+    """Where the blocks are, largest first."""
 
     def as_json(self) -> dict[str, object]:
         """The keys of `deepclarity detect --json`."""
@@ -43,6 +46,8 @@ class Detection:
             "block_height_px": round(blocks.height_px, 4) if blocks else None,
             "method": self.method,
             "ms": round(self.ms, 3),
+            "severity": self.verdict.severity,
+            "regions": [asdict(region) for region in self.regions],
         }
 
 
@@ -127,10 +132,11 @@ class Inference:
         planes = picture.planes
         detector = self.models.detector(method)
         start = time.perf_counter()
-        verdict = detector(planes[0], max_value=picture.max_value, chroma=planes[1:])
+        verdict, found = detect_picture(planes[0], detector, max_value=picture.max_value, chroma=planes[1:])
         elapsed_ms = (time.perf_counter() - start) * 1000
         height, width = planes[0].shape
-        return Detection(verdict, method, elapsed_ms, (width, height), notes)
+        regions = found.regions() if found else []
+        return Detection(verdict, method, elapsed_ms, (width, height), notes, regions)
 
 
 def detection_facts(detection: Detection) -> list[tuple[str, str]]:

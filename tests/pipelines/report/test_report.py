@@ -64,7 +64,15 @@ def test_json_contains_every_frame_and_the_summary(tmp_path: Path) -> None:
     report.write(tmp_path / "run.json", summary)
     data = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert list(data) == ["frames", "ranges", "summary"]
-    clean = {"index": 0, "time_s": 0.0, "score": 0.1235, "kind": "clean", "block_px": None, "lane": "pass"}
+    clean = {
+        "index": 0,
+        "time_s": 0.0,
+        "score": 0.1235,
+        "kind": "clean",
+        "block_px": None,
+        "lane": "pass",
+        "severity": None,
+    }
     fixed = {
         "index": 1,
         "time_s": 0.04,
@@ -72,6 +80,7 @@ def test_json_contains_every_frame_and_the_summary(tmp_path: Path) -> None:
         "kind": "pixelated",
         "block_px": 4.0,
         "lane": "enhance",
+        "severity": None,
     }
     assert data["frames"] == [clean, fixed]
     assert data["summary"] == dataclasses.asdict(summary) | {"frames_per_s": 0.5}

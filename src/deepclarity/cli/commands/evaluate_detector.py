@@ -113,12 +113,11 @@ def _totals(methods: Mapping[str, Figures]) -> Iterator[list[str]]:
 
 
 def _confusion(rows: Sequence[Row]) -> Iterator[list[str]]:
-    from deepclarity.models.verdict import Kind
-    from deepclarity.pipelines.evaluation.detector_scores import confusion
+    from deepclarity.pipelines.evaluation.detector_scores import DETECTABLE, confusion
 
-    yield ["", *Kind]
+    yield ["", *DETECTABLE]
     for truth, line in confusion(rows).items():
-        yield [truth, *(str(line[kind]) for kind in Kind)]
+        yield [truth, *(str(line[kind]) for kind in DETECTABLE)]
 
 
 def _groups(methods: Mapping[str, Sequence[Row]]) -> Iterator[list[str]]:
