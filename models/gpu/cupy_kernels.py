@@ -189,7 +189,10 @@ class CupyKernels:
         """Both tables of `key` on the device, uploaded when first used."""
         found = self._tables.get(key)
         if found is None:
-            found = self._tables[key] = cupy.asarray(key.first), cupy.asarray(np.ascontiguousarray(second))
+            # In torch's memory: one allocator for all, which returns what it no longer needs.
+            tables = (torch.from_numpy(np.ascontiguousarray(each)).to(self._device) for each in (key.first, second))
+            first, other = (_shared(table) for table in tables)
+            found = self._tables[key] = first, other
         return found
 
     def _launch(self, name: str, shape: tuple[int, ...], *arguments: Any) -> None:
