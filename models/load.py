@@ -14,8 +14,9 @@ from deepclarity.errors import DeviceError, UsageError, WeightsError, did_you_me
 
 from .backends.lanczos import Lanczos
 from .enhancer import Enhancer
+from .external.load import check_model_file, is_model_file, load_model_file, scale_in_name
 from .generator import FAMILIES, Generator
-from .weights import Record, load_weights, read_manifest
+from .weights import Record, file_sha256, load_weights, read_manifest
 
 DEFAULT_ENHANCERS = {"cpu": "turbo", "cuda": "srgan"}
 """The tier that `auto` selects on each kind of device: the best one that reaches real time in Full HD there."""
@@ -47,26 +48,56 @@ def available_models() -> list[ModelInfo]:
 
 
 def check_enhancer(name: str) -> None:
-    """Raise UsageError if `load_enhancer` does not know `name`."""
+    """Raise UsageError if `load_enhancer` does not know `name`, or there is no file of a model at that path."""
+    if is_model_file(name):
+        check_model_file(name)
+        return
     known = {"auto", "lanczos", *(key for key, record in read_manifest().items() if record.kind == "enhancer")}
     if name not in known:
         raise UsageError(f"unknown model '{name}'; {did_you_mean(name, known)}")
 
 
 def load_enhancer(name: str, *, device: str = "auto", backend: str = "auto") -> Enhancer:
-    """Load the enhancer called `name` (`auto`, `lanczos`, `turbo`, …).
+    """Load the enhancer called `name` (`auto`, `lanczos`, `turbo`, …), or the model in the file of that path.
 
     `device` is `auto`, `cpu`, `cuda` or `cuda:N`; `backend` is `auto`, `openvino` or `torch`. `auto` chooses
     the first NVIDIA GPU that torch can use, else OpenVINO on the CPU, else torch on the CPU; torch is
-    imported only if needed. Raises UsageError for an unknown name, DeviceError if the device cannot be used.
+    imported only if needed. A model file has its own back end: spandrel for `.pth` and `.safetensors`, OpenVINO for
+    `.onnx`. Raises UsageError for an unknown name, DeviceError if the device cannot be used, WeightsError for a file
+    that holds no usable model.
     """
     check_enhancer(name)
     _check_options(device, backend)
     if name == "lanczos":
         return Lanczos()
+    if is_model_file(name):
+        return _from_file(name, device=device)
     if device == "auto":
         return _on_any_device(name, backend=backend)
     return _on_device(name, device=device, backend=backend)
+
+
+def weights_sha256(name: str) -> str:
+    """The SHA-256 of the weights of a tier, or of a model's file; `-` for a tier without weights."""
+    if is_model_file(name):
+        return file_sha256(Path(name))
+    record = read_manifest().get(name)
+    return record.sha256 if record else "-"
+
+
+def _from_file(name: str, *, device: str) -> Enhancer:
+    """The model in a file, on the GPU if one works and was not ruled out, else on the CPU."""
+    on_gpu = device == "auto" and not name.lower().endswith(".onnx") and _cuda_usable()
+    try:
+        enhancer = load_model_file(name, device="cuda" if on_gpu else "cpu" if device == "auto" else device)
+    except DeviceError as error:
+        if not on_gpu:
+            raise
+        _log.warning("%s; using the CPU instead", error)
+        enhancer = load_model_file(name, device="cpu")
+    if scale_in_name(name) not in (None, *enhancer.scales):
+        _log.warning("%s: enlarges by %d, not by what its name says", name, enhancer.scales[0])
+    return enhancer
 
 
 def _on_device(name: str, *, device: str, backend: str) -> Enhancer:

@@ -19,6 +19,9 @@ from deepclarity.errors import UsageError, WeightsError, did_you_mean
 
 from .generator import Tensors
 
+MAX_MODEL_BYTES = 2 * 2**30
+"""Size of an external model's file and of its tensors in memory above which it is refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -73,6 +76,27 @@ def read_tensors(path: Path) -> Tensors:
         return _tensors(path.read_bytes(), str(path))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+
+
+def read_model_file(path: Path) -> bytes:
+    """The content of an external model's file; WeightsError if it is missing, empty or larger than 2 GiB."""
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise WeightsError(f"{path}: not a file. Check the path.")
+        if size > MAX_MODEL_BYTES:
+            raise WeightsError(f"{path}: {size / 2**30:.1f} GiB; models of up to 2 GiB are loaded.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    if not content:
+        raise WeightsError(f"{path}: is empty. Get the file again.")
+    return content
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal; WeightsError if it cannot be read."""
+    return hashlib.sha256(read_model_file(path)).hexdigest()
 
 
 def _tensors(content: bytes, name: str) -> Tensors:
