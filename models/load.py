@@ -87,17 +87,25 @@ def weights_sha256(name: str) -> str:
 
 def _from_file(name: str, *, device: str) -> Enhancer:
     """The model in a file, on the GPU if one works and was not ruled out, else on the CPU."""
-    on_gpu = device == "auto" and not name.lower().endswith(".onnx") and _cuda_usable()
+    chosen = "cpu" if name.lower().endswith(".onnx") and device == "auto" else usable_device(device)
     try:
-        enhancer = load_model_file(name, device="cuda" if on_gpu else "cpu" if device == "auto" else device)
+        enhancer = load_model_file(name, device=chosen)
     except DeviceError as error:
-        if not on_gpu:
+        if device != "auto" or chosen == "cpu":
             raise
         _log.warning("%s; using the CPU instead", error)
         enhancer = load_model_file(name, device="cpu")
     if scale_in_name(name) not in (None, *enhancer.scales):
         _log.warning("%s: enlarges by %d, not by what its name says", name, enhancer.scales[0])
     return enhancer
+
+
+def usable_device(device: str) -> str:
+    """`device`, with `auto` replaced by `cuda` where torch can use a GPU, else by `cpu`; UsageError if unknown."""
+    _check_options(device, "auto")
+    if device != "auto":
+        return device
+    return "cuda" if _cuda_usable() else "cpu"
 
 
 def _on_device(name: str, *, device: str, backend: str) -> Enhancer:

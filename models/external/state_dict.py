@@ -99,4 +99,5 @@ def _checked(loaded: object, name: str) -> StateDict:
 
 def _reason(error: Exception) -> str:
     """The first sentence of a third-party error."""
-    return first_line(error).split(". ")[0][:160]
+    sentence = first_line(error).split(". ")[0][:160]
+    return sentence if any(letter.isalpha() for letter in sentence) else type(error).__name__

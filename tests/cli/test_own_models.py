@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -154,6 +156,24 @@ def test_a_live_stream_is_repaired_by_a_model_file(tmp_path: Path) -> None:
     assert run(["live", *options, "--model", str(model)]) == 0
     with av.open(str(target)) as container:
         assert container.streams.video[0].codec_context.width == 128
+
+
+def test_the_models_of_a_folder_are_listed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    save(folder / "2x-compact.safetensors", network("compact"), license="MIT")
+    (folder / "damaged.pth").write_bytes(b"junk")
+    (folder / "notes.txt").write_text("not a model")
+    assert run(["models", "--folder", str(folder), "--device", "cpu"]) == 0
+    listed = capfd.readouterr().out.splitlines()
+    assert re.search(r"2x-compact.safetensors +RealESRGAN Compact +×2 RGB .* licence MIT +[\d.]+ frames/s", listed[1])
+    assert re.fullmatch(r"  damaged.pth: not a file of weights alone.*", listed[2])
+    assert len(listed) == 3
+    assert run(["models", "--folder", str(folder), "--device", "cpu", "--json"]) == 0
+    good, bad = (json.loads(line) for line in capfd.readouterr().out.splitlines())
+    assert (good["info"]["scale"], good["info"]["licence"], bad["info"]) == (2, "MIT", None)
+    assert good["frames_per_s"] > 0
+    assert "no such folder" in expect_error(capfd, tmp_path, "models", "--folder", tmp_path / "nothing")
 
 
 def test_the_api_takes_the_path_of_a_model(tmp_path: Path, painting: Rgb) -> None:
