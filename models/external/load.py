@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from deepclarity.errors import DeviceError, UsageError
-from deepclarity.models.weights import read_model_file
+from deepclarity.models.export.spec import ARCHITECTURE_KEY
+from deepclarity.models.weights import read_model_file, safetensors_metadata
 
 from .enhancer import ColourEnhancer, ExternalEnhancer
 from .network import Network
@@ -31,7 +32,7 @@ def check_model_file(name: str) -> None:
         raise UsageError(f"{name}: no such file. Check the path of the model.")
     if suffix == ".onnx":
         _check_openvino()
-    elif importlib.util.find_spec("spandrel") is None:
+    elif importlib.util.find_spec("spandrel") is None and not _is_exported(path):
         raise UsageError(f"{name}: models of this kind need spandrel: pip install 'deepclarity[models]'")
 
 
@@ -63,6 +64,12 @@ def scale_in_name(name: str) -> int | None:
     """The factor that a file's name states, as `4x-Model.pth` or `Model_x2.onnx` do; None if it states none."""
     found = re.search(r"(?<![a-z0-9])(?:x([1-8])|([1-8])x)(?![a-z0-9])", Path(name).stem.lower().replace("_", " "))
     return int(found[1] or found[2]) if found else None
+
+
+def _is_exported(path: Path) -> bool:
+    """Whether `deepclarity export` wrote the file: then it holds a tier, which needs no other package."""
+    is_safe = path.suffix.lower() == ".safetensors"
+    return is_safe and ARCHITECTURE_KEY in safetensors_metadata(read_model_file(path))
 
 
 def _check_openvino() -> None:

@@ -16,6 +16,7 @@ from deepclarity.errors import DeviceError, UsageError, WeightsError
 from deepclarity.models.backends.checks import first_line
 from deepclarity.models.backends.torch import usable_device
 from deepclarity.models.compat import import_torchvision
+from deepclarity.models.weights import safetensors_metadata
 
 from .memory import LIVE_LAYERS, free_memory_bytes
 from .network import (
@@ -28,7 +29,7 @@ from .network import (
     measured_scale,
     probe_picture,
 )
-from .state_dict import StateDict, read_pth, read_safetensors, safetensors_metadata
+from .state_dict import StateDict, read_pth, read_safetensors
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor

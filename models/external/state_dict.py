@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import re
-import struct
 import zipfile
 from typing import Any
 
@@ -47,17 +45,6 @@ def read_safetensors(content: bytes, name: str) -> StateDict:
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(f"{name}: not a usable safetensors file ({_reason(error)}).") from error
     return _checked(loaded, name)
-
-
-def safetensors_metadata(content: bytes) -> dict[str, str]:
-    """The metadata in the header of a `.safetensors` file; empty if there is none, or the header is damaged."""
-    try:
-        (length,) = struct.unpack("<Q", content[:8])
-        header = json.loads(content[8 : 8 + min(length, len(content))])
-        metadata = header.get("__metadata__", {})
-        return {str(key): str(value) for key, value in metadata.items()}
-    except (struct.error, ValueError, AttributeError, RecursionError):
-        return {}
 
 
 def _check_archive(content: bytes, name: str) -> None:
