@@ -1,9 +1,11 @@
-"""The `Enhancer` protocol: super-resolution of one luma plane."""
+"""The `Enhancer` protocol: super-resolution of one luma plane; `PlanesEnhancer`: of colour too."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
+from .colour import Planes, YCbCr
 from .verdict import Plane
 
 
@@ -23,4 +25,20 @@ class Enhancer(Protocol):
 
     def close(self) -> None:
         """Release buffers and device memory."""
+        ...
+
+
+@runtime_checkable
+class PlanesEnhancer(Enhancer, Protocol):
+    """Enlarges luma and chroma together: a network for R'G'B'."""
+
+    def enlarge_planes(self, planes: Planes, *, scale: int, max_value: int = 255) -> Planes:
+        """Enlarge Y'CbCr planes of one shape (height, width) to (height * scale, width * scale); same dtype and range.
+
+        Chroma has as many samples as luma (4:4:4).
+        """
+        ...
+
+    def for_colour(self, colour: Callable[[], YCbCr]) -> PlanesEnhancer:
+        """The same network; `colour`, called for each picture, says how its planes encode colour."""
         ...

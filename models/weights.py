@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import struct
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +20,9 @@ from safetensors import SafetensorError
 from deepclarity.errors import UsageError, WeightsError, did_you_mean
 
 from .generator import Tensors
+
+MAX_MODEL_BYTES = 2 * 2**30
+"""Size of an external model's file and of its tensors in memory above which it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +69,51 @@ def load_weights(name: str, *, folder: Traversable | None = None) -> tuple[Recor
         raise UsageError(f"unknown weights '{name}'; {did_you_mean(name, records)}")
     record = records[name]
     content = _checked_bytes(record, folder or files("deepclarity.weights"))
-    return record, _tensors(content, record.file)
+    return record, parse_tensors(content, record.file)
 
 
 def read_tensors(path: Path) -> Tensors:
     """Load the tensors of your own safetensors file, as float32, without a manifest to check them against."""
     try:
-        return _tensors(path.read_bytes(), str(path))
+        return parse_tensors(path.read_bytes(), str(path))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
 
 
-def _tensors(content: bytes, name: str) -> Tensors:
+def read_model_file(path: Path) -> bytes:
+    """The content of an external model's file; WeightsError if it is missing, empty or larger than 2 GiB."""
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise WeightsError(f"{path}: not a file. Check the path.")
+        if size > MAX_MODEL_BYTES:
+            raise WeightsError(f"{path}: {size / 2**30:.1f} GiB; models of up to 2 GiB are loaded.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    if not content:
+        raise WeightsError(f"{path}: is empty. Get the file again.")
+    return content
+
+
+def safetensors_metadata(content: bytes) -> dict[str, str]:
+    """The metadata in the header of a `.safetensors` file; empty if there is none, or the header is damaged."""
+    try:
+        (length,) = struct.unpack("<Q", content[:8])
+        header = json.loads(content[8 : 8 + min(length, len(content))])
+        metadata = header.get("__metadata__", {})
+        return {str(key): str(value) for key, value in metadata.items()}
+    except (struct.error, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal; WeightsError if it cannot be read."""
+    return hashlib.sha256(read_model_file(path)).hexdigest()
+
+
+def parse_tensors(content: bytes, name: str) -> Tensors:
+    """The tensors in the content of a safetensors file, as float32; WeightsError if it is damaged."""
     try:
         tensors = safetensors.numpy.load(content)
     except (SafetensorError, ValueError, KeyError) as error:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from deepclarity.models.enhancer import Enhancer
+from collections.abc import Callable
+
+from deepclarity.models.colour import YCbCr
+from deepclarity.models.enhancer import Enhancer, PlanesEnhancer
 from deepclarity.models.load import load_enhancer
+from deepclarity.stream.info import Colour
 
 from .executor import CpuExecutor, Executor
 
+_UNTAGGED = (0, 2, 3)
+"""H.273 matrix coefficients: identity (the pictures were RGB), unspecified, reserved."""
+_BT709, _BT601 = 1, 6
 
-def load_executor(name: str, *, device: str = "auto", latency: bool = False) -> Executor:
-    """Load the tier `name` on `device` (`auto`, `cpu`, `cuda`, `cuda:N`) and whatever runs it best there.
 
-    `latency`: for live streams, no frame waits for others to fill a batch. With `auto`, a GPU that fails for good is
-    replaced by the CPU; a GPU that was asked for by name raises DeviceError instead. Raises UsageError for an unknown
-    name, DeviceError if the device cannot be used.
+def load_executor(
+    name: str, *, device: str = "auto", latency: bool = False, colour: Callable[[], YCbCr] = YCbCr
+) -> Executor:
+    """Load the tier `name`, or the model in the file of that path, and whatever runs it best on `device`.
+
+    `device`: `auto`, `cpu`, `cuda` or `cuda:N`. `latency`: for live streams, no frame waits for others to fill a
+    batch. `colour`: says how the planes of the next frame encode colour, for networks that compute in R'G'B'. With
+    `auto`, a GPU that fails for good is replaced by the CPU; a GPU that was asked for by name raises DeviceError
+    instead. Raises UsageError for an unknown name, DeviceError if the device cannot be used.
     """
-    return executor_for(load_enhancer(name, device=device), fall_back=device == "auto", latency=latency)
+    enhancer = load_enhancer(name, device=device)
+    if isinstance(enhancer, PlanesEnhancer):
+        enhancer = enhancer.for_colour(colour)
+    return executor_for(enhancer, fall_back=device == "auto", latency=latency)
 
 
 def executor_for(enhancer: Enhancer, *, fall_back: bool = False, latency: bool = False) -> Executor:
@@ -25,3 +39,12 @@ def executor_for(enhancer: Enhancer, *, fall_back: bool = False, latency: bool =
     from .gpu.load import gpu_executor  # imports torch, which the CPU path does not need
 
     return gpu_executor(enhancer, fall_back=fall_back, latency=latency)
+
+
+def encoding_of(colour: Colour, *, height_px: int) -> YCbCr:
+    """How the planes of a video encode colour, by its tags.
+
+    Untagged video counts as BT.709 from 720 rows up and as BT.601 below, as in players; its range as limited.
+    """
+    tagged = colour.matrix not in _UNTAGGED
+    return YCbCr(colour.matrix if tagged else _BT709 if height_px >= 720 else _BT601, full_range=colour.range == 2)

@@ -128,6 +128,44 @@ def network_factor(scales: tuple[int, ...], needed: float) -> int:
     return next((scale for scale in scales if scale >= needed * _SCALE_TOLERANCE), scales[-1])
 
 
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Where the samples of one grid lie on another, (x, y): as in `PlanePlan`."""
+
+    step: tuple[float, float]
+    start: tuple[float, float]
+
+
+def plan_chroma_at_luma(plan: RepairPlan, subsampling: tuple[int, int]) -> tuple[Sampling, Sampling]:
+    """For a network that needs chroma at the samples of luma: how chroma gets there, and from there to its result.
+
+    The first is from the averaged chroma to the samples of the averaged luma, the second from the enlarged picture to
+    the chroma of the result.
+    """
+    luma, chroma = plan.luma, plan.blue
+    there_step, there_start, back_step, back_start = [], [], [], []
+    for axis, (ratio, site) in enumerate(zip(subsampling, chroma_siting(subsampling), strict=True)):
+        # Enlarged luma at g is at (g - start) / step in the result, and its chroma at (that - site) / ratio + 0.5.
+        step, start = luma.step[axis], luma.start[axis]
+        there_step.append((luma.scale or 1) / step / ratio * chroma.step[axis])
+        there_start.append(chroma.start[axis] + chroma.step[axis] * ((-start / step - site) / ratio + 0.5))
+        back_step.append(step * ratio)
+        back_start.append(start + step * (site - ratio / 2))
+    return (
+        Sampling((there_step[0], there_step[1]), (there_start[0], there_start[1])),
+        Sampling((back_step[0], back_step[1]), (back_start[0], back_start[1])),
+    )
+
+
+def chroma_siting(ratios: tuple[int, int]) -> tuple[float, float]:
+    """Where the first chroma sample lies, (x, y) in luma samples from the picture's left and top edge.
+
+    4:2:0 and 4:2:2 chroma is sited on the left of its two luma columns (MPEG-2, H.264 and HEVC default) and between
+    its two luma rows. For a picture that keeps its size the siting does not matter.
+    """
+    return 0.5, ratios[1] / 2
+
+
 def _plan_chroma(
     shape: tuple[int, ...],
     axes: tuple[Axis, Axis],
@@ -137,11 +175,8 @@ def _plan_chroma(
     ratios: tuple[int, int],
 ) -> PlanePlan:
     """Average chroma over the luma lattice `axes` if that is coarser than chroma itself, and interpolate."""
-    # 4:2:0 and 4:2:2 chroma is sited on the left of its two luma columns (MPEG-2, H.264 and HEVC default) and between
-    # its two luma rows. For a picture that keeps its size the siting does not matter.
-    siting = 0.5, ratios[1] / 2
     starts, step, start = [], [], []
-    for axis, ratio, site, factor, length in zip(axes, ratios, siting, zoom, shape[::-1], strict=True):
+    for axis, ratio, site, factor, length in zip(axes, ratios, chroma_siting(ratios), zoom, shape[::-1], strict=True):
         edges, pitch, origin = _on_chroma(axis, ratio, length)
         starts.append(edges)
         step.append(1 / factor / pitch)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.enhancer import Enhancer, PlanesEnhancer
 from deepclarity.models.verdict import Blocks, Plane
 from deepclarity.stream.frame import Planes
 
-from .repair_plan import PlanePlan, Starts, plan_repair
+from .repair_plan import PlanePlan, RepairPlan, Starts, plan_chroma_at_luma, plan_repair
 
 _ALIGNMENT_TOLERANCE = 0.02
 """Distance in samples from the sample grid within which a window is rounded to it."""
@@ -77,6 +79,8 @@ def restore(
     """
     shapes = [plane.shape for plane in planes]
     plan = plan_repair(shapes, scales=enhancer.scales, blocks=blocks, size=size, subsampling=subsampling)
+    if isinstance(enhancer, PlanesEnhancer):
+        return _restore_colour(planes, plan, enhancer, max_value, subsampling)
     luma, blue, red = (
         _restore_plane(plane, part, enhancer, max_value) for plane, part in zip(planes, plan.planes, strict=True)
     )
@@ -88,6 +92,38 @@ def _restore_plane(plane: Plane, plan: PlanePlan, enhancer: Enhancer, max_value:
     if plan.scale is not None:
         native = enhancer(native, scale=plan.scale, max_value=max_value)
     return resample(native, plan.size, step=plan.step, start=plan.start, max_value=max_value)
+
+
+def _restore_colour(
+    planes: Planes, plan: RepairPlan, enhancer: PlanesEnhancer, max_value: int, subsampling: tuple[int, int]
+) -> Planes:
+    """Average blocks, enlarge luma and chroma together, and resample each to its size in the result.
+
+    Subsampled chroma gets the change that the network made, added to what it would be without a network: so nothing
+    is lost on the way to the samples of luma and back.
+    """
+    native = [undo_blocks(plane, part.columns, part.rows) for plane, part in zip(planes, plan.planes, strict=True)]
+    luma, (joined, split) = native[0], plan_chroma_at_luma(plan, subsampling)
+    scale = plan.luma.scale or 1
+    blue, red = (
+        resample(plane, luma.shape[::-1], step=joined.step, start=joined.start, max_value=max_value)
+        for plane in native[1:]
+    )
+    large = enhancer.enlarge_planes((luma, blue, red), scale=scale, max_value=max_value)
+    results = [resample(large[0], plan.luma.size, step=plan.luma.step, start=plan.luma.start, max_value=max_value)]
+    for before, small, after, part in zip(native[1:], (blue, red), large[1:], plan.planes[1:], strict=True):
+        if subsampling == (1, 1):
+            results.append(resample(after, part.size, step=split.step, start=split.start, max_value=max_value))
+            continue
+        plain = resample(before, part.size, step=part.step, start=part.start, max_value=max_value)
+        smooth = cv2.resize(small, after.shape[::-1], interpolation=cv2.INTER_CUBIC).astype(np.float32)
+        change = resample(_floats(after - smooth), part.size, step=split.step, start=split.start, max_value=max_value)
+        results.append(np.clip(np.rint(plain + change), 0, max_value).astype(plain.dtype))
+    return results[0], results[1], results[2]
+
+
+def _floats(array: NDArray[np.float32]) -> Plane:
+    return cast("Plane", array)  # `resample` works on any dtype of OpenCV's
 
 
 def resample(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deepclarity.errors import DamagedInputError, UsageError
 from deepclarity.models.detectors import load_detector
-from deepclarity.models.load import check_enhancer
+from deepclarity.models.load import check_enhancer, weights_sha256
 from deepclarity.models.verdict import Detector
 from deepclarity.models.weights import read_manifest
 from deepclarity.stream.errors import check_readable
@@ -37,7 +37,7 @@ from .detect import detect
 from .enhance import enhance
 from .executor import Executor
 from .fit import Fit, SizeRequest, fit
-from .load_executor import load_executor
+from .load_executor import encoding_of, load_executor
 from .preset import Preset
 from .records import Summary
 from .report.recorder import Recorder
@@ -127,7 +127,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer))
         executor = None
         if repairs:
-            executor = opened.enter_context(contextlib.closing(load_executor(preset.model, device=preset.device)))
+            executor = opened.enter_context(contextlib.closing(_executor(preset, source.info)))
         settings = encode_settings(preset, source.pixel_format, job.output, executor)
         source.choose_pixel_format(settings.encoder)
         fitted = fit(source.info, size_request)
@@ -162,6 +162,11 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     if job.report is not None:
         recorder.report.write(job.report, summary)
     return summary
+
+
+def _executor(preset: Preset, info: VideoInfo) -> Executor:
+    colour = encoding_of(info.colour, height_px=info.height_px)
+    return load_executor(preset.model, device=preset.device, colour=lambda: colour)
 
 
 def encode_settings(preset: Preset, pixel_format: str, output: Path, executor: Executor | None) -> EncodeSettings:
@@ -212,13 +217,13 @@ def _summary(job: Job, detector: Detector | None, executor: Executor | None, fit
 def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> ResumeToken:
     """Everything that determines which packets this job writes."""
     stat = job.source.stat()
-    records = read_manifest()
-    enhancer, detector = records.get(summary.model), records.get(summary.method)
+    detector = read_manifest().get(summary.method)
+    weights = weights_sha256(job.preset.model if summary.model not in read_manifest() else summary.model)
     return {
         "input": f"{job.source.resolve()} {stat.st_size} {stat.st_mtime_ns}",
         "preset": repr(job.preset),
         "encoding": repr(settings),
-        "model": f"{summary.model} {summary.backend} {enhancer.sha256 if enhancer else '-'}",
+        "model": f"{summary.model} {summary.backend} {weights}",
         "method": f"{summary.method} {detector.sha256 if detector else '-'}",
         "size": summary.size,
         "version": __version__,

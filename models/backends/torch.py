@@ -39,7 +39,7 @@ class TorchGenerator:
         self.name = name
         self.scales = net.scales
         self._net = net
-        self._device = _usable_device(device)
+        self._device = usable_device(device)
         try:
             self._cuda = _Cuda(self._device) if self._device.type == "cuda" else None
             self._tensors = tensors
@@ -197,7 +197,7 @@ def _run(network: GeneratorNetwork, luma: Tensor, scale: int, max_value: int) ->
     return (large[0, 0] * max_value + 0.5).clamp_(0, max_value).to(luma.dtype)
 
 
-def _usable_device(device: str) -> torch.device:
+def usable_device(device: str) -> torch.device:
     chosen = torch.device(device)
     if chosen.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

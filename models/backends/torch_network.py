@@ -29,14 +29,15 @@ class GeneratorNetwork(nn.Module):
         """Enlarge float32 luma (n, 1, h, w) in 0..1 to (n, 1, h * scale, w * scale), not clamped."""
         smooth = functional.interpolate(luma, scale_factor=scale, mode="bilinear", align_corners=False)
         x = pad_edges(luma - CENTRE, self.net.fold).to(self.dtype)
-        return smooth + cells_to_pixels(self._cells(x, scale), luma, scale, self.net.fold)
+        return smooth + cells_to_pixels(self.cells(x, scale), luma, scale, self.net.fold)
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of its computation."""
         return next(self.parameters()).dtype
 
-    def _cells(self, x: Tensor, scale: int) -> Tensor:
+    def cells(self, x: Tensor, scale: int) -> Tensor:
+        """The detail for padded luma: (n, (fold · scale)², y, x), to be shuffled to pixels."""
         x = stem = self._apply_layer(self._stem, x)
         if self.fused_body is not None:
             x = self.fused_body(x)

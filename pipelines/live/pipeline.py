@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 
 from deepclarity.errors import OutputError
+from deepclarity.models.colour import YCbCr
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.verdict import Detector
 from deepclarity.pipelines.detect import detect
 from deepclarity.pipelines.enhance import Enhanced, enhance
 from deepclarity.pipelines.fit import Fit
-from deepclarity.pipelines.load_executor import load_executor
+from deepclarity.pipelines.load_executor import encoding_of, load_executor
 from deepclarity.pipelines.records import Lane
 from deepclarity.pipelines.route import FrameSelection, route
 from deepclarity.stream.frame import Frame
@@ -54,7 +55,7 @@ class Live:
         self._sinks = LiveSinks(job, self._source, self.stats)
         repairs = preset.which is not FrameSelection.NONE
         self._detector = detector or (load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None)
-        self._ladder = ladder or (load_ladder(preset.model, device=preset.device) if repairs else None)
+        self._ladder = ladder or (self._load_ladder(preset.model, preset.device) if repairs else None)
         settings = GovernorSettings(target_s=preset.latency_ms / 1000)
         self._governor = Governor(self._ladder, settings) if self._ladder else None
         self._watch = watch
@@ -121,6 +122,10 @@ class Live:
                         self._watch(self.snapshot())
                     if (until_s is not None and now >= until_s) or self._window_closed:
                         return
+
+    def _load_ladder(self, tier: str, device: str) -> Ladder:
+        height_px, source = self.job.canvas[1], self._source
+        return load_ladder(tier, device=device, colour=lambda: encoding_of(source.colour, height_px=height_px))
 
     @property
     def _window_closed(self) -> bool:
@@ -200,8 +205,11 @@ class Live:
         }
 
 
-def load_ladder(tier: str, *, device: str) -> Ladder:
-    """Load `tier` and the tiers it may step down to on `device`."""
-    first = load_executor(tier, device=device, latency=True)
+def load_ladder(tier: str, *, device: str, colour: Callable[[], YCbCr] = YCbCr) -> Ladder:
+    """Load `tier` and the tiers it may step down to on `device`.
+
+    `colour`: says how the planes of the next frame encode colour.
+    """
+    first = load_executor(tier, device=device, latency=True, colour=colour)
     others = fallback_tiers(first.name)[1:]
     return Ladder([first, *(load_executor(name, device=device, latency=True) for name in others)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -27,7 +28,7 @@ def repair(
     frames: Iterable[Image],
     *,
     rate: float | Fraction = 30,
-    model: Enhancer | str = "auto",
+    model: Enhancer | str | os.PathLike[str] = "auto",
     detector: Detector | str = DEFAULT_DETECTOR,
     device: str = "auto",
     which: str = "pixelated",
@@ -42,7 +43,8 @@ def repair(
         frames: Arrays of one shape, (height, width, 3), (height, width, 4) or (height, width), uint8 or uint16. At
             most `look_ahead` + 1 of them are held; they must not be overwritten meanwhile.
         rate: Frames per second; the routing's hold time is counted by it.
-        model: Tier, loaded once and kept, or what `load_enhancer` returned. `auto` is `turbo` on the CPU.
+        model: Tier or path of a model file, loaded once and kept, or what `load_enhancer` returned. `auto` is `turbo`
+            on the CPU.
         detector: Name of a method, or what `load_detector` returned.
         device: Where a tier given by name runs: `auto`, `cpu`, `cuda` or `cuda:N`.
         which: Frames to repair: `pixelated`, `all` or `none`.

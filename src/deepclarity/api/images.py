@@ -59,7 +59,7 @@ def detect(
 def correct(
     image: Path_ | Image,
     *,
-    model: Enhancer | str = "srgan",
+    model: Enhancer | str | os.PathLike[str] = "srgan",
     detector: Detector | str = DEFAULT_DETECTOR,
     device: str = "auto",
     scale: float = 1.0,
@@ -73,7 +73,7 @@ def correct(
 def correct(
     image: PlanarImage,
     *,
-    model: Enhancer | str = "srgan",
+    model: Enhancer | str | os.PathLike[str] = "srgan",
     detector: Detector | str = DEFAULT_DETECTOR,
     device: str = "auto",
     scale: float = 1.0,
@@ -86,7 +86,7 @@ def correct(
 def correct(
     image: Path_ | Image | PlanarImage,
     *,
-    model: Enhancer | str = "srgan",
+    model: Enhancer | str | os.PathLike[str] = "srgan",
     detector: Detector | str = DEFAULT_DETECTOR,
     device: str = "auto",
     scale: float = 1.0,
@@ -98,7 +98,7 @@ def correct(
 
     Args:
         image: As for `detect`. Arrays are not modified.
-        model: Tier, loaded once and kept, or what `load_enhancer` returned.
+        model: Tier or path of a model file, loaded once and kept, or what `load_enhancer` returned.
         detector: As for `detect`.
         device: Where a tier given by name runs: `auto`, `cpu`, `cuda` or `cuda:N`.
         scale: Output size over input size, 0.1 to 16. Other than 1, the image is resized whatever the verdict.

@@ -30,7 +30,7 @@ def upscale(
     output: str | os.PathLike[str] | None = None,
     *,
     preset: Preset | str = "default",
-    model: str | None = None,
+    model: str | os.PathLike[str] | None = None,
     detector: str | None = None,
     which: str | None = None,
     repair: str | None = None,
@@ -49,7 +49,7 @@ def upscale(
         source: The video file.
         output: The file to write; default: `film.clear.mp4` beside `film.mp4`.
         preset: Name of a preset, path of a TOML file, or a `Preset`. The arguments below override it.
-        model: Tier: `auto`, `turbo`, `srgan`, …
+        model: Tier: `auto`, `turbo`, `srgan`, …; or the path of a model file.
         detector: Method: `lattice-net`, `grid`, …
         which: Frames to repair: `pixelated`, `all` or `none`.
         repair: Kinds of damage to repair: `pixelated`, `blocky`, `soft`, separated by commas.
@@ -112,9 +112,11 @@ def detect_file(path: str | os.PathLike[str], *, detector: Detector | str = DEFA
     return detect_path(Path(path), as_detector(detector))
 
 
-def _changes(**given: object) -> dict[str, Any]:
+def _changes(**given: Any) -> dict[str, Any]:
     """The fields of a preset that the caller overrides."""
     changes = {key: value for key, value in given.items() if value is not None}
+    if "model" in changes:
+        changes["model"] = os.fspath(changes["model"])
     if "which" in changes:
         which = str(changes["which"])
         if which not in set(FrameSelection):

@@ -34,6 +34,7 @@ _COMMANDS = {
     "correct_app": "Start the web app with the Correct page only.",
     "train": "Train an enhancer or a detector on your own photos.",
     "models": "List the available models, detectors and presets.",
+    "export": "Export a tier as ONNX, TorchScript or safetensors.",
     "evaluate": "Evaluate enhancers and detectors on test data.",
 }
 

@@ -26,7 +26,7 @@ device = click.option("--device", metavar="auto|cpu|cuda[:N]", help="Device to r
 device_auto = click.option(
     "--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Device to run the networks on. Default: auto."
 )
-model = click.option("--model", metavar="TIER", help="Enhancer tier; see 'deepclarity models'.")
+model = click.option("--model", metavar="TIER|FILE", help="Enhancer tier, or a model file; see 'deepclarity models'.")
 method = click.option("--method", metavar="DETECTOR", help="Detector; see 'deepclarity models'.")
 pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Treat pixel art as pixelated.")
 all_frames = click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not.")

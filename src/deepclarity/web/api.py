@@ -73,7 +73,7 @@ class _Endpoints:
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Repair a video. `video` is `handle_file("film.mp4")`. Yields progress, then `video`, `report`, `summary`."""
         try:
-            options = VideoOptions.parse(model, every_frame, full_hd, container)
+            options = VideoOptions.parse(model, every_frame, full_hd, container, tiers=self.videos.tiers)
             async with aclosing(self.videos.repair(video, options, session=str(request.session_hash))) as reports:
                 async for progress in reports:
                     yield _progress_json(progress)

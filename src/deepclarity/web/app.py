@@ -45,7 +45,7 @@ def build(
                 with gr.Tab("Video", id="video"):
                     video_tab(inference, videos, examples, tier=tier or "auto")
                 with gr.Tab("Live", id="live"):
-                    live_tab(tier=tier or "turbo")
+                    live_tab(videos.tiers, tier=tier or "turbo")
         html(
             f"<footer class='dc-foot'><p>{_limits_text(inference.limits, only)} "
             "<button type='button' onclick='document.querySelector(&quot;button.show-api&quot;).click()'>"

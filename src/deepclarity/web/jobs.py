@@ -18,7 +18,7 @@ from deepclarity.stream.info import VideoInfo
 
 from .errors import RefusedError
 from .limits import MEBI, Limits
-from .model_cache import available_tiers
+from .model_cache import Tiers
 from .security.content_check import check_video
 from .storage.results import ResultStore, download_name
 
@@ -35,18 +35,20 @@ class VideoOptions:
     """Options of a video repair. `parse` validates all of them, because they come from untrusted clients."""
 
     tier: str = "auto"
+    """Name of a tier, or path of a model file."""
     every_frame: bool = False
     full_hd: bool = True
     container: str = "mp4"
 
     @classmethod
-    def parse(cls, tier: object, every_frame: object, full_hd: object, container: object) -> VideoOptions:
-        """The options in a request; RefusedError if one is invalid."""
-        if not isinstance(tier, str) or tier not in ("auto", *available_tiers()):
-            raise RefusedError(f"There is no such tier. Choose one of auto, {', '.join(available_tiers())}.")
+    def parse(
+        cls, tier: object, every_frame: object, full_hd: object, container: object, *, tiers: Tiers | None = None
+    ) -> VideoOptions:
+        """The options in a request; RefusedError if one is invalid. `tiers`: what is offered."""
+        model = (tiers or Tiers()).model_of(tier, auto=True)
         if container not in ("mp4", "mkv"):
             raise RefusedError("There is no such container. Choose mp4 or mkv.")
-        return cls(tier, bool(every_frame), bool(full_hd), str(container))
+        return cls(model, bool(every_frame), bool(full_hd), str(container))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ class _QueuedVideo:
 class VideoQueue:
     """Repairs videos one after the other. All methods run on the server's event loop, so no locks are needed."""
 
-    def __init__(self, store: ResultStore, limits: Limits, *, device: str = "auto") -> None:
+    def __init__(self, store: ResultStore, limits: Limits, *, device: str = "auto", tiers: Tiers | None = None) -> None:
+        self.tiers = tiers or Tiers()
         self._store, self._limits, self._device = store, limits, device
         self._queue: list[_QueuedVideo] = []
         self._by_session: dict[str, _QueuedVideo] = {}

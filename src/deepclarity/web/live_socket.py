@@ -22,8 +22,9 @@ import numpy as np
 from PIL import Image
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from deepclarity.models.colour import YCbCr
 from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
-from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.enhancer import Enhancer, PlanesEnhancer
 from deepclarity.models.load import load_enhancer
 from deepclarity.pipelines.blend import restore_locally
 from deepclarity.pipelines.detect import detect
@@ -36,7 +37,7 @@ from deepclarity.stream.frame import Frame, Planes
 from .errors import RefusedError
 from .limits import Limits
 from .messages import error_message
-from .model_cache import available_tiers
+from .model_cache import Tiers
 
 _IDLE_TIMEOUT_S = 20.0
 _JPEG_QUALITY = 90
@@ -56,8 +57,11 @@ class CameraFrame:
 class LiveSession:
     """The detection and repair pipeline of one camera."""
 
-    def __init__(self, limits: Limits, *, device: str = "auto", tier: str = "turbo") -> None:
+    def __init__(
+        self, limits: Limits, *, device: str = "auto", tier: str = "turbo", tiers: Tiers | None = None
+    ) -> None:
         self._limits, self._device, self._tier = limits, device, tier
+        self._tiers = tiers or Tiers()
         self._detector = load_detector(DEFAULT_DETECTOR)
         self._enhancers: dict[str, Enhancer] = {}
         self._summary = Summary()
@@ -69,7 +73,7 @@ class LiveSession:
         """Change `tier` and `which` (frames are repaired); RefusedError for unknown values."""
         tier, which = settings.get("tier", self._tier), settings.get("which", "pixelated")
         valid_types = isinstance(tier, str) and isinstance(which, str)
-        if not valid_types or tier not in available_tiers() or which not in set(FrameSelection):
+        if not valid_types or tier not in self._tiers.names or which not in set(FrameSelection):
             raise RefusedError("There is no such setting.")
         self._tier = tier
         self._routed = self._build_pipeline(FrameSelection(which))
@@ -123,8 +127,15 @@ class LiveSession:
         if self._tier not in self._enhancers:
             while len(self._enhancers) >= _MAX_ENHANCERS:
                 self._enhancers.pop(next(iter(self._enhancers))).close()
-            self._enhancers[self._tier] = load_enhancer(self._tier, device=self._device)
+            loaded = load_enhancer(self._tiers.model_of(self._tier), device=self._device)
+            if isinstance(loaded, PlanesEnhancer):
+                loaded = loaded.for_colour(self._colour)
+            self._enhancers[self._tier] = loaded
         return self._enhancers[self._tier]
+
+    def _colour(self) -> YCbCr:
+        """How the planes of the current frame encode colour: as BT.601, like JPEG and most cameras."""
+        return YCbCr(full_range=self._frame is None or self._frame.full_range)
 
     def _build_pipeline(self, which: FrameSelection) -> Iterator[Routed]:
         """The pipeline's detect and route stages without look-ahead, which would add latency."""
@@ -189,8 +200,10 @@ def encode_picture(frame: CameraFrame) -> bytes:
 class LiveEndpoint:
     """The WebSocket handler: limits the number of connected cameras and runs a session for each."""
 
-    def __init__(self, limits: Limits, *, device: str = "auto", tier: str = "turbo") -> None:
-        self._limits, self._device, self._tier = limits, device, tier
+    def __init__(
+        self, limits: Limits, *, device: str = "auto", tier: str = "turbo", tiers: Tiers | None = None
+    ) -> None:
+        self._limits, self._device, self._tier, self._tiers = limits, device, tier, tiers
         self._connections = 0
 
     async def serve(self, socket: WebSocket) -> None:
@@ -202,7 +215,9 @@ class LiveEndpoint:
         self._connections += 1
         try:
             with contextlib.closing(
-                await asyncio.to_thread(LiveSession, self._limits, device=self._device, tier=self._tier)
+                await asyncio.to_thread(
+                    LiveSession, self._limits, device=self._device, tier=self._tier, tiers=self._tiers
+                )
             ) as session:
                 await self._run(socket, session)
         finally:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from html import escape
 
-from deepclarity.errors import DamagedInputError, DeepClarityError, DeviceError, OutputError
+from deepclarity.errors import DamagedInputError, DeepClarityError, DeviceError, OutputError, WeightsError
 from deepclarity.models.verdict import Kind, Verdict
 
 from .errors import RefusedError
@@ -97,6 +97,8 @@ def error_message(error: BaseException) -> str:
         return "The result could not be saved: the server's disk is full or not writable."
     if isinstance(error, DeviceError):
         return "The server's compute device failed. Try again, or choose another tier."
+    if isinstance(error, WeightsError):
+        return "The server cannot load this model. Choose another tier."
     if isinstance(error, DamagedInputError):
         return "The file is damaged: only a part of it could be read."
     if isinstance(error, DeepClarityError):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS, load_detector
 from deepclarity.models.enhancer import Enhancer
+from deepclarity.models.external.catalogue import model_files
+from deepclarity.models.external.enhancer import ExternalEnhancer
 from deepclarity.models.load import available_models, load_enhancer
 from deepclarity.models.verdict import Detector, Plane
 
@@ -17,11 +22,37 @@ _TILE_PX, _OVERLAP_PX = 640, 32
 _MAX_ENHANCERS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """The tiers that users may choose: those that ship, and the model files of one folder."""
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Path of each model file by the name under which it is offered."""
+
+    @classmethod
+    def with_folder(cls, folder: Path | None) -> Tiers:
+        """Offer the model files that are in `folder` now; UsageError if it does not exist."""
+        return cls({path.name: path.resolve() for path in model_files(folder)} if folder else {})
+
+    @property
+    def names(self) -> list[str]:
+        """All names, those that ship first."""
+        return [*available_tiers(), *self.files]
+
+    def model_of(self, name: object, *, auto: bool = False) -> str:
+        """What to load for a name in a request; RefusedError for any that is not offered. `auto`: whether that is."""
+        names = ["auto", *self.names] if auto else self.names
+        if not isinstance(name, str) or name not in names:
+            raise RefusedError(f"There is no such tier. Choose one of {', '.join(names)}.")
+        return str(self.files[name]) if name in self.files else name
+
+
 class ModelCache:
     """Models that all tabs share. A detector may be used by several threads at once, an enhancer by only one."""
 
-    def __init__(self, *, device: str = "auto") -> None:
+    def __init__(self, *, device: str = "auto", tiers: Tiers | None = None) -> None:
         self.device = device
+        self.tiers = tiers or Tiers()
         self._detectors: dict[str, Detector] = {}
         self._enhancers: dict[str, Enhancer] = {}
 
@@ -35,12 +66,13 @@ class ModelCache:
 
     def enhancer(self, name: object) -> Enhancer:
         """The enhancer of a tier, tiled so that memory stays bounded; RefusedError for an unknown name."""
-        if not isinstance(name, str) or name not in available_tiers():
-            raise RefusedError(f"There is no such tier. Choose one of {', '.join(available_tiers())}.")
+        model, name = self.tiers.model_of(name), str(name)
         if name not in self._enhancers:
             while len(self._enhancers) >= _MAX_ENHANCERS:
                 self._enhancers.pop(next(iter(self._enhancers))).close()
-            self._enhancers[name] = TiledEnhancer(load_enhancer(name, device=self.device))
+            loaded = load_enhancer(model, device=self.device)
+            # A model file runs in tiles of its own, of luma and chroma together.
+            self._enhancers[name] = loaded if isinstance(loaded, ExternalEnhancer) else TiledEnhancer(loaded)
         return self._enhancers[name]
 
     def warm_up(self) -> None:

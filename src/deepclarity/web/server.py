@@ -22,6 +22,7 @@ from starlette.requests import cookie_parser
 from deepclarity.errors import UsageError
 
 from .limits import Limits
+from .model_cache import Tiers
 from .security.middleware import RequestMiddleware
 from .storage.results import ResultStore
 
@@ -41,6 +42,8 @@ class Settings:
     tier: str | None = None
     """The tier that is selected at first; None: the default of each page."""
     device: str = "auto"
+    tiers: Tiers = field(default_factory=Tiers)
+    """The tiers that users may choose."""
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -85,10 +88,10 @@ def make_app(settings: Settings, store: ResultStore) -> RequestMiddleware:
 
     if not settings.loopback_only and settings.auth is None:
         own_host_names()
-    limits, models = settings.limits, ModelCache(device=settings.device)
-    videos = VideoQueue(store, limits, device=settings.device)
+    limits, models = settings.limits, ModelCache(device=settings.device, tiers=settings.tiers)
+    videos = VideoQueue(store, limits, device=settings.device, tiers=settings.tiers)
     examples = Examples(store.folder / "examples")
-    live_endpoint = LiveEndpoint(limits, device=settings.device, tier=settings.tier or "turbo")
+    live_endpoint = LiveEndpoint(limits, device=settings.device, tier=settings.tier or "turbo", tiers=settings.tiers)
     blocks = build(Inference(limits, store, models), videos, examples, only=settings.only, tier=settings.tier)
 
     @contextlib.asynccontextmanager

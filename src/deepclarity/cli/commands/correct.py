@@ -16,8 +16,9 @@ from deepclarity.errors import DeepClarityError, UsageError
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Output file, or folder for several images.")
 @click.option(
-    "--model", default="srgan", metavar="TIER", help="Enhancer tier; see 'deepclarity models'. Default: srgan."
-)
+    "--model", default="srgan", metavar="TIER|FILE",
+    help="Enhancer tier, or a model file; see 'deepclarity models'. Default: srgan.",
+)  # fmt: skip
 @options.method
 @options.pixel_art
 @click.option(

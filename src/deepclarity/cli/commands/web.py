@@ -6,6 +6,7 @@ import importlib.util
 import os
 import webbrowser
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 )
 @click.option("--only", type=click.Choice(["detect", "correct"]), help="Serve one page instead of all.")
 @click.option("--model", metavar="TIER", help="Preselected enhancer tier; see 'deepclarity models'.")
+@click.option(
+    "--models-folder", type=click.Path(path_type=Path), metavar="DIR", help="Offer the model files in this folder, too."
+)
 @options.device_auto
 @click.option("--max-upload", type=click.IntRange(1, 65536), metavar="MB", help="Largest upload in MiB. Default: 512.")
 @click.option(
@@ -48,6 +52,7 @@ def web(
     auth: str | None,
     only: str | None,
     model: str | None,
+    models_folder: Path | None,
     device: str,
     max_upload: int | None,
     max_pixels: float | None,
@@ -59,7 +64,7 @@ def web(
 
     By default only this machine can connect. To allow others, set --host and require a login with --auth.
     """
-    web_options = WebOptions(host, port, auth, only, model, device, max_upload, max_pixels, queue)
+    web_options = WebOptions(host, port, auth, only, model, device, max_upload, max_pixels, queue, models_folder)
     run_web(web_options, open_browser, quiet=quiet)
 
 
@@ -76,6 +81,7 @@ class WebOptions:
     max_upload_mb: int | None = None
     max_pixels_mp: float | None = None
     queue: int | None = None
+    models_folder: Path | None = None
 
 
 def run_web(web_options: WebOptions, open_browser: bool = False, *, quiet: bool = False) -> None:
@@ -85,16 +91,20 @@ def run_web(web_options: WebOptions, open_browser: bool = False, *, quiet: bool 
     limits = _limits(web_options)
     # OpenCV reads this variable when it is imported, so it must be set first.
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(max(limits.picture_px, limits.live_px))
-    from deepclarity.models.load import load_enhancer
-    from deepclarity.web.model_cache import available_tiers
+    from deepclarity.models.load import check_enhancer, load_enhancer
+    from deepclarity.web.model_cache import Tiers
     from deepclarity.web.server import Settings, serve
 
-    tier = web_options.model
-    if tier is not None and tier not in available_tiers():
-        raise UsageError(f"--model {tier}: no such tier; {did_you_mean(tier, available_tiers())}")
+    tier, tiers = web_options.model, Tiers.with_folder(web_options.models_folder)
+    if tier is not None and tier not in tiers.names:
+        raise UsageError(f"--model {tier}: no such tier; {did_you_mean(tier, tiers.names)}")
+    for path in tiers.files.values():
+        check_enhancer(str(path))
     load_enhancer("lanczos", device=web_options.device)  # raises early if the device is not available
     user = _parse_auth(web_options.auth)
-    settings = Settings(web_options.host, web_options.port, user, web_options.only, tier, web_options.device, limits)
+    settings = Settings(
+        web_options.host, web_options.port, user, web_options.only, tier, web_options.device, tiers, limits
+    )
     if not settings.loopback_only and user is None:
         warning = f"anyone who can reach {web_options.host} can use this server"
         click.echo(f"warning: {warning}. Require a login with --auth USER:PASSWORD.", err=True)

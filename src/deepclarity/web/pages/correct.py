@@ -10,7 +10,7 @@ import gradio as gr
 from deepclarity.web.examples import CLICK_HANDLER_JS, PICTURES, Examples, example_buttons
 from deepclarity.web.inference import Correction, Inference
 from deepclarity.web.messages import error_message, format_block_size, message_for, note_card, refusal_card
-from deepclarity.web.model_cache import available_tiers
+from deepclarity.web.model_cache import Tiers
 
 from .components import bind, html, selected_example
 from .detect import picture_input
@@ -27,10 +27,10 @@ _TIER_LABELS = {
 _PLACEHOLDER = note_card("Choose a pixelated picture and press Repair. Its size does not change.")
 
 
-def tier_choices() -> list[tuple[str, str]]:
+def tier_choices(tiers: Tiers) -> list[tuple[str, str]]:
     """The tiers with their labels, best quality first."""
     rank = list(_TIER_LABELS)
-    names = sorted(available_tiers(), key=lambda name: rank.index(name) if name in rank else len(rank))
+    names = sorted(tiers.names, key=lambda name: rank.index(name) if name in rank else len(rank))
     return [(_TIER_LABELS.get(name, name), name) for name in names]
 
 
@@ -71,7 +71,7 @@ def correct_tab(inference: Inference, examples: Examples, *, tier: str) -> None:
         with gr.Column(scale=4, min_width=300):
             picture = picture_input("Picture", elem_id="correct-picture")
             tier_choice = gr.Dropdown(
-                tier_choices(), value=tier, label="Tier", elem_id="correct-tier", filterable=False
+                tier_choices(inference.models.tiers), value=tier, label="Tier", elem_id="correct-tier", filterable=False
             )
             repair = gr.Button("Repair", variant="primary", elem_id="correct-go")
             example_list = html(example_buttons(PICTURES), js_on_load=CLICK_HANDLER_JS, elem_id="correct-examples")

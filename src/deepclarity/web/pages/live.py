@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from html import escape
 
+from deepclarity.web.model_cache import Tiers
+
 from .components import html
 from .correct import tier_choices
 
 
-def live_tab(*, tier: str) -> None:
+def live_tab(tiers: Tiers, *, tier: str) -> None:
     """Build the tab inside the current Blocks."""
     options = "".join(
         f"<option value='{escape(name)}'{' selected' if name == tier else ''}>{escape(label)}</option>"
-        for label, name in tier_choices()
+        for label, name in tier_choices(tiers)
     )
     html("<p class='dc-lead'>Repairs your camera picture live. The frames are sent to this server only.</p>")
     html(

@@ -53,7 +53,7 @@ class _VideoHandlers:
         """Yield progress, then the result; `choices`: tier, frames, size, container."""
         tier, frames, size, container = choices
         try:
-            options = VideoOptions.parse(tier, frames == "all", size == "fhd", container)
+            options = VideoOptions.parse(tier, frames == "all", size == "fhd", container, tiers=self.videos.tiers)
             async with aclosing(self.videos.repair(payload, options, session=str(request.session_hash))) as reports:
                 async for progress in reports:
                     if progress.result is not None:
@@ -86,7 +86,7 @@ def video_tab(inference: Inference, videos: VideoQueue, examples: Examples, *, t
             video = gr.File(label="Video", file_count="single", type="filepath", height=150, elem_id="video-file")
             info = html("", elem_id="video-info")
             tier_choice = gr.Dropdown(
-                [("auto · real time on this machine", "auto"), *tier_choices()], value=tier, label="Tier",
+                [("auto · real time on this machine", "auto"), *tier_choices(videos.tiers)], value=tier, label="Tier",
                 elem_id="video-tier", filterable=False,
             )  # fmt: skip
             frames = gr.Radio(

@@ -1,0 +1,1 @@
+"""Export of the tiers for other programs: ONNX, TorchScript, safetensors."""

@@ -1,0 +1,1 @@
+"""Networks from files of your own: community models for PyTorch and ONNX."""
