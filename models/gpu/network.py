@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 _CAPTURE_AT = 3
 """A shape is captured when it comes this often: capture costs as much as some ten batches."""
 _MAX_GRAPHS = 96
-"""The graph that was used longest ago is dropped. All share one pool, in which new captures leave gaps: with fewer graphs
-than shapes and batch sizes, memory swings by gigabytes."""
+"""The graph that was used longest ago is dropped. All share one pool, in which new captures leave gaps: with fewer
+graphs than shapes and batch sizes, memory swings by gigabytes."""
 _MIN_TILE_PX = 64
 
 _Key = tuple[tuple[int, ...], torch.dtype, int, int]
