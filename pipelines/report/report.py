@@ -41,6 +41,8 @@ TIMELINE_COLUMNS = 1200
 """Columns of the timeline; if there are more frames, a column shows its lowest and highest score."""
 MAX_RANGES_SHOWN = 300
 KINDS, LANES = list(Kind), list(Lane)
+_LEFT = (Kind.DAMAGED, Kind.BLOCKY)
+"""Kinds of damage that are shown in the timeline though they are not repaired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class Report:
         """The score over time in at most `TIMELINE_COLUMNS` columns; other values are those of the highest score."""
         edges = np.unique(np.linspace(0, len(self), min(len(self), TIMELINE_COLUMNS) + 1).astype(np.int64)).tolist()
         scores, lanes = np.array(self._score, np.float32), np.array(self._lane, np.uint8)
-        line: dict[str, list[Any]] = {k: [] for k in ("start", "frame", "low", "high", "kind", "lane", "fixed")}
+        line: dict[str, list[Any]] = {k: [] for k in ("start", "frame", "low", "high", "kind", "lane", "fixed", "left")}
         for first, end in pairwise(edges):
             worst = first + int(np.argmax(scores[first:end]))
             line["start"].append(round(self._time[first], 4))
@@ -241,6 +243,7 @@ class Report:
             line["kind"].append(KINDS[self._kind[worst]])
             line["lane"].append(LANES[self._lane[worst]])
             line["fixed"].append(int((lanes[first:end] == LANES.index(Lane.ENHANCE)).any()))
+            line["left"].append(next((kind for kind in _LEFT if KINDS.index(kind) in self._kind[first:end]), ""))
         return {**line, "end": [round(self._end_s(), 4)]}
 
 

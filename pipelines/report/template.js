@@ -8,6 +8,7 @@ const createNode = (tag, className, text) => {
   return node;
 };
 const clamp = (low, value, high) => Math.max(low, Math.min(high, value));
+for (const kind of ["blocky", "damaged"]) byId(kind + "-key").hidden = !data.timeline.left.includes(kind);
 const lanes = { pass: "untouched", resize: "resized", enhance: "repaired" };
 
 /* m:ss, h:mm:ss from an hour on; `digits` after the point */
@@ -77,14 +78,15 @@ function drawTimeline() {
     }
     return out;
   }
-  function repairedAreas() {
+  function areas() {
+    const name = (i) => line.fixed[i] ? "fixed" : line.left[i];
     let out = "";
     for (let i = 0; i < count; i++) {
-      if (!line.fixed[i]) continue;
+      if (!name(i)) continue;
       const first = i;
-      while (i + 1 < count && line.fixed[i + 1]) i++;
+      while (i + 1 < count && name(i + 1) === name(first)) i++;
       const from = x(line.start[first]);
-      out += `<rect class="fixed" x="${from}" y="${top}" width="${Math.max(1.5, x(until(i)) - from)}" height="${y(0) - top}"/>`;
+      out += `<rect class="${name(first)}" x="${from}" y="${top}" width="${Math.max(1.5, x(until(i)) - from)}" height="${y(0) - top}"/>`;
     }
     return out;
   }
@@ -98,7 +100,7 @@ function drawTimeline() {
     const limit = `<line class="limit" x1="${left}" x2="${width - right}" y1="${y(0.5)}" y2="${y(0.5)}"/>`
       + `<text class="limit-name" x="${width - right - 4}" y="${y(0.5) - 5}" text-anchor="end">threshold 0.5</text>`;
     const marks = data.pictures.map((p) => `<path class="mark" d="M${x(p.time_s) - 5} ${top - 12}h10l-5 9z"/>`).join("");
-    svg.innerHTML = repairedAreas() + axes() + limit
+    svg.innerHTML = areas() + axes() + limit
       + (spread ? `<path class="band" d="M${high.join("L")}L${low.reverse().join("L")}Z"/>` : "")
       + `<path class="line" d="M${high.join("L")}${count === 1 ? "h1" : ""}"/>` + marks
       + `<g class="cursor" visibility="hidden"><line y1="${top}" y2="${y(0)}"/><circle r="5"/></g>`;

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepclarity.errors import hide_secrets
+from deepclarity.models.verdict import Kind
 from deepclarity.pipelines.records import Summary
 
 
@@ -29,8 +30,10 @@ def summary_values(summary: Summary) -> dict[str, Any]:
 def numbers(summary: Summary) -> list[tuple[str, str]]:
     """The summary table as (label, value) pairs."""
     values = summary_values(summary)
+    values["frames_by_kind"] = ", ".join(f"{count:,} {kind}" for kind, count in summary.frames_by_kind.items())
     values["elapsed_s"], values["frames_per_s"] = f"{summary.elapsed_s:,.2f}", f"{summary.frames_per_s:,.1f}"
     labels = {"elapsed_s": "Time taken, s", "frames_per_s": "Frames per second", "passed": "Untouched"}
+    labels |= {"frames_by_kind": "Frames by kind"}
     labels |= {"fallback": "Only resized, repair failed", "damaged": "Damaged packets", "method": "Detector"}
     labels |= {"retimed": "Timestamps moved", "backend": "Back end"}
     rows = [(labels.get(k, k.replace("_", " ").capitalize()), v) for k, v in values.items() if k != "stage_s"]
@@ -64,7 +67,12 @@ def notes(summary: Summary, length_s: float) -> Iterator[str]:
         engine = " on ".join(part for part in (summary.model, summary.backend) if part)
         speed = f"{summary.frames_per_s:,.1f} frames per second{real_time}"
         yield f"Took {summary.elapsed_s:,.1f} s: {speed}{'; ' + engine if engine else ''}."
-    if summary.frames_out and not summary.repaired and not summary.fallback:
+    blocky, damaged = (summary.frames_by_kind.get(kind, 0) for kind in (Kind.BLOCKY, Kind.DAMAGED))
+    if blocky:
+        yield f"Blocky, coded with too few bits: {_frames(blocky)}, left as they are. There is no repair for that yet."
+    if damaged:
+        yield f"Damaged, with losses that the decoder filled in: {_frames(damaged)}, left as they are."
+    if summary.frames_out and not (summary.repaired or summary.fallback or blocky or damaged):
         yield "If you see blocks, run again with --all: it repairs every frame."
     if summary.fallback and summary.repaired:
         yield f"{_frames(summary.fallback)} should have been repaired and could only be resized."

@@ -84,6 +84,8 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
     yield f"  problems  {_problems(summary)}"
     yield f"  time      {stages} (stages run in parallel)"
     yield f"  models    {summary.model} on {summary.backend}, detector {summary.method}"
+    if blocky := summary.frames_by_kind.get("blocky"):
+        yield f"  {blocky} frames are blocky, coded with too few bits: there is no repair for that yet, they were left."
     if summary.repaired == 0 and which is FrameSelection.PIXELATED:
         yield "  No pixelated frames were found, so none were repaired. To enhance every frame, add --all."
 

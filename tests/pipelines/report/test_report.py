@@ -238,3 +238,12 @@ def test_unknown_suffix_names_the_supported_ones(tmp_path: Path) -> None:
         Report().write(tmp_path / "run.pdf", Summary())
     Report().write(tmp_path / "RUN.HTM", Summary())
     assert (tmp_path / "RUN.HTM").exists()
+
+
+def test_timeline_marks_damage_that_is_left(tmp_path: Path) -> None:
+    report = Report()
+    for index, kind in enumerate([Kind.CLEAN, Kind.BLOCKY, Kind.BLOCKY, Kind.DAMAGED]):
+        report.add(dataclasses.replace(frame(index, 0.1), kind=kind))
+    page, data = page_of(report, Summary(frames_out=4), tmp_path)
+    assert data["timeline"]["left"] == ["", "blocky", "blocky", "damaged"]
+    assert 'id="blocky-key"' in page
