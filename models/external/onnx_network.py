@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections import OrderedDict
-
-import numpy as np
 
 from deepclarity.errors import DeviceError, WeightsError
 from deepclarity.models.backends.checks import first_line
 from deepclarity.models.openvino_no_telemetry import openvino
-from deepclarity.models.weights import MAX_MODEL_BYTES
 
+from .graph import Graph
 from .memory import LIVE_LAYERS, free_memory_bytes
 from .network import (
     PROBE_PX,
@@ -26,8 +23,6 @@ from .network import (
 )
 from .onnx_metadata import onnx_metadata
 
-_MAX_COMPILED = 4
-"""Graphs kept, one per picture size."""
 _SMALLEST_PX = 8
 
 
@@ -42,21 +37,21 @@ class OnnxNetwork:
             raise WeightsError(f"{name}: keeps its weights in another file, which is not loaded. Save it as one file.")
         self.backend = "openvino onnx f32"
         self._core = openvino.Core()
-        self._requests: OrderedDict[tuple[int, int], openvino.InferRequest] = OrderedDict()
         self._model = self._read(content, name)
+        self._graph = Graph(self._model, self._core)
         inputs = _length(self._model.inputs[0], 1) or 0
         channels = check_channels(name, inputs, _length(self._model.outputs[0], 1) or inputs)
         self.fixed_size = self._fixed_size(name)
         size = self.fixed_size or (PROBE_PX, PROBE_PX)
         try:
-            large = self._run(probe_picture(channels, size))
+            large = self._graph(probe_picture(channels, size))
         except RuntimeError as error:
             raise WeightsError(f"{name}: OpenVINO cannot run it ({first_line(error)}).") from error
         metadata = onnx_metadata(content)
         claimed = int(metadata["scale"]) if metadata.get("scale", "").isdecimal() else None
         scale = measured_scale(name, (channels, *size), large.shape, claimed=claimed)
         check_output(name, large, expected=large.shape)
-        self.bytes_per_px = max(self._widest, large.nbytes) * LIVE_LAYERS / (size[0] * size[1])
+        self.bytes_per_px = max(self._graph.widest_bytes, large.nbytes) * LIVE_LAYERS / (size[0] * size[1])
         self.info = NetworkInfo(
             name=name,
             architecture=metadata.get("architecture") or "ONNX",
@@ -70,7 +65,7 @@ class OnnxNetwork:
         """Enlarge (channels, h, w) in 0..1 to (channels, h * scale, w * scale), clamped to 0..1."""
         channels, height, width = pixels.shape
         try:
-            large = self._run(pixels)
+            large = self._graph(pixels)
         except RuntimeError as error:
             if "alloc" in str(error) or "memory" in str(error):
                 raise MemoryError(first_line(error)) from error
@@ -84,7 +79,7 @@ class OnnxNetwork:
 
     def close(self) -> None:
         """Release the compiled graphs; a later call compiles again."""
-        self._requests.clear()
+        self._graph.close()
 
     def _read(self, content: bytes, name: str) -> openvino.Model:
         try:
@@ -112,34 +107,6 @@ class OnnxNetwork:
                 f"{name}: takes {self._model.inputs[0].get_partial_shape()}; free both sides, or fix both."
             )
         return height, width
-
-    def _run(self, pixels: Pixels) -> Pixels:
-        size = pixels.shape[1], pixels.shape[2]
-        if size not in self._requests:
-            while len(self._requests) >= _MAX_COMPILED:
-                self._requests.popitem(last=False)
-            self._requests[size] = self._compiled(pixels.shape)
-        self._requests.move_to_end(size)
-        request = self._requests[size]
-        kind = request.model_inputs[0].get_element_type().to_dtype()
-        large = request.infer([np.ascontiguousarray(pixels[None], kind)], share_inputs=True)[0]
-        if large.ndim != 4 or large.shape[0] != 1:
-            raise RuntimeError(f"it returns {large.shape}, not one picture")
-        return np.asarray(large[0], np.float32)
-
-    def _compiled(self, shape: tuple[int, ...]) -> openvino.InferRequest:
-        model = self._model.clone()
-        model.reshape([1, *shape])
-        sizes = [output.get_partial_shape() for op in model.get_ops() for output in op.outputs()]
-        self._widest = max((4 * math.prod(size.to_shape()) for size in sizes if size.is_static), default=0)
-        options = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # decoder and encoder threads compete for the same cores
-        }
-        if self._widest > MAX_MODEL_BYTES * 8:
-            raise RuntimeError(f"out of memory: a layer would take {self._widest / 2**30:.0f} GiB")
-        return self._core.compile_model(model, "CPU", options).create_infer_request()
 
 
 def _length(port: openvino.Output, axis: int) -> int | None:

@@ -18,6 +18,7 @@ from deepclarity.models.backends.torch import usable_device
 from deepclarity.models.compat import import_torchvision
 from deepclarity.models.weights import safetensors_metadata
 
+from .fast_path import FastPath
 from .memory import LIVE_LAYERS, free_memory_bytes
 from .network import (
     PROBE_PX,
@@ -66,12 +67,13 @@ class SpandrelNetwork:
             parameters=sum(parameter.numel() for parameter in self._model.model.parameters()),
             licence=licence_of(safetensors_metadata(content)) if is_safe else "-",
         )
+        self._fast_path = FastPath(self._model.model, self._call, channels) if self._device.type == "cpu" else None
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Enlarge (channels, h, w) in 0..1 to (channels, h * scale, w * scale), clamped to 0..1."""
         channels, height, width = pixels.shape
         try:
-            large = self._run(pixels)
+            large = self._fast_path(pixels, self._run) if self._fast_path else self._run(pixels)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise MemoryError(first_line(error)) from error
@@ -90,6 +92,8 @@ class SpandrelNetwork:
 
     def close(self) -> None:
         """Release device memory; a later call fails."""
+        if self._fast_path:
+            self._fast_path.close()
         self._model.model.to("meta")
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -98,6 +102,11 @@ class SpandrelNetwork:
         large: Tensor = self._model(torch.from_numpy(pixels)[None].to(self._device))
         result: Pixels = large[0].cpu().numpy()
         return result
+
+    def _call(self, pixels: Tensor) -> Tensor:
+        """The model as its architecture calls it, without the padding that spandrel adds."""
+        large: Tensor = self._model._call_fn(self._model.model, pixels)
+        return large
 
     def _probe(self, name: str, channels: int) -> tuple[int, float]:
         """(scale, working memory per pixel), measured on a small picture."""
@@ -120,7 +129,8 @@ def _recognised(state: StateDict, name: str) -> ImageModelDescriptor[Any]:
     except spandrel.UnsupportedModelError as error:
         raise WeightsError(f"{name}: spandrel {_version()} knows no architecture with these weights.") from error
     except Exception as error:  # the architectures check their weights by failing, each in its own way
-        raise WeightsError(f"{name}: its weights do not fit together ({first_line(error)}).") from error
+        reason = " ".join(str(error).split())[:160]  # the first line of PyTorch's message says nothing
+        raise WeightsError(f"{name}: its weights do not fit together ({reason}).") from error
     if not isinstance(model, spandrel.ImageModelDescriptor) or model.purpose == "FaceSR":
         raise WeightsError(f"{name}: a model for {model.purpose}; only models that turn pictures into pictures fit.")
     return model
