@@ -15,11 +15,13 @@ from .network import Network
 
 SUFFIXES = (".safetensors", ".pth", ".onnx")
 """Extensions of the model files that can be loaded, lower case."""
+_OTHER_SUFFIXES = (".pt", ".ckpt", ".bin", ".param", ".pkl")
+"""Extensions of model files that cannot be loaded: said so, instead of "unknown model"."""
 
 
 def is_model_file(name: str) -> bool:
     """Whether `name` is meant as the path of a model file, not as the name of a tier."""
-    return Path(name).suffix.lower() in SUFFIXES or "/" in name or "\\" in name
+    return Path(name).suffix.lower() in (*SUFFIXES, *_OTHER_SUFFIXES) or "/" in name or "\\" in name
 
 
 def check_model_file(name: str) -> None:

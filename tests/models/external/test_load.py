@@ -138,6 +138,8 @@ def test_a_missing_file_or_package_is_said_in_one_line(tmp_path: Path, monkeypat
         check_enhancer(str(tmp_path / "nothing.pth"))
     with pytest.raises(UsageError, match=r"models are loaded from \.safetensors, \.pth, \.onnx files"):
         check_enhancer(str(tmp_path / "model.bin"))
+    with pytest.raises(UsageError, match=r"4x-Any\.pt: models are loaded from"):
+        check_enhancer("4x-Any.pt")
     path = save(tmp_path / "m.pth", network("compact"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "spandrel" else sys.modules.get(name))
     with pytest.raises(UsageError, match=r"need spandrel: pip install 'deepclarity\[models\]'"):
