@@ -101,6 +101,14 @@ def check_channels(name: str, inputs: int, outputs: int) -> int:
     return inputs
 
 
+def check_finite_output(name: str, pixels: Pixels) -> None:
+    """Raise WeightsError if the result of the test picture holds values that are not finite."""
+    if not np.isfinite(pixels).all():
+        raise WeightsError(
+            f"{name}: returns values that are not numbers (NaN or infinite). Its weights may be damaged."
+        )
+
+
 def check_output(name: str, pixels: Pixels, *, expected: tuple[int, ...]) -> Pixels:
     """`pixels` clamped to 0..1; DeviceError for another shape, or values that are not finite."""
     if pixels.shape != expected:

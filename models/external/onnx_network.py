@@ -16,6 +16,7 @@ from .network import (
     NetworkInfo,
     Pixels,
     check_channels,
+    check_finite_output,
     check_output,
     licence_of,
     measured_scale,
@@ -45,12 +46,12 @@ class OnnxNetwork:
         size = self.fixed_size or (PROBE_PX, PROBE_PX)
         try:
             large = self._graph(probe_picture(channels, size))
-        except RuntimeError as error:
+        except Exception as error:  # a damaged graph can make OpenVINO fail in any way
             raise WeightsError(f"{name}: OpenVINO cannot run it ({first_line(error)}).") from error
         metadata = onnx_metadata(content)
         claimed = int(metadata["scale"]) if metadata.get("scale", "").isdecimal() else None
         scale = measured_scale(name, (channels, *size), large.shape, claimed=claimed)
-        check_output(name, large, expected=large.shape)
+        check_finite_output(name, large)
         self.bytes_per_px = max(self._graph.widest_bytes, large.nbytes) * LIVE_LAYERS / (size[0] * size[1])
         self.info = NetworkInfo(
             name=name,
@@ -66,7 +67,7 @@ class OnnxNetwork:
         channels, height, width = pixels.shape
         try:
             large = self._graph(pixels)
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:
             if "alloc" in str(error) or "memory" in str(error):
                 raise MemoryError(first_line(error)) from error
             raise DeviceError(f"{self.info.name}: failed on {width}x{height} pixels ({first_line(error)})") from error
@@ -84,7 +85,7 @@ class OnnxNetwork:
     def _read(self, content: bytes, name: str) -> openvino.Model:
         try:
             model = self._core.read_model(io.BytesIO(content))
-        except RuntimeError as error:
+        except Exception as error:  # its messages may even be no valid text
             raise WeightsError(f"{name}: not an ONNX model that OpenVINO can read ({first_line(error)}).") from error
         inputs, outputs = model.inputs, model.outputs
         if len(inputs) != 1 or len(outputs) != 1:

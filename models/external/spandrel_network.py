@@ -25,6 +25,7 @@ from .network import (
     NetworkInfo,
     Pixels,
     check_channels,
+    check_finite_output,
     check_output,
     licence_of,
     measured_scale,
@@ -117,7 +118,7 @@ class SpandrelNetwork:
             except Exception as error:  # the code of any of spandrel's architectures
                 raise WeightsError(f"{name}: cannot enlarge a picture ({first_line(error)}).") from error
         scale = measured_scale(name, (channels, *size), large.shape, claimed=self._model.scale)
-        check_output(name, large, expected=large.shape)
+        check_finite_output(name, large)
         return scale, max(widest[0], large.nbytes) * LIVE_LAYERS / PROBE_PX**2
 
 

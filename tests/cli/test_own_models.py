@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -17,7 +18,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from deepclarity.cli.app import run
+from deepclarity.errors import InputError
 from deepclarity.models.colour import Planes, YCbCr, as_planes
+from deepclarity.models.load import load_enhancer
 from tests.commands import expect_error, run_upscale
 from tests.conftest import Rgb
 from tests.models.external.models import ARCHITECTURES, by_spandrel, network, save
@@ -186,3 +189,13 @@ def test_the_api_takes_the_path_of_a_model(tmp_path: Path, painting: Rgb) -> Non
     assert np.abs(result / 257 - expected).max() <= 1
     (frame,) = dc.repair([pixels], model=model, which="all", order="rgb", size=(256, 108), device="cpu", look_ahead=0)
     assert np.abs(frame / 257 - expected).max() <= 1
+
+
+def test_an_onnx_file_whose_bytes_flipped_never_ends_in_a_traceback(tmp_path: Path) -> None:
+    content, path, rng = onnx_bytes("compact"), tmp_path / "flipped.onnx", np.random.default_rng(1)
+    for _ in range(30):
+        flipped = np.frombuffer(content, np.uint8).copy()
+        flipped[rng.integers(0, 2000, 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(flipped.tobytes())
+        with contextlib.suppress(InputError):
+            load_enhancer(str(path), device="cpu")

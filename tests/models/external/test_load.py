@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sys
@@ -14,7 +15,7 @@ import safetensors.numpy
 import torch
 
 from deepclarity.errors import InputError, UsageError, WeightsError
-from deepclarity.models.load import check_enhancer, load_enhancer
+from deepclarity.models.load import check_enhancer, load_enhancer, weights_sha256
 from tests.models.external.models import ARCHITECTURES, by_spandrel, network, save
 
 
@@ -168,3 +169,22 @@ def test_a_luma_model_is_a_tier_like_any_other(tmp_path: Path) -> None:
     assert not hasattr(enhancer, "enlarge_planes")
     expected = by_spandrel(path, luma[:, :, None].astype(np.float32) / 1023)[:, :, 0] * 1023
     assert np.abs(large - expected).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_bytes_that_flipped_never_end_in_a_traceback(tmp_path: Path, suffix: str) -> None:
+    content = save(tmp_path / f"good{suffix}", network("compact")).read_bytes()
+    rng, path = np.random.default_rng(0), tmp_path / f"flipped{suffix}"
+    for _ in range(30):
+        flipped = np.frombuffer(content, np.uint8).copy()
+        flipped[rng.integers(0, min(3000, len(content)), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(flipped.tobytes())
+        with contextlib.suppress(InputError):
+            load_enhancer(str(path), device="cpu")
+
+
+def test_the_hash_of_a_model_follows_its_content(tmp_path: Path) -> None:
+    """So that `--resume` does not continue with another model of the same name."""
+    first = weights_sha256(str(save(tmp_path / "m.pth", network("compact", seed=0))))
+    assert first != weights_sha256(str(save(tmp_path / "m.pth", network("compact", seed=1))))
+    assert (len(first), weights_sha256("lanczos")) == (64, "-")
