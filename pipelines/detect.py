@@ -24,8 +24,9 @@ _BLOCKY = 0.5
 """Severity from which a picture is blocky: a quantiser of 32.5."""
 _MAYBE_BLOCKY, _COARSEST = 0.3, 0.75
 """Severities between which ever more support is asked of a lattice in the positions of a codec's own blocks."""
-_CODEC_SUPPORT = 0.8
-"""The support asked at the coarsest: blocks of which only the mean is coded look like enlarged pixels."""
+_CODEC_SUPPORT, _SUPPORT_AT_4_PX = 0.8, 0.2
+"""The support asked at the coarsest: blocks of which only the mean is coded look like enlarged pixels. Few codecs leave
+such blocks of 4 px, and in true ones of that size coding hides much of the evidence."""
 _UNSUPPORTED_SCORE = 0.2
 """Score of a picture that does not bear its lattice out, at most."""
 _CODEC_BLOCKS = (2, 4, 8, 16, 32)
@@ -133,7 +134,8 @@ def _min_support(blocks: Blocks, severity: float | None) -> float:
     if not on_grid:
         return MIN_SUPPORT if severity >= _BLOCKY else 0.0
     coarse = min(1.0, (severity - _MAYBE_BLOCKY) / (_COARSEST - _MAYBE_BLOCKY))
-    return MIN_SUPPORT + coarse * (_CODEC_SUPPORT - MIN_SUPPORT)
+    small = all(abs(size - 4) < 0.1 for size, _ in axes)
+    return MIN_SUPPORT + coarse * ((_SUPPORT_AT_4_PX if small else _CODEC_SUPPORT) - MIN_SUPPORT)
 
 
 def _thumbnail(frame: Frame) -> np.ndarray:
