@@ -22,7 +22,7 @@ from .detect import Scored, nearly_equal
 from .records import Lane, Summary
 
 REPAIRABLE = (Kind.PIXELATED, Kind.BLOCKY, Kind.SOFT)
-"""The kinds that can be chosen for repair."""
+"""The kinds that can be chosen for repair. Only `PIXELATED` frames have one so far; the others are left."""
 
 _BLOCKY_ON = 0.5
 """Severity at and above which a scene becomes blocky. It differs by frame type, so this is no more than the threshold
@@ -95,6 +95,8 @@ def route(
     error in `scored` is raised after the frames that precede it.
     """
     trigger, blocky = Trigger(routing), Trigger(routing, Kind.BLOCKY)
+    # There is no network for the other kinds yet: those frames pass.
+    local = routing.which is FrameSelection.PIXELATED and Kind.PIXELATED in routing.repair
     clean = Lane.RESIZE if resize else Lane.PASS
     for current, upcoming in _with_look_ahead(scored, routing.confirm_frames):
         blocks = None
@@ -110,12 +112,10 @@ def route(
                 repair = True
                 blocks = trigger.lattice(current) if current.verdict.pixelated else None
             else:
-                # There is no network for macroblocks yet: those frames pass.
-                chosen = routing.which is FrameSelection.PIXELATED and Kind.PIXELATED in routing.repair
-                repair = chosen and trigger.repairing
+                repair = local and trigger.repairing
                 blocks = trigger.lattice(current) if repair else None
         lane = Lane.ENHANCE if repair and (enlarge or blocks) else clean
-        summary.lane_switches = trigger.switches
+        summary.lane_switches = trigger.switches if local else 0
         summary.count_kind(kind)
         yield Routed(current, lane, blocks, always=routing.which is FrameSelection.ALL and enlarge, kind=kind)
 

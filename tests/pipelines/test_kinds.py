@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from deepclarity.pipelines.detect import detect, refine, severity_of
 from deepclarity.pipelines.detect_file import detect_file
 from deepclarity.pipelines.preset import preset_from
 from deepclarity.pipelines.records import Lane, Summary
-from deepclarity.pipelines.route import Routing, parse_repair, route
+from deepclarity.pipelines.route import FrameSelection, Routing, parse_repair, route
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.coding import Coding
 from deepclarity.stream.files.coding import coding_of, side_data_of
@@ -173,6 +174,17 @@ def test_kinds_that_are_not_chosen_are_left() -> None:
     assert {item.kind for item in routed} == {Kind.PIXELATED}
 
 
+@pytest.mark.parametrize(("which", "switches"), [("pixelated", 1), ("all", 0)])
+def test_lane_switches_count_only_changes_of_lane(which: str, switches: int) -> None:
+    summary = Summary()
+    clean = [replace(frame(number), planes=(textured(0), *frame(number).planes[1:])) for number in range(6)]
+    frames = [*clean, *(frame(number) for number in range(6, 12))]
+    scored = detect(frames, load_detector("grid"), summary)
+    routing = Routing(which=FrameSelection(which))
+    list(route(scored, routing, resize=False, enlarge=True, summary=summary))
+    assert summary.lane_switches == switches
+
+
 def test_repair_takes_names_of_kinds() -> None:
     assert parse_repair("blocky, pixelated") == {Kind.BLOCKY, Kind.PIXELATED}
     for text in ("", ",", "clean", "blocks"):
@@ -189,6 +201,7 @@ def test_command_line_names_kinds_and_refuses_others(make_clip: Callable[..., Pa
     assert done.exit_code == 0, done.output
     assert "0 repaired" in done.output
     assert "8 pixelated" in done.output
+    assert "nothing repairs blocky frames yet" in done.output
     found = json.loads(run(cli, ["detect", "--json", str(clip)]).output)
     assert found["frames_by_kind"] == {"pixelated": 8}
     assert found["regions"][0]["width"] > 400

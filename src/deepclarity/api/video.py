@@ -52,7 +52,7 @@ def upscale(
         model: Tier: `auto`, `turbo`, `srgan`, …; or the path of a model file.
         detector: Method: `lattice-net`, `grid`, …
         which: Frames to repair: `pixelated`, `all` or `none`.
-        repair: Kinds of damage to repair: `pixelated`, `blocky`, `soft`, separated by commas.
+        repair: Kinds to repair, of `pixelated,blocky,soft`; only pixelated frames have a repair so far.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
         codec: `h264`, `hevc` or `av1`.
         crf: Constant rate factor of the encoder.

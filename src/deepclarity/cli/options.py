@@ -32,7 +32,7 @@ pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Treat 
 all_frames = click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not.")
 no_frames = click.option("--none", "which", flag_value="none", help="Enhance no frame: only resize and re-encode.")
 repair = click.option(
-    "--repair", metavar="KINDS", help="Kinds to repair, of pixelated,blocky,soft. Default: pixelated,blocky."
+    "--repair", metavar="KINDS", help="Kinds to repair, of pixelated,blocky,soft; the last two are left so far."
 )
 crf = click.option("--crf", type=int, metavar="N", help="Constant rate factor; lower is better quality.")
 speed = click.option("--speed", metavar="PRESET", help="Encoder speed preset: ultrafast … veryslow.")
@@ -164,6 +164,7 @@ def pop_run_options(values: dict[str, Any]) -> LiveRunOptions:
 
 def load_overridden_preset(name: str, values: dict[str, Any]) -> Preset:
     """Load a preset and override it by the options in `values` that are set (not None)."""
+    from deepclarity.models.verdict import Kind
     from deepclarity.pipelines.preset import load_preset
     from deepclarity.pipelines.route import FrameSelection, parse_repair
 
@@ -171,5 +172,8 @@ def load_overridden_preset(name: str, values: dict[str, Any]) -> Preset:
     if "which" in overrides:
         overrides["which"] = FrameSelection(overrides["which"])
     if "repair" in overrides:
-        parse_repair(overrides["repair"])
+        missing = sorted(parse_repair(overrides["repair"]) - {Kind.PIXELATED})
+        if missing:
+            names = " or ".join(missing)
+            logging.getLogger(__name__).warning("--repair: nothing repairs %s frames yet; they are left", names)
     return replace(load_preset(name), **overrides)
