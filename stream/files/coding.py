@@ -35,14 +35,15 @@ _VP9_STEP_AT_0, _VP9_DOUBLINGS = 0.5, 8.8
 """VP9's table of AC steps is close to exponential over its index of 0 to 255."""
 
 
-def coding_of(picture: VideoFrame, codec: str) -> Coding | None:
-    """The quantisers of a decoded picture; None where the decoder reports none."""
+def coding_of(picture: VideoFrame, codec: str, last: Coding | None = None) -> Coding | None:
+    """The quantisers of a decoded picture; `last`, those of the one before, where the decoder reports none."""
     if codec not in EXPORTING:
-        return None
+        return last
     for data in side_data_of(picture):
         if isinstance(data, VideoEncParams):
-            return _coding(data, codec)
-    return None
+            # PyAV's own `qp_map` loops over the blocks in Python: milliseconds at Full HD.
+            return coding_from(bytes(cast("Buffer", data)), codec, last)
+    return last
 
 
 def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
@@ -56,17 +57,27 @@ def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
         yield side_data[number]
 
 
-def _coding(data: VideoEncParams, codec: str) -> Coding:
-    # PyAV's own `qp_map` loops over the blocks in Python: milliseconds at Full HD.
-    payload = bytes(cast("Buffer", data))
+def coding_from(payload: bytes, codec: str, last: Coding | None = None) -> Coding | None:
+    """The quantisers in FFmpeg's `AVVideoEncParams`.
+
+    With frame threads FFmpeg may export a picture while another thread still decodes it: blocks that are not done have
+    the quantiser 0, and do not count. If most are not done, the quantisers are `last`, or the one that H.264 states for
+    the entire picture; None without either.
+    """
     count, offset, size, frame_qp = _HEADER.unpack_from(payload)
     if not count:  # one quantiser for the entire picture
         return Coding(codec, float(_on_h264_scale(np.array([frame_qp], np.float32), codec)[0]))
     fields = np.frombuffer(payload, np.int32, count * size // 4, offset).reshape(count, size // 4)
     rows, changes = fields[:, 1], fields[:, 4]
     columns = int(np.searchsorted(rows, rows[0], side="right"))
-    qp = _on_h264_scale((frame_qp + changes).astype(np.float32), codec)
-    areas = fields[:, 2] * fields[:, 3]
+    exported = (frame_qp + changes).astype(np.float32)
+    known = exported > 0
+    if 2 * np.count_nonzero(known) < count:
+        if codec != "h264" or (last is not None and frame_qp > 0):
+            return last
+        return Coding(codec, float(np.clip(frame_qp, *QP_RANGE)))  # 0 in lossless pictures
+    qp = _on_h264_scale(exported, codec)
+    areas = fields[:, 2] * fields[:, 3] * known
     regular = count % columns == 0 and bool((areas == areas[0]).all())
     return Coding(codec, float(np.average(qp, weights=areas)), qp.reshape(-1, columns) if regular else None)
 

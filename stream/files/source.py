@@ -100,7 +100,7 @@ class FileSource:
             self.retimed = timestamps.moved
             started = time.perf_counter()
             intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
-            coding = coding_of(picture, self._codec) or coding  # not every frame brings one along, the last least
+            coding = coding_of(picture, self._codec, coding)
             picture = planes.to_planar(picture, self.pixel_format)  # noqa: PLW2901
             frame = Frame(
                 planes=planes.planes_of(picture),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -26,7 +27,7 @@ from deepclarity.pipelines.records import Lane, Summary
 from deepclarity.pipelines.route import FrameSelection, Routing, parse_repair, route
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.coding import Coding
-from deepclarity.stream.files.coding import coding_of, side_data_of
+from deepclarity.stream.files.coding import coding_from, coding_of, side_data_of
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.frame import Frame
 
@@ -78,8 +79,9 @@ def test_h264_quantiser_is_read_exactly(tmp_path: Path) -> None:
     with FileSource(coded(tmp_path / "clip.mp4", "libx264", 30)) as source:
         coding = [frame.coding for frame in source]
     assert all(each is not None and each.codec == "h264" for each in coding)
-    maps = [each.qp_map for each in coding if each is not None]
-    assert all(each is not None and each.shape == (23, 40) for each in maps)
+    maps = [each.qp_map for each in coding if each is not None and each.qp_map is not None]
+    assert maps  # one read while it is decoded has none
+    assert all(each.shape == (23, 40) for each in maps)
     assert 27 <= np.median([each.qp for each in coding if each is not None]) <= 33  # by frame type, around 30
 
 
@@ -94,6 +96,31 @@ def test_quantisers_equal_those_that_the_library_reads(tmp_path: Path, codec: st
             (exported,) = (data for data in side_data_of(picture) if isinstance(data, VideoEncParams))
             assert found is not None
             assert np.array_equal(found.qp_map, np.clip(exported.qp_map(), 0, 51))
+
+
+def payload(quantisers: list[int], *, frame: int) -> bytes:
+    """An `AVVideoEncParams` of 16x16 blocks in rows of four."""
+    blocks = [(16 * (i % 4), 16 * (i // 4), 16, 16, qp - frame) for i, qp in enumerate(quantisers)]
+    header = struct.pack("=I4xQQii", len(blocks), 32, 20, 1, frame)
+    return header + b"".join(struct.pack("=5i", *block) for block in blocks)
+
+
+def test_blocks_that_are_not_decoded_yet_do_not_count() -> None:
+    complete = coding_from(payload([40] * 8, frame=45), "h264")
+    assert complete is not None
+    assert (complete.qp, complete.qp_map is None) == (40.0, False)
+    partial = coding_from(payload([40] * 6 + [0] * 2, frame=45), "h264")
+    assert partial is not None
+    assert (partial.qp, partial.qp_map is None) == (40.0, True)
+    unknown = payload([40] + [0] * 7, frame=45)
+    assert coding_from(unknown, "h264", complete) is complete
+    stated = coding_from(unknown, "h264")
+    assert stated is not None
+    assert stated.qp == 45
+    assert coding_from(payload([0] * 8, frame=0), "mpeg4") is None
+    lossless = coding_from(payload([0] * 8, frame=0), "h264")
+    assert lossless is not None
+    assert lossless.qp == 0
 
 
 def test_codec_without_quantisers_has_none(tmp_path: Path) -> None:
