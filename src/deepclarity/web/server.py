@@ -104,11 +104,13 @@ def make_app(settings: Settings, store: ResultStore) -> RequestMiddleware:
         videos.cancel_all()
         models.close()
 
+    # RequestMiddleware enforces `upload_bytes` and words the refusal; Gradio's own limit must never be reached first.
+    gradio_limit = 2 * limits.upload_bytes
     outer = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     outer.include_router(build_router(store, examples, live_endpoint if settings.only is None else None))
     gr.mount_gradio_app(
         outer, blocks, path="/", auth=settings.auth, auth_message="DeepClarity", show_error=False,
-        run_history=False, footer_links=["api"], max_file_size=limits.upload_bytes, theme=theme(), head=HEAD,
+        run_history=False, footer_links=["api"], max_file_size=gradio_limit, theme=theme(), head=HEAD,
         ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False,
     )  # fmt: skip
     return RequestMiddleware(
