@@ -19,11 +19,18 @@ MIN_BLOCK_PX = 1.45
 MAX_BLOCK_PX = 64.0
 CODEC_PERIOD_PX = 16
 
+_MAX_CODEC_TOLERANCE, _CODEC_DRIFT_PX = 0.05, 1.5
+"""How far a lattice may be off a codec's in 16 pixels, in blocks, and over the length of the picture."""
+
 _MAX_PEAKS = 4
 _MAX_CANDIDATES = 3
 _HARMONICS = np.arange(1, 9)
 _PHASES = 64
 """Positions per period at which the harmonics are summed."""
+_DRIFTS_PX = np.linspace(-0.5, 0.5, 7)
+"""Errors of a period that are tried, by the drift of the last edge against the first."""
+_SHIFTS_PX = np.linspace(-0.7, 0.7, 15)
+_SAME_SUM = 1e-3
 _WAVES = np.exp(2j * np.pi * np.outer(_HARMONICS, np.arange(_PHASES) / _PHASES)).astype(np.complex64)
 
 # The thresholds below were tuned on photos, plain and enlarged, as JPEG and H.264 of many qualities.
@@ -59,8 +66,9 @@ class Lattice:
     @property
     def matches_codec_period(self) -> bool:
         """Whether the pattern repeats with a codec's 16-pixel blocks, at any phase."""
-        blocks = CODEC_PERIOD_PX / self.period_px
-        return self.period_px > 31.9 or abs(blocks - round(blocks)) < 0.05
+        if self.period_px > 31.9:
+            return True
+        return near_codec_period(1 / self.period_px, self.profile_length)
 
     @property
     def on_codec_grid(self) -> bool:
@@ -77,6 +85,13 @@ class Lattice:
         # The fewer the edges, the more easily they coincide with a few strong outlines by chance.
         fit += max(0.0, self.period_px - 16) / 4
         return min(4 * (self.sharpness - sharp), 2 * (self.fit - fit))
+
+
+def near_codec_period(edges_per_px: float, length: int) -> bool:
+    """Whether edges this frequent repeat after 16 pixels, as far as a profile of `length` samples can show."""
+    rounds = CODEC_PERIOD_PX * edges_per_px
+    tolerance = min(_MAX_CODEC_TOLERANCE, _CODEC_DRIFT_PX * rounds / max(length, 1))
+    return abs(rounds - round(rounds)) < tolerance
 
 
 def is_scorable(luma: Plane) -> bool:
@@ -197,21 +212,43 @@ def _fit_lattice(profile: Floats, period: float, phase: float) -> Lattice:
 def measure_fit(profile: Floats, period: float, phase: float) -> tuple[float, float, float]:
     """Refined period and phase of a lattice near these, and its fit to `profile`, (length,), of unit variance."""
     period, denominator = _snap_to_fraction(period, profile.size)
-    if denominator:
-        # Between these phases the rounded edges do not change: the middle represents all of them.
-        phase = (round((phase + 0.5) * denominator - 0.5) + 0.5) / denominator - 0.5
+    if not denominator:
+        return _refined_fit(profile, period, phase)
+    # Between these phases the rounded edges do not change: the middle represents all of them.
+    phase = (round((phase + 0.5) * denominator - 0.5) + 0.5) / denominator - 0.5
     phase %= period
-    if denominator:
-        # The edges repeat after `stride` pixels: each of the few in one round is a plain slice.
-        stride = round(period * denominator)
-        firsts = {floor(phase + period * k - 0.5) % stride for k in range(denominator)}
-        slices = [profile[first::stride] for first in firsts]
-        on, count = sum(float(np.add.reduce(each)) for each in slices), sum(each.size for each in slices)
-    else:
-        edges = edge_indices(profile.size, period, phase)
-        on, count = float(np.add.reduce(profile[edges])), edges.size
-    free = profile.size - count
-    return period, phase, on * sqrt(profile.size / (count * free)) if count and free > 0 else 0.0
+    # The edges repeat after `stride` pixels: each of the few in one round is a plain slice.
+    stride = round(period * denominator)
+    firsts = {floor(phase + period * k - 0.5) % stride for k in range(denominator)}
+    slices = [profile[first::stride] for first in firsts]
+    on, count = sum(float(np.add.reduce(each)) for each in slices), sum(each.size for each in slices)
+    return period, phase, _fit_of(on, count, profile.size)
+
+
+def _refined_fit(profile: Floats, period: float, phase: float) -> tuple[float, float, float]:
+    """The best of the periods and phases near these whose edges, once rounded, are at other places.
+
+    Edges of a fractional period change places with hundredths of a pixel: the spectrum alone is not exact enough.
+    """
+    length = profile.size
+    count = floor(length / period)
+    nearest = round((length / 2 - phase) / period)
+    middle = phase + nearest * period  # an edge near the middle: turning the lattice about it keeps phases comparable
+    order = np.arange(count) - count // 2
+    periods = period * (1 + _DRIFTS_PX / length)
+    lines = (order * periods[:, None])[:, None, :] + (_SHIFTS_PX[:, None] + (middle - 0.5))
+    indices = np.floor(lines).astype(np.intp)
+    sums = np.take(profile, indices, mode="clip").sum(axis=2)
+    drift = int(sums.max(axis=1).argmax())
+    best, equal = float(periods[drift]), _SHIFTS_PX[sums[drift] >= sums[drift].max() - _SAME_SUM]
+    first = (middle + float(equal.mean())) % best  # the middle of those with the same edges represents them
+    edges = edge_indices(length, best, first)
+    return best, first, _fit_of(float(np.add.reduce(profile[edges])), edges.size, length)
+
+
+def _fit_of(on: float, count: int, length: int) -> float:
+    """The fit of `count` edges that hold `on` of a profile of unit variance."""
+    return on * sqrt(length / (count * (length - count))) if 0 < count < length else 0.0
 
 
 def _snap_to_fraction(period: float, length: int) -> tuple[float, int]:

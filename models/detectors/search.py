@@ -15,7 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .lattice import CODEC_PERIOD_PX, MAX_BLOCK_PX, MIN_BLOCK_PX, Floats, Lattice, measure_fit, remove_codec_period
+from .lattice import (
+    CODEC_PERIOD_PX,
+    MAX_BLOCK_PX,
+    MIN_BLOCK_PX,
+    Floats,
+    Lattice,
+    measure_fit,
+    near_codec_period,
+    remove_codec_period,
+)
 
 LatticePair = tuple[Lattice, Lattice]
 """Along x and along y."""
@@ -50,6 +59,8 @@ _MIN_OBLONG_FIT, _MAX_ASPECT = 4.5, 2.2
 _MIN_FINER_FITS = ((2.0, 5.0), (4.0, 8.0))
 """(block size, fit): how far the edges of blocks of 2 or 4 px below a codec's grid of 8 must stand out, along both axes
 together."""
+_MIN_SHARE_OF_2_PX = 0.5
+"""How strong the edges of blocks of 2 px must be that no block of 4 px has, against those that it has."""
 _WEAK_FIT = 11.0
 
 
@@ -232,8 +243,8 @@ def _beside_codec(
     x: Floats, y: Floats, spectra: _Spectra, candidates: _Candidates, codec: LatticePair
 ) -> LatticePair | None:
     """A second lattice beside the codec's, if it fits well along both axes together."""
-    cycles = CODEC_PERIOD_PX * candidates.freq
-    outside = np.abs(cycles - np.rint(cycles)) > 0.05
+    length = min(x.size, y.size)
+    outside = np.array([not near_codec_period(freq, length) for freq in candidates.freq.tolist()])
     if not outside.any():
         return None
     scored = spectra.score_without_codec(candidates, outside)
@@ -274,4 +285,6 @@ def _finer_fits(profile: Floats) -> tuple[float, float]:
     odd = (means[0] + means[2] + means[4] + means[6]) / 4
     others = (4 * odd + means[1] + means[5]) / 6
     two = min(means[1], means[5]) - odd
+    if two < _MIN_SHARE_OF_2_PX * (means[3] - odd):  # the middle of a transform block of 4 px, not an edge
+        two = 0.0
     return two * sqrt(rounds / (1 + 1 / 4)), (means[3] - others) * sqrt(rounds / (1 + 1 / 6))

@@ -7,7 +7,7 @@ factors, codecs and classes are cycled through evenly, everything else is drawn 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -18,7 +18,7 @@ from .augment import CODECS, Augmented, Plan, Region, augmented, coded, plan
 from .degrade import Photo
 from .negatives import natural, negatives
 from .photos import SourceImages, Split
-from .positives import FACTORS, clean_blocks, partly_pixelated, pixelated
+from .positives import FACTOR_CLASSES, clean_blocks, draw_factor, partly_pixelated, pixelated
 
 PUBLISHED_FACTORS = (1.5, 2.0, 2.5, 3.0, 4.0)
 FULL_HD = 1920, 1080
@@ -97,11 +97,13 @@ class DetectorDataset:
 
     def _video(self, index: int, rng: np.random.Generator) -> tuple[Plan, Augmented]:
         turn = index // 2
-        rounds, turn_of_round = divmod(turn, len(FACTORS))
+        rounds, turn_of_round = divmod(turn, len(FACTOR_CLASSES))
         codec = CODECS[(turn_of_round + rounds) % len(CODECS)]  # so that every factor meets every codec
         sizes, shares = list(SIZES), np.array(list(SIZES.values()), np.float64)
         wanted = plan(rng, sizes[int(rng.choice(len(sizes), p=shares / shares.sum()))], codec)
         if index % 2:
             return wanted, self._negatives[turn % len(self._negatives)](self._source_images, wanted, rng)
         make = partly_pixelated if rng.random() < _PARTIAL else pixelated
-        return wanted, make(self._source_images, wanted, FACTORS[turn % len(FACTORS)], rng)
+        name = FACTOR_CLASSES[turn_of_round]
+        take = make(self._source_images, wanted, draw_factor(name, rng), rng)
+        return wanted, replace(take, cell={**take.cell, "factor": name})

@@ -20,6 +20,11 @@ from .photos import SourceImages, part
 from .synthetic import cartoon, screen
 
 FACTORS = (1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 16.0)
+NEAR_CODEC, ANY = "near codec", "any"
+FACTOR_CLASSES = (*(f"{factor:g}" for factor in FACTORS), NEAR_CODEC, ANY)
+"""One factor each, a factor close to a codec's block size, and any factor."""
+_CODEC_BLOCKS, _OFF_CODEC = (4, 8, 16), (0.004, 0.03)
+_ANY_FACTOR = (1.5, 24.0)
 
 DRIFT_PX = 4
 """Maximum motion over three frames, in pixels: codecs predict from frame to frame."""
@@ -29,6 +34,16 @@ _DRAWN, _SURROUNDED = 0.16, 0.06
 _THUMBNAILS = 0.5
 _LEAST_LARGE = 0.45
 _SMALL = (0.01, 0.1)
+
+
+def draw_factor(name: str, rng: np.random.Generator) -> float:
+    """A factor of one of `FACTOR_CLASSES`."""
+    if name == NEAR_CODEC:
+        off = float(rng.uniform(*_OFF_CODEC)) * (1 if rng.random() < 0.5 else -1)
+        return float(rng.choice(_CODEC_BLOCKS)) * (1 + off)
+    if name == ANY:
+        return float(np.exp(rng.uniform(*np.log(_ANY_FACTOR))))
+    return float(name)
 
 
 def moving(canvas: Photo, width: int, height: int, count: int, rng: np.random.Generator) -> list[Photo]:

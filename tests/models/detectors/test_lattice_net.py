@@ -49,6 +49,11 @@ def lattices_in(luma: Plane, *, max_value: int = 255) -> tuple[tuple[float, floa
     return tuple((float(lattice.period_px), float(lattice.phase_px)) for lattice in pair)
 
 
+def in_jpeg(luma: Luma, quality: int) -> Luma:
+    half = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 128, np.uint8)
+    return jpeg((luma, half, half), quality)[0]
+
+
 @pytest.mark.parametrize("block", [1.5, 2, 2.25, 2.5, 3, 4, 5.3333333, 6, 8, 16, 20])
 def test_search_finds_square_blocks(block: float) -> None:
     across, down = lattices_in(blocks_of((block, block)))
@@ -69,12 +74,24 @@ def test_search_finds_oblong_blocks() -> None:
 
 
 @pytest.mark.parametrize("block", [1.5, 2, 3, 5])
-def test_search_finds_blocks_in_jpeg(block: float) -> None:
-    luma = blocks_of((block, block))
-    half = np.full((240, 240), 128, np.uint8)
-    decoded = jpeg((luma, half, half), 90)[0]
-    across, down = lattices_in(decoded)
+def test_search_finds_blocksin_jpeg(block: float) -> None:
+    across, down = lattices_in(in_jpeg(blocks_of((block, block)), 90))
     assert (across[0], down[0]) == (pytest.approx(block, rel=0.01), pytest.approx(block, rel=0.01))
+
+
+@pytest.mark.parametrize("block", [3.95, 4.05, 7.9, 8.05, 8.14, 8.2, 15.8, 16.1])
+@pytest.mark.parametrize("coded", [False, True])
+def test_search_finds_blocks_close_to_those_of_a_codec(block: float, *, coded: bool) -> None:
+    """Neither a multiple of their size nor a part of it, nor the codec's own."""
+    luma = blocks_of((block, block), side=960)
+    for period, _ in lattices_in(in_jpeg(luma, 60) if coded else luma):
+        assert period == pytest.approx(block, rel=0.01)
+
+
+@pytest.mark.parametrize("block", [5.3, 6.7, 9.3, 11.7, 18.3])
+def test_search_finds_the_size_itself_of_fractional_blocks(block: float) -> None:
+    for period, _ in lattices_in(blocks_of((block, block), side=960)):
+        assert period == pytest.approx(block, rel=0.01)
 
 
 def test_search_finds_same_lattice_in_10_bit_as_in_8_bit() -> None:

@@ -17,7 +17,14 @@ from deepclarity.pipelines.datasets.augment import CODECS, Augmented, Plan
 from deepclarity.pipelines.datasets.detector_dataset import DetectorDataset, Protocol, Sample
 from deepclarity.pipelines.datasets.negatives import blocky, combed, negatives
 from deepclarity.pipelines.datasets.photos import SourceImages, Split, find_source_images, part_of
-from deepclarity.pipelines.datasets.positives import FACTORS, mosaic, partly_pixelated, pixelated
+from deepclarity.pipelines.datasets.positives import (
+    FACTOR_CLASSES,
+    FACTORS,
+    draw_factor,
+    mosaic,
+    partly_pixelated,
+    pixelated,
+)
 from deepclarity.stream.files.still import Picture, write_picture
 from tests.conftest import MakeClip, Rgb
 
@@ -115,6 +122,15 @@ def test_blocks_start_at_the_labelled_phase(source_images: SourceImages, factor:
     assert edges(luma.T) <= lattice(180, take.blocks.height_px, take.blocks.phase_y_px)
 
 
+def test_factors_near_a_codecs_blocks_differ_from_them() -> None:
+    drawn = [draw_factor("near codec", rng(seed)) for seed in range(200)]
+    off = [min((abs(factor / block - 1), block) for block in (4, 8, 16)) for factor in drawn]
+    assert {block for _, block in off} == {4, 8, 16}
+    assert all(0.003 < share < 0.031 for share, _ in off)
+    assert all(1.5 <= draw_factor("any", rng(seed)) <= 24 for seed in range(50))
+    assert draw_factor("2.5", rng()) == 2.5
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_partial_blocks_cover_a_large_part_and_the_rest_is_sharp(source_images: SourceImages, seed: int) -> None:
     take = partly_pixelated(source_images, Plan(HERE), 4, rng(seed))
@@ -143,10 +159,10 @@ def test_mosaic_is_small_and_starts_at_its_corner(source_images: SourceImages, s
 
 @pytest.mark.usefixtures("small")
 def test_dataset_covers_every_factor_codec_and_class(source_images: SourceImages) -> None:
-    seen = list(DetectorDataset(source_images, protocol=Protocol.VIDEO).first(96))
-    assert sum(sample.pixelated for sample in seen) == 48
+    seen = list(DetectorDataset(source_images, protocol=Protocol.VIDEO).first(120))
+    assert sum(sample.pixelated for sample in seen) == 60
     pairs = {(s.cell["factor"], s.cell["codec"]) for s in seen if s.pixelated}
-    assert pairs == {(f"{factor:g}", codec) for factor in FACTORS for codec in CODECS}
+    assert pairs == {(name, codec) for name in FACTOR_CLASSES for codec in CODECS}
     kinds = Counter((s.cell["class"], s.kind.value) for s in seen if not s.pixelated)
     named = {
         "natural", "defocus", "fade", "flat", "combed", "text", "grid", "pixel art", ("soft", "soft"),
