@@ -70,11 +70,19 @@ class Verdict:
     """Set whenever the evidence shows a lattice, even below the threshold."""
     severity: float | None = None
     """How coarsely the picture was coded, 0..1; 0.5 is the threshold of `BLOCKY`. None if that is not known."""
+    factors: tuple[float, float] | None = None
+    """Of a `SOFT` picture: the factors (x, y) of the smooth enlargement."""
 
     @property
     def pixelated(self) -> bool:
         """Whether the picture needs repair."""
         return self.kind is Kind.PIXELATED
+
+    def native_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        """The (width, height) from which a soft picture of `size` was enlarged; None for any other kind."""
+        if self.factors is None:
+            return None
+        return round(size[0] / self.factors[0]), round(size[1] / self.factors[1])
 
 
 class Detector(Protocol):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from deepclarity.errors import UsageError
 from deepclarity.models.enhancer import Enhancer
-from deepclarity.models.verdict import Detector, Verdict
+from deepclarity.models.verdict import Blocks, Detector, Kind, Verdict
 from deepclarity.stream.files.still import Picture
 from deepclarity.stream.frame import Planes
 
 from .blend import restore_locally
 from .detect import detect_picture
 from .restore import restore
+from .route import Routing
 
 _MAX_PX = 400_000_000
 
@@ -30,27 +33,45 @@ class Corrected:
 
 
 def correct(
-    picture: Picture, *, detector: Detector, enhancer: Enhancer, scale: float = 1.0, force: bool = False
+    picture: Picture,
+    *,
+    detector: Detector,
+    enhancer: Enhancer,
+    scale: float = 1.0,
+    force: bool = False,
+    repair: Collection[Kind] = Routing().repair,
 ) -> Corrected:
-    """Repair `picture` if it is pixelated, at its own size times `scale`.
+    """Repair `picture` if it is of one of the kinds in `repair`, at its own size times `scale`.
 
     A `scale` other than 1 resizes it, and `force` runs the network on it, regardless of the verdict; otherwise a
     clean picture is returned unchanged. Raises UsageError if the result would exceed 400 megapixels.
     """
     planes = picture.planes
     verdict, _ = detect_picture(planes[0], detector, max_value=picture.max_value, chroma=planes[1:])
-    if not verdict.pixelated and not force and scale == 1:
+    if not force and scale == 1 and not needs_repair(verdict, repair):
         return Corrected(picture, verdict, repaired=False)
     height, width = planes[0].shape
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size[0] * size[1] > _MAX_PX:
         raise UsageError(f"a picture of {size[0]}x{size[1]} pixels is too large. Choose a smaller --scale.")
     repaired = correct_planes(
-        planes, verdict, enhancer=enhancer, size=size, max_value=picture.max_value, subsampling=(1, 1), force=force
+        planes,
+        verdict,
+        enhancer=enhancer,
+        size=size,
+        max_value=picture.max_value,
+        subsampling=(1, 1),
+        force=force,
+        repair=repair,
     )
     if repaired is None:
         return Corrected(picture, verdict, repaired=False)
     return Corrected(picture.with_planes(repaired), verdict, repaired=True)
+
+
+def needs_repair(verdict: Verdict, repair: Collection[Kind]) -> bool:
+    """Whether a picture with this verdict has a repair, and its kind is in `repair`."""
+    return verdict.kind in repair and (verdict.pixelated or verdict.factors is not None)
 
 
 def correct_planes(
@@ -62,19 +83,27 @@ def correct_planes(
     max_value: int,
     subsampling: tuple[int, int],
     force: bool,
+    repair: Collection[Kind] = Routing().repair,
 ) -> Planes | None:
     """Repair planes where they bear the verdict's blocks out, at `size` (width, height).
 
-    None if they do so nowhere, unless `force` is set or the size changes: then the network runs on all of them.
+    None if they do so nowhere, unless `force` is set or the size changes: then the network runs on all of them. A soft
+    picture is reduced to its native size first, if it is to be repaired.
     """
-    blocks = verdict.blocks if verdict.pixelated else None
+    options: dict[str, Any] = {
+        "enhancer": enhancer,
+        "size": size,
+        "max_value": max_value,
+        "subsampling": subsampling,
+    }
+    if verdict.factors is not None and verdict.kind in repair:
+        return restore(planes, blocks=Blocks(*verdict.factors), **options)
+    blocks = verdict.blocks if verdict.pixelated and verdict.kind in repair else None
     if blocks is not None:
-        repaired = restore_locally(
-            planes, enhancer=enhancer, blocks=blocks, size=size, max_value=max_value, subsampling=subsampling
-        )
+        repaired = restore_locally(planes, blocks=blocks, **options)
         if repaired is not None or (not force and size == planes[0].shape[::-1]):
             return repaired
-    return restore(planes, enhancer=enhancer, blocks=None, size=size, max_value=max_value, subsampling=subsampling)
+    return restore(planes, blocks=None, **options)
 
 
 def side_by_side(before: Picture, after: Picture) -> Picture:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepclarity.models.block_map import BlockMap
+from deepclarity.models.quality.network import Quality, load_quality_network
+from deepclarity.models.quality.tracker import QualityTracker
 from deepclarity.models.verdict import Blocks, Chroma, Detector, Kind, Plane, Verdict
 from deepclarity.stream.coding import Coding
 from deepclarity.stream.frame import Frame
@@ -30,6 +32,9 @@ such blocks of 4 px, and in true ones of that size coding hides much of the evid
 _UNSUPPORTED_SCORE = 0.2
 """Score of a picture that does not bear its lattice out, at most."""
 _CODEC_BLOCKS = (2, 4, 8, 16, 32)
+_CERTAIN_QP = 38.0
+"""Estimated quantiser from which a picture is blocky although its last coding was fine: it was coded before."""
+_JUST_BELOW = 0.49
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +57,44 @@ def detect(frames: Iterable[Frame], detector: Detector | None, summary: Summary)
     """
     previous = None
     lattice: Blocks | None = None
+    tracker = QualityTracker(load_quality_network()) if detector else None
     for frame in frames:
         started = time.perf_counter()
         thumbnail = _thumbnail(frame)
         cut = previous is None or _difference(previous, thumbnail) > _CUT_THRESHOLD
         previous = thumbnail
-        lattice = None if cut else lattice
-        verdict, found = _verdict(frame, detector, lattice) if detector else (Verdict(0.0), None)
+        if cut and tracker:
+            lattice = None
+            tracker.start_scene()
+        verdict, found = _verdict(frame, detector, tracker, lattice) if detector and tracker else (Verdict(0.0), None)
         lattice = verdict.blocks if verdict.pixelated else lattice
         summary.add_stage_time("detect", time.perf_counter() - started)
         yield Scored(frame, verdict, cut, found)
 
 
-def _verdict(frame: Frame, detector: Detector, lattice: Blocks | None) -> tuple[Verdict, BlockMap | None]:
+def _verdict(
+    frame: Frame, detector: Detector, tracker: QualityTracker, lattice: Blocks | None
+) -> tuple[Verdict, BlockMap | None]:
     """The verdict on one frame, and the map of its blocks; `lattice`: that of the scene so far."""
     if frame.placeholder is not None:
         return Verdict(0.0), None
     if not frame.intact:
         return Verdict(0.0, Kind.DAMAGED), None
     verdict = detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
-    return refine(verdict, frame.luma, max_value=frame.max_value, coding=frame.coding, lattice=lattice)
+    verdict, found = refine(verdict, frame.luma, max_value=frame.max_value, coding=frame.coding, lattice=lattice)
+    if not verdict.pixelated:
+        verdict = classify(verdict, tracker.next(frame.luma, max_value=frame.max_value), coding=frame.coding)
+    return verdict, found
 
 
 def detect_picture(
     luma: Plane, detector: Detector, *, max_value: int, chroma: Chroma | None = None
 ) -> tuple[Verdict, BlockMap | None]:
     """The verdict on a single picture, and the map of its blocks; arguments as for `Detector`."""
-    return refine(detector(luma, max_value=max_value, chroma=chroma), luma, max_value=max_value)
+    verdict, found = refine(detector(luma, max_value=max_value, chroma=chroma), luma, max_value=max_value)
+    if not verdict.pixelated:
+        verdict = classify(verdict, load_quality_network()(luma, max_value=max_value))
+    return verdict, found
 
 
 def refine(
@@ -104,11 +120,34 @@ def refine(
     return verdict, found
 
 
+def classify(verdict: Verdict, quality: Quality | None, *, coding: Coding | None = None) -> Verdict:
+    """Say of a picture without blocks whether it is blocky, soft or clean; other kinds are kept.
+
+    `quality`: by the picture alone, None if it is too small; `coding`: by the bitstream.
+    """
+    if verdict.kind not in (Kind.CLEAN, Kind.SOFT, Kind.BLOCKY) or quality is None:
+        return verdict
+    severity = severity_of(coding)
+    if quality.kind is Kind.BLOCKY and (severity is None or quality.qp >= _CERTAIN_QP):
+        severity = max(_BLOCKY, _severity_at(quality.qp), severity or 0.0)
+    elif severity is None:
+        severity = min(_JUST_BELOW, _severity_at(quality.qp))
+    if severity >= _BLOCKY:
+        return replace(verdict, kind=Kind.BLOCKY, severity=severity)
+    if quality.kind is Kind.SOFT:
+        return replace(verdict, kind=Kind.SOFT, severity=severity, factors=quality.factors)
+    return replace(verdict, kind=Kind.CLEAN, severity=severity)
+
+
 def severity_of(coding: Coding | None) -> float | None:
     """The severity of a picture's coding, 0..1, by its mean quantiser; None if that is not known."""
     if coding is None:
         return None
-    return min(1.0, max(0.0, (coding.qp - _FINE_QP) / (_COARSE_QP - _FINE_QP)))
+    return _severity_at(coding.qp)
+
+
+def _severity_at(qp: float) -> float:
+    return min(1.0, max(0.0, (qp - _FINE_QP) / (_COARSE_QP - _FINE_QP)))
 
 
 def nearly_equal(first: Blocks, second: Blocks) -> bool:

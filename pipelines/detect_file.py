@@ -55,6 +55,8 @@ class FileVerdict:
     """How coarsely it was coded, 0..1; of a video, the highest of any frame. None if the decoder does not say."""
     regions: list[Region] = field(default_factory=list)
     """Where the blocks are, largest first; of a video, in the frame with the highest score."""
+    native_size: tuple[int, int] | None = None
+    """(width, height) before a smooth enlargement; None if it is not soft."""
     frames_by_kind: dict[str, int] = field(default_factory=dict)
     """Number of frames of each kind; empty for a picture."""
 
@@ -86,13 +88,15 @@ def _detect_picture(path: Path, detector: Detector) -> FileVerdict:
     verdict, found = detect_picture(planes[0], detector, max_value=picture.max_value, chroma=planes[1:])
     elapsed_ms = (time.perf_counter() - started) * 1000
     blocks = verdict.blocks if verdict.pixelated else None
-    return _file_verdict(path, detector, replace(verdict, blocks=blocks), elapsed_ms, found=found)
+    size = planes[0].shape[1], planes[0].shape[0]
+    return _file_verdict(path, detector, replace(verdict, blocks=blocks), elapsed_ms, size=size, found=found)
 
 
 def _detect_video(path: Path, detector: Detector) -> FileVerdict:
     summary, report = Summary(), Report()
     worst: Scored | None = None
     severity: float | None = None
+    soft: Scored | None = None
     with FileSource(path) as source, Handover(source, size=4) as frames:
         scored = detect(frames, detector, summary)
         for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
@@ -100,13 +104,16 @@ def _detect_video(path: Path, detector: Detector) -> FileVerdict:
             if worst is None or routed.scored.verdict.score > worst.verdict.score:
                 worst = routed.scored
             severity = _higher(severity, routed.scored.verdict.severity)
+            soft = soft or (routed.scored if routed.kind is Kind.SOFT and routed.scored.verdict.factors else None)
             summary.frames_in += 1
     assert worst is not None
     ranges = report.ranges()
     elapsed_ms = summary.stage_s["detect"] * 1000 / summary.frames_in
     kind = Kind.PIXELATED if ranges else _main_kind(summary.frames_by_kind, worst.verdict.kind)
-    verdict = Verdict(worst.verdict.score, kind, worst.verdict.blocks if ranges else None, severity)
-    result = _file_verdict(path, detector, verdict, elapsed_ms, found=worst.block_map if ranges else None)
+    factors = soft.verdict.factors if kind is Kind.SOFT and soft else None
+    verdict = Verdict(worst.verdict.score, kind, worst.verdict.blocks if ranges else None, severity, factors)
+    found = worst.block_map if ranges else None
+    result = _file_verdict(path, detector, verdict, elapsed_ms, size=worst.frame.size, found=found)
     return replace(
         result,
         frames=summary.frames_in,
@@ -121,15 +128,22 @@ def _higher(one: float | None, other: float | None) -> float | None:
 
 
 def _main_kind(frames: dict[str, int], worst: Kind) -> Kind:
-    """The kind of a video without pixelated ranges: a kind of damage that at least a twentieth of its frames have."""
-    for kind in (Kind.BLOCKY, Kind.DAMAGED):
-        if frames.get(kind, 0) >= max(1, 0.05 * sum(frames.values())):
+    """The kind of a video without pixelated ranges: a kind of damage that at least a twentieth of its frames have, or
+    soft if most are."""
+    for kind, share in ((Kind.BLOCKY, 0.05), (Kind.DAMAGED, 0.05), (Kind.SOFT, 0.5)):
+        if frames.get(kind, 0) >= max(1, share * sum(frames.values())):
             return kind
-    return worst if worst in (Kind.MOSAIC, Kind.PIXEL_ART, Kind.SOFT) else Kind.CLEAN
+    return worst if worst in (Kind.MOSAIC, Kind.PIXEL_ART) else Kind.CLEAN
 
 
 def _file_verdict(
-    path: Path, detector: Detector, verdict: Verdict, elapsed_ms: float, *, found: BlockMap | None
+    path: Path,
+    detector: Detector,
+    verdict: Verdict,
+    elapsed_ms: float,
+    *,
+    size: tuple[int, int],
+    found: BlockMap | None,
 ) -> FileVerdict:
     blocks = verdict.blocks
     return FileVerdict(
@@ -143,4 +157,5 @@ def _file_verdict(
         ms=round(elapsed_ms, 3),
         severity=None if verdict.severity is None else round(verdict.severity, 4),
         regions=found.regions() if found else [],
+        native_size=verdict.native_size(size),
     )

@@ -126,7 +126,7 @@ def _in_flight(routed: Iterable[Routed], executor: Executor | None, fit: Fit, *,
 
 def _tested(item: Routed, tracker: MaskTracker, fit: Fit) -> tuple[Routed, RepairMask | None]:
     """Test the blocks on the frame itself: where the repair applies, and another lane if it applies nowhere."""
-    if item.lane is not Lane.ENHANCE or item.blocks is None:
+    if item.lane is not Lane.ENHANCE or item.blocks is None or item.everywhere:
         return item, None
     frame, found = item.frame, item.scored.block_map
     if found is None or item.scored.verdict.blocks != item.blocks:

@@ -22,7 +22,7 @@ from .detect import Scored, nearly_equal
 from .records import Lane, Summary
 
 REPAIRABLE = (Kind.PIXELATED, Kind.BLOCKY, Kind.SOFT)
-"""The kinds that can be chosen for repair. Only `PIXELATED` frames have one so far; the others are left."""
+"""The kinds that can be chosen for repair. `BLOCKY` frames have none so far, and are left."""
 
 _BLOCKY_ON = 0.5
 """Severity at and above which a scene becomes blocky. It differs by frame type, so this is no more than the threshold
@@ -77,6 +77,8 @@ class Routed:
     """Blocks to average before the network; None: none."""
     always: bool = False
     """Whether the frame is to be enhanced even if its blocks are not borne out."""
+    everywhere: bool = False
+    """Whether the repair applies to the entire frame without a test of its blocks: a smooth enlargement has none."""
     kind: Kind = Kind.CLEAN
     """The steady kind: the verdict's own may change from frame to frame, this one switches as the lanes do."""
 
@@ -94,30 +96,36 @@ def route(
     `resize`: clean frames must be resized to the output size; `enlarge`: the output is larger than the source. An
     error in `scored` is raised after the frames that precede it.
     """
-    trigger, blocky = Trigger(routing), Trigger(routing, Kind.BLOCKY)
-    # There is no network for the other kinds yet: those frames pass.
-    local = routing.which is FrameSelection.PIXELATED and Kind.PIXELATED in routing.repair
+    trigger, blocky, soft = (Trigger(routing, kind) for kind in REPAIRABLE)
+    by_kind = routing.which is FrameSelection.PIXELATED
+    local = by_kind and Kind.PIXELATED in routing.repair
     clean = Lane.RESIZE if resize else Lane.PASS
     for current, upcoming in _with_look_ahead(scored, routing.confirm_frames):
-        blocks = None
+        blocks, everywhere = None, False
         if current.cut:
             trigger.reset_lattice()
+            soft.reset_lattice()
         if not current.frame.intact or current.frame.placeholder is not None:
             repair, kind = False, current.verdict.kind  # no evidence, and no real picture to repair
         else:
-            kind = _steady_kind(
-                current, pixelated=trigger.decide(current, upcoming), blocky=blocky.decide(current, upcoming)
+            states = [each.decide(current, upcoming) for each in (trigger, blocky, soft)]
+            kind = next(
+                (kind for kind, state in zip(REPAIRABLE, states, strict=True) if state), _other_kind(current.verdict)
             )
             if routing.which is FrameSelection.ALL:
                 repair = True
                 blocks = trigger.lattice(current) if current.verdict.pixelated else None
+            elif by_kind and kind is Kind.SOFT and Kind.SOFT in routing.repair:
+                repair = everywhere = True
+                blocks = soft.lattice(current)
             else:
                 repair = local and trigger.repairing
                 blocks = trigger.lattice(current) if repair else None
         lane = Lane.ENHANCE if repair and (enlarge or blocks) else clean
         summary.lane_switches = trigger.switches if local else 0
         summary.count_kind(kind)
-        yield Routed(current, lane, blocks, always=routing.which is FrameSelection.ALL and enlarge, kind=kind)
+        always = routing.which is FrameSelection.ALL and enlarge
+        yield Routed(current, lane, blocks, always=always, everywhere=everywhere, kind=kind)
 
 
 def _blockiness(verdict: Verdict) -> float:
@@ -127,12 +135,9 @@ def _blockiness(verdict: Verdict) -> float:
     return 1.0 if verdict.kind is Kind.BLOCKY else 0.0
 
 
-def _steady_kind(current: Scored, *, pixelated: bool, blocky: bool) -> Kind:
-    if pixelated:
-        return Kind.PIXELATED
-    if blocky:
-        return Kind.BLOCKY
-    return Kind.CLEAN if current.verdict.kind in (Kind.PIXELATED, Kind.BLOCKY) else current.verdict.kind
+def _other_kind(verdict: Verdict) -> Kind:
+    """The verdict's kind if no trigger decides on it."""
+    return Kind.CLEAN if verdict.kind in REPAIRABLE else verdict.kind
 
 
 def _with_look_ahead(scored: Iterable[Scored], count: int) -> Iterator[tuple[Scored, list[Scored]]]:
@@ -156,7 +161,7 @@ class Trigger:
     """Decides frame by frame whether to repair a kind: a Schmitt trigger with confirmation and hold time."""
 
     def __init__(self, routing: Routing, kind: Kind = Kind.PIXELATED) -> None:
-        """`kind`: `PIXELATED`, decided by the score, or `BLOCKY`, decided by the severity."""
+        """`kind`: `PIXELATED`, decided by the score, `BLOCKY`, decided by the severity, or `SOFT`."""
         self._routing = routing
         self._kind = kind
         self._switched_s: Fraction | None = None
@@ -176,8 +181,12 @@ class Trigger:
         self._lattice = None
 
     def lattice(self, current: Scored) -> Blocks | None:
-        """The blocks to average: this frame's, or the scene's if it has none or almost the same."""
-        blocks = current.verdict.blocks if current.verdict.pixelated else None
+        """The cells to average: this frame's, or the scene's if it has none or almost the same."""
+        verdict = current.verdict
+        if self._kind is Kind.SOFT:
+            blocks = Blocks(*verdict.factors) if verdict.factors else None
+        else:
+            blocks = verdict.blocks if verdict.pixelated else None
         if blocks is not None and (self._lattice is None or not nearly_equal(blocks, self._lattice)):
             self._lattice = blocks
         return self._lattice
@@ -187,6 +196,8 @@ class Trigger:
         verdict = scored.verdict
         if self._kind is Kind.BLOCKY:
             return _blockiness(verdict) >= (self._routing.off if self.repairing else _BLOCKY_ON)
+        if self._kind is Kind.SOFT:
+            return verdict.kind is Kind.SOFT
         if self.repairing:
             return verdict.score >= self._routing.off
         return verdict.pixelated and verdict.score >= self._routing.on

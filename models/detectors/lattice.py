@@ -19,7 +19,7 @@ MIN_BLOCK_PX = 1.45
 MAX_BLOCK_PX = 64.0
 CODEC_PERIOD_PX = 16
 
-_MAX_CODEC_TOLERANCE, _CODEC_DRIFT_PX = 0.05, 1.5
+MAX_CODEC_TOLERANCE, _CODEC_DRIFT_PX = 0.05, 1.5
 """How far a lattice may be off a codec's in 16 pixels, in blocks, and over the length of the picture."""
 
 _MAX_PEAKS = 4
@@ -31,6 +31,9 @@ _DRIFTS_PX = np.linspace(-0.5, 0.5, 7)
 """Errors of a period that are tried, by the drift of the last edge against the first."""
 _SHIFTS_PX = np.linspace(-0.7, 0.7, 15)
 _SAME_SUM = 1e-3
+_NEARLY_EXACT_PX, _NEARLY_AS_GOOD = 2.5, 0.8
+"""A size that drifts less than this from a multiple of half a pixel over the picture's length is taken for it, if that
+fits nearly as well."""
 _WAVES = np.exp(2j * np.pi * np.outer(_HARMONICS, np.arange(_PHASES) / _PHASES)).astype(np.complex64)
 
 # The thresholds below were tuned on photos, plain and enlarged, as JPEG and H.264 of many qualities.
@@ -90,7 +93,7 @@ class Lattice:
 def near_codec_period(edges_per_px: float, length: int) -> bool:
     """Whether edges this frequent repeat after 16 pixels, as far as a profile of `length` samples can show."""
     rounds = CODEC_PERIOD_PX * edges_per_px
-    tolerance = min(_MAX_CODEC_TOLERANCE, _CODEC_DRIFT_PX * rounds / max(length, 1))
+    tolerance = min(MAX_CODEC_TOLERANCE, _CODEC_DRIFT_PX * rounds / max(length, 1))
     return abs(rounds - round(rounds)) < tolerance
 
 
@@ -212,8 +215,20 @@ def _fit_lattice(profile: Floats, period: float, phase: float) -> Lattice:
 def measure_fit(profile: Floats, period: float, phase: float) -> tuple[float, float, float]:
     """Refined period and phase of a lattice near these, and its fit to `profile`, (length,), of unit variance."""
     period, denominator = _snap_to_fraction(period, profile.size)
-    if not denominator:
-        return _refined_fit(profile, period, phase)
+    if denominator:
+        return _snapped_fit(profile, period, phase, denominator)
+    refined = _refined_fit(profile, period, phase)
+    simple = round(2 * period) / 2
+    if abs(simple - period) * profile.size < _NEARLY_EXACT_PX * period:
+        # In blocks that cover a part of the picture, an exact size fits hardly better than one close to it.
+        exact = _snapped_fit(profile, simple, refined[1], 1 if simple == round(simple) else 2)
+        if exact[2] > _NEARLY_AS_GOOD * refined[2]:
+            return exact
+    return refined
+
+
+def _snapped_fit(profile: Floats, period: float, phase: float, denominator: int) -> tuple[float, float, float]:
+    """The same for a period that is a fraction with this denominator."""
     # Between these phases the rounded edges do not change: the middle represents all of them.
     phase = (round((phase + 0.5) * denominator - 0.5) + 0.5) / denominator - 0.5
     phase %= period

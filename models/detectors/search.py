@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from .lattice import (
     CODEC_PERIOD_PX,
     MAX_BLOCK_PX,
+    MAX_CODEC_TOLERANCE,
     MIN_BLOCK_PX,
     Floats,
     Lattice,
     measure_fit,
-    near_codec_period,
     remove_codec_period,
 )
 
@@ -243,8 +243,9 @@ def _beside_codec(
     x: Floats, y: Floats, spectra: _Spectra, candidates: _Candidates, codec: LatticePair
 ) -> LatticePair | None:
     """A second lattice beside the codec's, if it fits well along both axes together."""
-    length = min(x.size, y.size)
-    outside = np.array([not near_codec_period(freq, length) for freq in candidates.freq.tolist()])
+    # Where a codec's own lattice fits best, one close to it is that lattice in a part of the picture.
+    rounds = CODEC_PERIOD_PX * candidates.freq
+    outside = np.abs(rounds - np.rint(rounds)) > MAX_CODEC_TOLERANCE
     if not outside.any():
         return None
     scored = spectra.score_without_codec(candidates, outside)

@@ -1,4 +1,5 @@
-"""Evidence picture: the frame, a heat map of detected blocks, and gradients folded at their period."""
+"""Evidence picture: the frame with the map of its blocks, a magnified piece, heat and quantiser maps, and gradients
+folded at the blocks' period."""
 
 from __future__ import annotations
 
@@ -11,11 +12,18 @@ import cv2
 import numpy as np
 
 from deepclarity.errors import SourceError
+from deepclarity.models.block_map import BlockMap
 from deepclarity.models.detectors.evidence import AxisEvidence, evidence
 from deepclarity.models.verdict import Bytes, Detector, Plane, Verdict
+from deepclarity.pipelines.blend import map_of
+from deepclarity.pipelines.detect import detect, detect_picture
+from deepclarity.pipelines.records import Summary
+from deepclarity.stream.coding import Coding
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, Picture, read_picture
 from deepclarity.stream.planes import rgb_of
+
+from .evidence_views import magnified, outlined, quantiser_map
 
 _WIDTH, _GAP, _HEAD, _PLOT = 720, 16, 40, 250
 MIN_SIDE_PX = 13
@@ -32,6 +40,8 @@ class _Scored:
     max_value: int
     bgr: Bytes
     verdict: Verdict
+    block_map: BlockMap | None = None
+    coding: Coding | None = None
 
 
 def explain(path: Path, detector: Detector) -> Picture:
@@ -59,23 +69,27 @@ def explain_picture(picture: Picture, verdict: Verdict, *, title: str) -> Pictur
 def _of_picture(path: Path, detector: Detector) -> _Scored:
     picture = read_picture(path)
     planes = picture.planes
-    return _scored(picture, detector(planes[0], max_value=picture.max_value, chroma=planes[1:]), path.name)
+    verdict, _ = detect_picture(planes[0], detector, max_value=picture.max_value, chroma=planes[1:])
+    return _scored(picture, verdict, path.name)
 
 
 def _scored(picture: Picture, verdict: Verdict, title: str) -> _Scored:
     bgr = picture.pixels if picture.pixels.dtype == np.uint8 else picture.pixels >> 8
-    return _Scored(title, picture.planes[0], picture.max_value, bgr.astype(np.uint8, copy=False), verdict)
+    luma, found = picture.planes[0], None
+    if verdict.pixelated and verdict.blocks is not None:
+        found = map_of(luma, verdict.blocks, max_value=picture.max_value)
+    return _Scored(title, luma, picture.max_value, bgr.astype(np.uint8, copy=False), verdict, found)
 
 
 def _of_video(path: Path, detector: Detector) -> _Scored:
     best: _Scored | None = None
     with FileSource(path) as source:
-        for frame in source:
-            verdict = detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
+        for scored in detect(source, detector, Summary()):
+            frame, verdict = scored.frame, scored.verdict
             if best is None or verdict.pixelated or verdict.score > best.verdict.score:
                 bgr = np.ascontiguousarray(rgb_of(frame.planes, source.pixel_format, source.info.colour)[..., ::-1])
                 title = f"{path.name}, frame {frame.index} at {frame.time_s:.3f} s"
-                best = _Scored(title, frame.luma.copy(), frame.max_value, bgr, verdict)
+                best = _Scored(title, frame.luma.copy(), frame.max_value, bgr, verdict, scored.block_map, frame.coding)
             if verdict.pixelated:
                 break
     assert best is not None  # a source without frames does not open
@@ -83,28 +97,57 @@ def _of_video(path: Path, detector: Detector) -> _Scored:
 
 
 def _render(scored: _Scored) -> Bytes:
-    """Draw frame and heat map side by side, and the folded gradients of both axes below."""
+    """Draw the frame beside a magnified piece, the heat and quantiser maps, and the folded gradients of both axes."""
     found = evidence(scored.luma, scored.verdict.blocks, max_value=scored.max_value)
-    frame = _resized(scored.bgr)
-    heat = _heat_map(frame, found.heat)
-    left, right = (_with_title(picture, title) for picture, title in ((frame, _caption(scored)), (heat, _HEAT)))
+    frame, blocks = _resized(scored.bgr), scored.verdict.blocks
+    size = frame.shape[1], frame.shape[0]
+    piece = magnified(scored.bgr, blocks, scored.block_map, size)
+    rows = [_row((outlined(frame, scored.block_map), _caption(scored)), (piece, _piece_caption(scored)))]
+    quantisers = quantiser_map(frame, scored.coding)
+    heat = _heat_map(frame, found.heat), _HEAT
+    if quantisers is not None and scored.coding is not None:
+        rows.append(
+            _row(heat, (quantisers, f"quantisers, 0 to 51: mean {scored.coding.qp:.1f} ({scored.coding.codec})"))
+        )
+    else:
+        rows.append(_row(heat, (np.full_like(frame, 255), "")))
     plots = [
         _bar_chart(axis, name)
         for axis, name in ((found.x, "x: steps from column to column"), (found.y, "y: steps from row to row"))
     ]
-    gap = np.full((left.shape[0], _GAP, 3), 255, np.uint8)
-    top, bottom = np.hstack([left, gap, right]), np.hstack([plots[0], gap[:1].repeat(_PLOT, axis=0), plots[1]])
-    return np.pad(np.vstack([top, bottom]), ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255)
+    rows.append(np.hstack([plots[0], np.full((_PLOT, _GAP, 3), 255, np.uint8), plots[1]]))
+    return np.pad(np.vstack(rows), ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255)
+
+
+def _row(left: tuple[Bytes, str], right: tuple[Bytes, str]) -> Bytes:
+    """Two pictures with their titles, side by side."""
+    one, other = (_with_title(picture, title) for picture, title in (left, right))
+    return np.hstack([one, np.full((one.shape[0], _GAP, 3), 255, np.uint8), other])
 
 
 _HEAT = "block edges: the brighter, the stronger the steps at block edges compared with those between"
 
 
+def _piece_caption(scored: _Scored) -> str:
+    if scored.verdict.blocks is None:
+        return "the middle, magnified"
+    if scored.block_map is None:
+        return "the middle, magnified, with the lattice that fits best"
+    return "magnified, with the lattice"
+
+
 def _caption(scored: _Scored) -> str:
     verdict = scored.verdict
     blocks = verdict.blocks
-    size = f", {blocks.width_px:.4g} x {blocks.height_px:.4g} px" if blocks else ""
-    return f"{scored.title}: {verdict.kind}, score {verdict.score:.2f}{size}"
+    text = f"{scored.title}: {verdict.kind}, score {verdict.score:.2f}"
+    if verdict.pixelated and blocks:
+        text += f", {blocks.width_px:.4g} x {blocks.height_px:.4g} px"
+    if scored.block_map is not None:
+        text += f", outlined where borne out ({100 * scored.block_map.support:.0f} %)"
+    height, width = scored.luma.shape
+    if native := verdict.native_size((width, height)):
+        text += f", enlarged from {native[0]} x {native[1]}"
+    return text if verdict.severity is None else f"{text}, coding {verdict.severity:.2f}"
 
 
 def _resized(bgr: Bytes) -> Bytes:

@@ -55,7 +55,7 @@ def export_enhancer(
         "scales": net.scales,
         "int8_ranges": int8_ranges(net, tensors, pictures),
     }
-    return _written(folder, name, safetensors.numpy.save(tensors), {**described, **words})
+    return write_record(folder, name, safetensors.numpy.save(tensors), {**described, **words})
 
 
 def export_detector(folder: Path, name: str, learner: Learner, weights: Path, **words: str) -> Record:
@@ -71,7 +71,7 @@ def export_detector(folder: Path, name: str, learner: Learner, weights: Path, **
         "architecture": dict(learner.architecture),
         "parameters": sum(tensor.size for tensor in tensors.values()),
     }
-    return _written(folder, name, weights.read_bytes(), {**described, **words})
+    return write_record(folder, name, weights.read_bytes(), {**described, **words})
 
 
 def _check_words(name: str, words: Mapping[str, str]) -> None:
@@ -83,7 +83,8 @@ def _check_words(name: str, words: Mapping[str, str]) -> None:
         raise UsageError(f"--{odd.replace('_', '-')}: contains unprintable characters. Remove them.")
 
 
-def _written(folder: Path, name: str, content: bytes, described: Mapping[str, Any]) -> Record:
+def write_record(folder: Path, name: str, content: bytes, described: Mapping[str, Any]) -> Record:
+    """Write weights and their record in the manifest; `described`: the fields of `Record` that are not derived."""
     record = Record(
         name=name,
         file=f"{described['kind']}s/{name}.safetensors",

@@ -39,13 +39,22 @@ _SVT_PRESET = {"ultrafast": 11, "superfast": 11, "veryfast": 10, "faster": 9, "f
 """x264's speed names → SVT-AV1's presets, like `_VPX_SPEED` for libvpx; slower ones count as `medium`."""
 
 
-def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "veryfast") -> list[Planes]:
+def recode(
+    frames: Sequence[Planes],
+    *,
+    codec: str,
+    crf: int,
+    speed: str = "veryfast",
+    constant: bool = False,
+    deblock: bool = True,
+) -> list[Planes]:
     """Encode 8-bit 4:2:0 `frames` at a constant rate factor, decode them, and return as many frames in order.
 
     `frames`: Y' (h, w), Cb and Cr (h/2, w/2), uint8, all of one size with even sides. `codec`: one of `ENCODERS`.
     `crf`: 0..51 for h264 and hevc, 0..63 for vp9 and av1; for mpeg4 and mpeg2video the quantiser 2..31, where higher
-    values count as 31. `speed`: an x264 preset. Deterministic: runs on one thread. Raises UsageError for an unknown
-    codec, StageError if it fails.
+    values count as 31. `speed`: an x264 preset. `constant`: one quantiser, `crf`, for everything, as far as the encoder
+    has it (h264, hevc). `deblock`: whether h264 uses its loop filter. Deterministic: runs on one thread. Raises
+    UsageError for an unknown codec, StageError if it fails.
     """
     if not frames:
         return []
@@ -53,6 +62,8 @@ def recode(frames: Sequence[Planes], *, codec: str, crf: int, speed: str = "very
         raise UsageError(f"unknown codec '{codec}'; {did_you_mean(codec, ENCODERS)}")
     try:
         options = _options(codec, crf, speed, frames[0][0].shape[1])
+        if constant or not deblock:
+            options = _with_constant_quantiser(options, codec, crf, constant=constant, deblock=deblock)
         with _keep_scheduling():
             decoded = _round_trip(frames, codec, options)
     except av.error.FFmpegError as error:
@@ -92,6 +103,22 @@ def _options(codec: str, crf: int, speed: str, width: int) -> dict[str, str]:
         quantiser = str(min(crf, _MAX_QUANTISER))
         return {"qmin": quantiser, "qmax": quantiser, "b": "100000000"}
     return {"crf": str(crf), **_speed_options(codec, speed, width)}
+
+
+def _with_constant_quantiser(
+    options: dict[str, str], codec: str, quantiser: int, *, constant: bool, deblock: bool
+) -> dict[str, str]:
+    changed = dict(options)
+    if codec == "h264":
+        parameters = [options.get("x264-params", ""), "" if deblock else "no-deblock=1"]
+        if constant:
+            del changed["crf"]
+            changed["qp"] = str(quantiser)
+        changed["x264-params"] = ":".join(each for each in parameters if each)
+    elif codec == "hevc" and constant:
+        del changed["crf"]
+        changed["x265-params"] += f":qp={quantiser}"
+    return changed
 
 
 def _speed_options(codec: str, speed: str, width: int) -> dict[str, str]:

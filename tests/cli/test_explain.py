@@ -48,7 +48,8 @@ def test_detect_explain_writes_the_evidence_and_prints_the_verdict(partly_pixela
     assert run(["detect", str(partly_pixelated), "--explain", str(out)]) == 0
     assert "part.png: pixelated" in capsys.readouterr().out
     drawn = read_picture(out).pixels
-    heat = drawn[100:300, drawn.shape[1] // 2 + 20 : -20].astype(float)
+    below = (drawn.shape[0] - 250 - 32) // 2  # the second row, above the plots
+    heat = drawn[below + 100 : below + 300, 20 : drawn.shape[1] // 2 - 20].astype(float)
     left, right = heat[:, : heat.shape[1] // 2], heat[:, -heat.shape[1] // 5 :]
     assert left.mean() > 1.3 * right.mean()
 

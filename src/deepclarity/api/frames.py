@@ -17,7 +17,7 @@ from deepclarity.pipelines.enhance import enhance
 from deepclarity.pipelines.fit import Fit
 from deepclarity.pipelines.records import FrameRecord, Summary
 from deepclarity.pipelines.report.recorder import frame_record
-from deepclarity.pipelines.route import FrameSelection, Routing, route
+from deepclarity.pipelines.route import FrameSelection, Routing, parse_repair, route
 from deepclarity.stream.frame import Frame
 
 from .arrays import ColourImage, Image, Order, check_order, colour_image
@@ -32,6 +32,7 @@ def repair(
     detector: Detector | str = DEFAULT_DETECTOR,
     device: str = "auto",
     which: str = "pixelated",
+    repair: str = "pixelated,blocky",
     size: tuple[int, int] | None = None,
     order: Order = "bgr",
     look_ahead: int = 2,
@@ -48,6 +49,7 @@ def repair(
         detector: Name of a method, or what `load_detector` returned.
         device: Where a tier given by name runs: `auto`, `cpu`, `cuda` or `cuda:N`.
         which: Frames to repair: `pixelated`, `all` or `none`.
+        repair: Kinds to repair, of `pixelated,blocky,soft`; nothing repairs blocky frames so far.
         size: (width, height) of every frame of the result; None keeps the size.
         order: Channel order of colour arrays, `bgr` (OpenCV) or `rgb` (Pillow).
         look_ahead: Frames that confirm a switch between repairing and passing; 0 adds no delay.
@@ -74,7 +76,7 @@ def repair(
     chosen = FrameSelection(which)
     method = None if chosen is FrameSelection.NONE else as_detector(detector)
     enhancer = None if chosen is FrameSelection.NONE else as_enhancer(model, device)
-    routing = Routing(which=chosen, confirm_frames=look_ahead)
+    routing = Routing(which=chosen, confirm_frames=look_ahead, repair=parse_repair(repair, where="repair"))
     arriving = _frames(frames, order, Fraction(rate).limit_denominator(100_000))
     return _repaired(arriving, method, enhancer, routing=routing, size=size, on_frame=on_frame)
 

@@ -9,10 +9,11 @@ from typing import cast, overload
 from deepclarity.errors import UsageError
 from deepclarity.models.detectors import DEFAULT_DETECTOR
 from deepclarity.models.enhancer import Enhancer
-from deepclarity.models.verdict import Detector, Verdict
+from deepclarity.models.verdict import Detector, Kind, Verdict
 from deepclarity.pipelines.correct import correct as correct_picture
-from deepclarity.pipelines.correct import correct_planes
+from deepclarity.pipelines.correct import correct_planes, needs_repair
 from deepclarity.pipelines.detect import detect_picture
+from deepclarity.pipelines.route import parse_repair
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.frame import Planes
 
@@ -64,6 +65,7 @@ def correct(
     device: str = "auto",
     scale: float = 1.0,
     force: bool = False,
+    repair: str = "pixelated,blocky",
     order: Order = "bgr",
     max_value: int | None = None,
 ) -> Image: ...
@@ -78,6 +80,7 @@ def correct(
     device: str = "auto",
     scale: float = 1.0,
     force: bool = False,
+    repair: str = "pixelated,blocky",
     order: Order = "bgr",
     max_value: int | None = None,
 ) -> Planes: ...
@@ -91,10 +94,11 @@ def correct(
     device: str = "auto",
     scale: float = 1.0,
     force: bool = False,
+    repair: str = "pixelated,blocky",
     order: Order = "bgr",
     max_value: int | None = None,
 ) -> Image | Planes:
-    """Repair an image where it is pixelated.
+    """Repair an image where it is pixelated, or of another kind in `repair`.
 
     Args:
         image: As for `detect`. Arrays are not modified.
@@ -102,6 +106,7 @@ def correct(
         detector: As for `detect`.
         device: Where a tier given by name runs: `auto`, `cpu`, `cuda` or `cuda:N`.
         scale: Output size over input size, 0.1 to 16. Other than 1, the image is resized whatever the verdict.
+        repair: Kinds to repair, of `pixelated,blocky,soft`; nothing repairs blocky pictures so far.
         force: Send the image through the network whatever the verdict.
         order: Channel order of colour arrays and, for a path, of the result.
         max_value: As for `detect`.
@@ -117,19 +122,28 @@ def correct(
     """
     if not 0.1 <= scale <= 16:
         raise UsageError(f"scale {scale}: use a number from 0.1 to 16.")
+    kinds = parse_repair(repair, where="repair")
     method, enhancer = as_detector(detector), as_enhancer(model, device)
     if isinstance(image, tuple | list):
-        return _correct_planes(image, planar_picture(image, max_value), method, enhancer, scale=scale, force=force)
+        planar = planar_picture(image, max_value)
+        return _correct_planes(image, planar, method, enhancer, scale=scale, force=force, repair=kinds)
     source = _read(image, order)
-    result = correct_picture(source.picture, detector=method, enhancer=enhancer, scale=scale, force=force)
+    result = correct_picture(source.picture, detector=method, enhancer=enhancer, scale=scale, force=force, repair=kinds)
     return source.like(result.picture) if result.repaired else source.array
 
 
 def _correct_planes(
-    image: PlanarImage, planar: PlanarPicture, detector: Detector, enhancer: Enhancer, *, scale: float, force: bool
+    image: PlanarImage,
+    planar: PlanarPicture,
+    detector: Detector,
+    enhancer: Enhancer,
+    *,
+    scale: float,
+    force: bool,
+    repair: frozenset[Kind],
 ) -> Planes:
     verdict, _ = detect_picture(planar.planes[0], detector, max_value=planar.max_value, chroma=planar.planes[1:])
-    if not verdict.pixelated and not force and scale == 1:
+    if not force and scale == 1 and not needs_repair(verdict, repair):
         return cast("Planes", tuple(image))
     height, width = planar.planes[0].shape
     repaired = correct_planes(
@@ -140,6 +154,7 @@ def _correct_planes(
         max_value=planar.max_value,
         subsampling=planar.subsampling,
         force=force,
+        repair=repair,
     )
     return cast("Planes", tuple(image)) if repaired is None else repaired
 

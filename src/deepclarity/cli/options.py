@@ -32,7 +32,9 @@ pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Treat 
 all_frames = click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not.")
 no_frames = click.option("--none", "which", flag_value="none", help="Enhance no frame: only resize and re-encode.")
 repair = click.option(
-    "--repair", metavar="KINDS", help="Kinds to repair, of pixelated,blocky,soft; the last two are left so far."
+    "--repair",
+    metavar="KINDS",
+    help="Kinds to repair, of pixelated,blocky,soft. Default: pixelated,blocky; nothing repairs blocky so far.",
 )
 crf = click.option("--crf", type=int, metavar="N", help="Constant rate factor; lower is better quality.")
 speed = click.option("--speed", metavar="PRESET", help="Encoder speed preset: ultrafast … veryslow.")
@@ -171,9 +173,6 @@ def load_overridden_preset(name: str, values: dict[str, Any]) -> Preset:
     overrides = {key: value for key, value in values.items() if value is not None}
     if "which" in overrides:
         overrides["which"] = FrameSelection(overrides["which"])
-    if "repair" in overrides:
-        missing = sorted(parse_repair(overrides["repair"]) - {Kind.PIXELATED})
-        if missing:
-            names = " or ".join(missing)
-            logging.getLogger(__name__).warning("--repair: nothing repairs %s frames yet; they are left", names)
+    if "repair" in overrides and Kind.BLOCKY in parse_repair(overrides["repair"]):
+        logging.getLogger(__name__).warning("--repair: nothing repairs blocky frames yet; they are left")
     return replace(load_preset(name), **overrides)

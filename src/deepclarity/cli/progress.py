@@ -86,6 +86,8 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
     yield f"  models    {summary.model} on {summary.backend}, detector {summary.method}"
     if blocky := summary.frames_by_kind.get("blocky"):
         yield f"  {blocky} frames are blocky, coded with too few bits: there is no repair for that yet, they were left."
+    if (soft := summary.frames_by_kind.get("soft")) and not summary.repaired:
+        yield f"  {soft} frames were enlarged from a smaller picture. To repair such frames, add soft to --repair."
     if summary.repaired == 0 and which is FrameSelection.PIXELATED:
         yield "  No pixelated frames were found, so none were repaired. To enhance every frame, add --all."
 

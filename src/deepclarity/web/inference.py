@@ -48,6 +48,7 @@ class Detection:
             "ms": round(self.ms, 3),
             "severity": self.verdict.severity,
             "regions": [asdict(region) for region in self.regions],
+            "native_size": self.verdict.native_size(self.size),
         }
 
 

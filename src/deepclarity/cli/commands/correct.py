@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from deepclarity.cli import options
 from deepclarity.errors import DeepClarityError, UsageError
+
+if TYPE_CHECKING:
+    from deepclarity.models.verdict import Verdict
 
 
 @click.command()
@@ -28,6 +32,7 @@ from deepclarity.errors import DeepClarityError, UsageError
     help="Resize the picture by this factor, pixelated or not. Default: 1.",
 )
 @click.option("--force", is_flag=True, help="Repair pictures even if they are not pixelated.")
+@options.repair
 @click.option("--compare", is_flag=True, help="Also write OUTPUT.compare.png: before and after side by side.")
 @options.device_auto
 @options.overwrite
@@ -41,6 +46,7 @@ def correct(
     pixel_art: bool | None,
     scale: float,
     force: bool,
+    repair: str | None,
     compare: bool,
     device: str,
     yes: bool,
@@ -53,8 +59,9 @@ def correct(
     """
     from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
     from deepclarity.models.load import load_enhancer
-    from deepclarity.pipelines.correct import correct as repair
+    from deepclarity.pipelines.correct import correct as correct_picture
     from deepclarity.pipelines.correct import side_by_side
+    from deepclarity.pipelines.route import Routing, parse_repair
     from deepclarity.stream.files.still import read_picture, write_picture
 
     if math.isnan(scale):
@@ -65,6 +72,7 @@ def correct(
     if len(set(targets)) < len(targets):
         duplicate = next(target for target in targets if targets.count(target) > 1)
         raise UsageError(f"{duplicate}: two images would be written to this file. Repair them one at a time.")
+    kinds = parse_repair(repair) if repair is not None else Routing().repair
     detector, code = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art)), 0
     options.silence_opencv()
     with contextlib.closing(load_enhancer(model, device=device)) as enhancer:
@@ -74,7 +82,9 @@ def correct(
                 for file in (target, comparison) if compare else (target,):
                     check_target(file, image, overwrite=yes)
                 before = read_picture(image)
-                result = repair(before, detector=detector, enhancer=enhancer, scale=scale, force=force)
+                result = correct_picture(
+                    before, detector=detector, enhancer=enhancer, scale=scale, force=force, repair=kinds
+                )
                 if result.repaired:
                     write_picture(target, result.picture)
                 if compare and result.repaired:
@@ -84,7 +94,7 @@ def correct(
                 code = error.exit_code
                 continue
             if not quiet:
-                click.echo(_result_line(image, target, result.verdict.score, repaired=result.repaired))
+                click.echo(_result_line(image, target, result.verdict, repaired=result.repaired))
     return code
 
 
@@ -109,7 +119,10 @@ def check_target(target: Path, image: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{target.parent}: no such folder. Create it, or choose another place with -o.")
 
 
-def _result_line(image: Path, target: Path, score: float, *, repaired: bool) -> str:
+def _result_line(image: Path, target: Path, verdict: Verdict, *, repaired: bool) -> str:
     if repaired:
-        return f"{image}: repaired (score {score:.2f}) → {target}"
-    return f"{image}: not pixelated (score {score:.2f}), left unchanged. Add --force to repair it anyway."
+        return f"{image}: repaired (score {verdict.score:.2f}) → {target}"
+    left = f"{image}: not pixelated (score {verdict.score:.2f}), left unchanged."
+    if verdict.factors is not None:
+        return f"{left} It was enlarged from a smaller picture: --repair pixelated,blocky,soft repairs that, too."
+    return f"{left} Add --force to repair it anyway."

@@ -94,6 +94,8 @@ def _json(verdict: FileVerdict) -> str:
 
 def _line(verdict: FileVerdict) -> str:
     blocks = f", blocks of {verdict.block_px:g}×{verdict.block_height_px:g} px" if verdict.block_px else ""
+    if verdict.native_size:
+        blocks += f", enlarged from about {verdict.native_size[0]}×{verdict.native_size[1]}"
     text = (
         f"{verdict.path}: {verdict.kind} (score {verdict.score:.2f}{blocks}, {verdict.ms:.1f} ms by {verdict.method})"
     )
