@@ -69,6 +69,9 @@ class Summary:
     frames_by_kind: dict[str, int] = field(default_factory=dict)
     """Number of frames of each kind: `clean`, `pixelated`, `blocky`, `damaged`, …"""
 
+    lost: list[str] = field(default_factory=list)
+    """What the source has and the output lacks, apart from frames: one description each."""
+
     def count_kind(self, kind: Kind) -> None:
         """Count one frame of this kind."""
         self.frames_by_kind[kind.value] = self.frames_by_kind.get(kind.value, 0) + 1

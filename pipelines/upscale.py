@@ -62,6 +62,8 @@ class Job:
     """Where to write a report, `.html` or `.json`."""
     resume: bool = False
     """Continue where an interrupted run of the same job stopped."""
+    track: int | None = None
+    """Index of the video track in the file; None: the one that is the video."""
     demuxer: str | None = None
     """FFmpeg's name of the demuxer that must read the source, for untrusted files; None: detected by content."""
 
@@ -124,7 +126,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     repairs = preset.which is not FrameSelection.NONE
     detector = load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
     with contextlib.ExitStack() as opened:
-        source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer))
+        source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer, track=job.track))
         executor = None
         if repairs:
             executor = opened.enter_context(contextlib.closing(_executor(preset, source.info)))
@@ -149,13 +151,16 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
                 resume_token=resume_token,
             )
         )
-        for warning in sink.warnings:
-            log.warning("%s", warning)
+        for other in source.other_videos:
+            log.info("%s is not repaired; --track chooses it", other)
         run_pipeline(
             source, sink, detector=detector, executor=executor, preset=preset, fit=fitted, recorder=recorder,
             progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
-    summary.damaged = source.damaged + passthrough.damaged
+    summary.damaged = source.damaged + passthrough.damaged + bool(passthrough.late)
+    summary.lost = [*source.lost, *passthrough.lost()]
+    for lost in summary.lost:
+        log.warning("left out: %s", lost)
     summary.retimed = source.retimed + passthrough.retimed
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
     summary.elapsed_s = time.perf_counter() - started
@@ -224,6 +229,7 @@ def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> Resum
         "preset": repr(job.preset),
         "encoding": repr(settings),
         "model": f"{summary.model} {summary.backend} {weights}",
+        "track": str(job.track),
         "method": f"{summary.method} {detector.sha256 if detector else '-'}",
         "size": summary.size,
         "version": __version__,

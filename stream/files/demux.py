@@ -42,9 +42,16 @@ def _whitelists(demuxer: str | None) -> dict[str, str]:
 
 
 def demux_packets(
-    container: InputContainer, streams: list[Stream], *, on_damage: Callable[[], None]
+    container: InputContainer,
+    streams: list[Stream],
+    *,
+    on_damage: Callable[[], None],
+    on_late_packet: Callable[[], None] = lambda: None,
 ) -> Iterator[AnyPacket]:
     """Yield the packets of `streams` in file order; `on_damage` is called for each packet that cannot be read.
+
+    `on_late_packet` is called for packets of tracks that the file did not announce at its beginning: transport streams
+    and FLV may begin them anywhere.
 
     Raises SourceError if the disk or network drive fails, which is neither damage nor the end of the file.
     """
@@ -58,6 +65,8 @@ def demux_packets(
             return
         except EOFError:
             return
+        except IndexError:  # PyAV has no track for it: it begins in the middle, and nothing can decode or copy it
+            on_late_packet()
         except av.error.FFmpegError as error:
             if error.errno in _DEVICE_ERRORS:
                 raise SourceError(f"{container.name}: reading failed: {error.strerror}. Check the drive.") from error

@@ -11,6 +11,9 @@ from deepclarity.stream.info import VideoInfo
 
 from .passthrough import Passthrough, copy_tags, is_chapter_track
 
+_EMPTY_TEXT = b"\0\0"
+"""A pause in MPEG-4 timed text; the muxer writes its own."""
+
 
 def remux_faststart(
     partial: Path, target: Path, *, muxer: str, passthrough: Passthrough | None, info: VideoInfo
@@ -41,6 +44,7 @@ def remux_faststart(
             passthrough.copy_metadata(writer)
             writer.mux(passthrough.add_covers(writer))
         for packet in reader.demux([stream for stream in reader.streams if stream.index in copies]):
-            if packet.size:
+            empty = packet.stream.type == "subtitle" and bytes(packet) == _EMPTY_TEXT
+            if packet.size and not empty:
                 packet.stream = copies[packet.stream.index]
                 writer.mux_one(packet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,16 +10,24 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.stream import AttachmentStream, Disposition, Stream
+from av.subtitles.stream import SubtitleStream
 
 from deepclarity.stream.packets import AnyPacket
 
 from .demux import demux_packets, open_input
 from .timestamps import MonotonicTimestamps
+from .tracks.subtitles import ASS_HEADER, TARGETS
+from .tracks.text_tracks import converted_packet, text_codec
 
 _ENCODING_TAGS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate"}
+_INVALID_DATA = 1094995529
+"""FFmpeg's AVERROR_INVALIDDATA."""
+_REFUSED = {errno.EINVAL, _INVALID_DATA}
+"""Errors of a muxer about a packet, not about the disk."""
 _COVER_TYPES = {"mjpeg": "jpeg", "png": "png"}
 _CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
@@ -38,13 +47,17 @@ class Passthrough:
         self._streams = [s for s in self._container.streams if s.index != exclude]
         self._outputs: dict[int, Stream] = {}
         self._filters: dict[int, BitStreamFilterContext] = {}
+        self._converted: dict[int, tuple[str, str]] = {}
+        """Codecs of the subtitle tracks that are converted: source, target."""
         self._covers: list[Stream] = []
         self._packets: Iterator[AnyPacket] = iter(())
         self._next: AnyPacket | None = None
         self.skipped: list[str] = []
-        """A message for each track that the output container does not support."""
+        """A message for each track, or property of one, that the output does not hold."""
         self.damaged = 0
-        """Packets that could not be read."""
+        """Packets that could not be read, or have no time."""
+        self.late = 0
+        """Packets of tracks that the file did not announce at its beginning: they are left out."""
         self.retimed = 0
         """Packets whose DTS did not increase and was corrected."""
         self._clocks: dict[int, MonotonicTimestamps] = {}
@@ -65,7 +78,7 @@ class Passthrough:
                 self._attach_file(output, stream)
             elif stream.disposition & Disposition.attached_pic:
                 self._attach_cover(output, stream)
-            elif is_chapter_track(stream, chapters=self.has_chapters):
+            elif is_chapter_track(stream, chapters=self.has_chapters) or self._add_converted(output, stream):
                 continue
             elif _supports(output.format.name, stream):
                 copy = output.add_stream_from_template(stream, opaque=True)
@@ -78,7 +91,10 @@ class Passthrough:
         copy_tags(self._main, video)
         self.copy_metadata(output)
         copied = [s for s in self._streams if s.index in self._outputs]
-        self._packets = demux_packets(self._container, copied, on_damage=self._count_damage) if copied else iter(())
+        if copied:
+            self._packets = demux_packets(
+                self._container, copied, on_damage=self._count_damage, on_late_packet=self._count_late
+            )
         self._next = self._read()
 
     def copy_metadata(self, output: OutputContainer) -> None:
@@ -94,6 +110,11 @@ class Passthrough:
         """Whether the source has chapters."""
         return bool(self._container.chapters())
 
+    def lost(self) -> list[str]:
+        """What the file has beside its video that the output does not have."""
+        late = f"{self.late} packets of a track that begins late in the file: it could not be known at its beginning"
+        return [*self.skipped, *([late] if self.late else [])]
+
     @property
     def starts_before_zero(self) -> bool:
         """Whether any track, video included, starts at a negative timestamp."""
@@ -104,13 +125,37 @@ class Passthrough:
         while self._next is not None and (time_s is None or _time_of(self._next) <= time_s):
             packet, self._next = self._next, self._read()
             self._keep_monotonic(packet)
+            if (codecs := self._converted.get(packet.stream.index)) is not None:
+                if (text := converted_packet(packet, *codecs)) is not None:
+                    text.stream = self._outputs[packet.stream.index]
+                    yield text
+                continue
             output, bitstream_filter = self._outputs[packet.stream.index], self._filters.get(packet.stream.index)
-            for filtered in bitstream_filter.filter(packet) if bitstream_filter else [packet]:
-                filtered.stream = output
-                yield filtered
+            try:
+                filtered = bitstream_filter.filter(packet) if bitstream_filter else [packet]
+            except av.error.FFmpegError:
+                self.damaged += 1
+                continue
+            for each in filtered:
+                each.stream = output
+                yield each
+
+    def mux_until(self, time_s: Fraction | None, output: OutputContainer) -> None:
+        """Write the packets up to `time_s` to `output`; those that its muxer refuses are dropped and counted."""
+        for packet in self.packets_until(time_s):
+            try:
+                output.mux_one(packet)
+            except av.error.FFmpegError as error:
+                if error.errno not in _REFUSED:
+                    raise
+                self.damaged += 1
 
     def _read(self) -> AnyPacket | None:
-        return next((packet for packet in self._packets if packet.dts is not None or packet.pts is not None), None)
+        for packet in self._packets:
+            if packet.dts is not None or packet.pts is not None:
+                return packet
+            self.damaged += 1
+        return None
 
     def _keep_monotonic(self, packet: AnyPacket) -> None:
         """Correct a decreasing DTS, which muxers reject; concatenated files have them."""
@@ -126,6 +171,28 @@ class Passthrough:
 
     def _count_damage(self) -> None:
         self.damaged += 1
+
+    def _count_late(self) -> None:
+        self.late += 1
+
+    def _add_converted(self, output: OutputContainer, stream: Stream) -> bool:
+        """Add a text track that the output cannot hold in the codec it has, in another one; False for other tracks."""
+        muxer = output.format.name.split(",", maxsplit=1)[0]
+        if not isinstance(stream, SubtitleStream) or muxer not in TARGETS:
+            return False
+        codec = text_codec(self._path, self._container.format.name, stream)
+        if codec is None or (stream.codec_context is not None and _supports(output.format.name, stream)):
+            return False
+        target = codec if codec in TARGETS[muxer] else TARGETS[muxer][0]
+        copy = output.add_stream(target)
+        assert isinstance(copy, SubtitleStream)
+        copy.codec_context.subtitle_header = ASS_HEADER
+        copy.time_base = stream.time_base
+        copy_tags(stream, copy)
+        self._outputs[stream.index], self._converted[stream.index] = copy, (codec, target)
+        if codec == "ass":
+            self.skipped.append(f"track {stream.index} (subtitle ass): fonts, colours and positions; kept as {target}")
+        return True
 
     def _attach_file(self, output: OutputContainer, stream: AttachmentStream) -> None:
         if "matroska" not in output.format.name:
@@ -163,11 +230,14 @@ class Passthrough:
         raise av.error.InvalidDataError(0, "cover track without a picture", self._container.name)
 
     def _skip(self, output: OutputContainer, stream: Stream) -> None:
+        if isinstance(stream, AudioStream) and not stream.sample_rate:
+            self.skipped.append(f"track {stream.index} (audio), which begins too late to be known at the beginning")
+            return
         codec = stream.codec_context.name if stream.codec_context is not None else stream.type
         language = f" [{stream.language}]" if stream.language else ""
         self.skipped.append(
-            f"track {stream.index} ({stream.type} {codec}{language}) left out: "
-            f"{output.format.name.split(',')[0]} does not support it; choose an .mkv output to keep it"
+            f"track {stream.index} ({stream.type} {codec}{language}), which {output.format.name.split(',')[0]} does "
+            "not support; choose an .mkv output to keep it"
         )
 
 

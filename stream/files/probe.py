@@ -7,9 +7,8 @@ from pathlib import Path
 
 import av
 
-from deepclarity.errors import SourceError
-
 from .demux import open_input
+from .reading.tracks import video_track
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +27,13 @@ class ProbeResult:
 def probe(path: Path, *, demuxer: str | None = None) -> ProbeResult:
     """Read the header of a video file; raises SourceError if it holds no video. `demuxer`: see `open_input`."""
     with open_input(path, demuxer=demuxer) as container:
-        videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-        if not videos:
-            raise SourceError(f"{path}: no video track in it. Name a video file.")
-        largest = max(videos, key=lambda s: s.width * s.height)
-        rate = largest.average_rate or largest.guessed_rate
+        video = video_track(container, str(path))
+        rate = video.average_rate or video.guessed_rate
         return ProbeResult(
-            width_px=largest.width,
-            height_px=largest.height,
+            width_px=video.width,
+            height_px=video.height,
             duration_s=container.duration / av.time_base if container.duration else None,
-            frames=len(largest.index_entries) or largest.frames or None,
+            frames=len(video.index_entries) or video.frames or None,
             rate=float(rate) if rate else None,
-            codec=largest.codec_context.name if largest.codec_context else "",
+            codec=video.codec_context.name,
         )

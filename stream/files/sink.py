@@ -169,7 +169,7 @@ class FileSink:
         self._writing = True
         try:
             if self._passthrough is not None:
-                self._container.mux(list(self._passthrough.packets_until(frame.pts * frame.time_base)))
+                self._passthrough.mux_until(frame.pts * frame.time_base, self._container)
             if self.frames < self._resumed_frames:
                 self._encoder.skip(frame.pts)
                 self._mux(itertools.islice(self._resumed_packets, 1))
@@ -205,8 +205,7 @@ class FileSink:
         started = time.perf_counter()
         self._mux(self._encoder.finish())
         if self._passthrough is not None:
-            for packet in self._passthrough.packets_until(None):
-                self._container.mux_one(packet)
+            self._passthrough.mux_until(None, self._container)
         self._container.close()
         self._closed = True
         if self._fragmented:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,11 @@ from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 
 from .coding import EXPORTING, coding_of, side_data_of
-from .demux import demux_packets, open_input
+from .demux import open_input
+from .reading.best_effort import BestEffortTimestamps
+from .reading.extras import display_matrix, extras_of, extras_of_track
+from .reading.pictures import PictureReader
+from .reading.tracks import other_videos, video_track
 from .timestamps import MonotonicTimestamps
 
 
@@ -37,10 +41,17 @@ class Source(Protocol):
     """Packets that could not be decoded so far; at the end also frames that the index lists but the file lacks."""
     retimed: int
     """Frames whose timestamp did not increase and was corrected."""
-    busy_s: float
-    """Seconds spent reading and decoding."""
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds spent reading and decoding."""
+        ...
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+
+_EXTRAS_FIRST, _EXTRAS_EVERY = 50, 25
+"""Pictures of which the side data are looked at: the first ones, and then some."""
 
 
 class FileSource:
@@ -51,24 +62,35 @@ class FileSource:
 
     when_full = WhenFull.WAIT
 
-    def __init__(self, path: Path | str, *, demuxer: str | None = None) -> None:
-        """Open `path` and decode its first picture. `demuxer`: see `open_input`."""
+    def __init__(self, path: Path | str, *, demuxer: str | None = None, track: int | None = None) -> None:
+        """Open `path` and decode its first picture.
+
+        `demuxer`: see `open_input`; `track`: index of the video track, None for the one that is the video.
+        """
         self.path = Path(path)
         self.damaged = 0
         self.retimed = 0
-        self.busy_s = 0.0
+        self._converting_s = 0.0
         errors.check_readable(self.path)
         self._container = open_input(self.path, demuxer=demuxer)
         try:
-            self._stream = _video_stream(self._container, str(self.path))
+            self._stream = video_track(self._container, str(self.path), track=track)
+            self.other_videos = other_videos(self._container, self._stream)
+            """A description of each video track that is not decoded."""
             self._indexed_packets = len(self._stream.index_entries)
-            self._packets_read = 0
             self._codec = self._stream.codec_context.name
-            if self._codec in EXPORTING:
-                self._stream.codec_context.options = {"export_side_data": "venc_params"}
             self._damage = DamageTracker()
-            self._pictures = self._decode()
+            self._reader = PictureReader(
+                self._container,
+                self._stream,
+                lambda: open_input(self.path, demuxer=demuxer),
+                options={"export_side_data": "venc_params"} if self._codec in EXPORTING else {},
+                on_damage=self._count_damage,
+                on_restart=self._forget_damage,
+            )
+            self._pictures = self._reader.pictures()
             self._first = self._first_picture()
+            self._extras = dict.fromkeys(extras_of_track(self._stream, self._first))
             self.pixel_format = planes.planar_format(self._first.format.name)
             self.info = _describe(self.path, self._container, self._stream, self._first)
         except BaseException:
@@ -82,6 +104,7 @@ class FileSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pictures.close()
+        self._reader.close()
         self._container.close()
 
     def choose_pixel_format(self, encoder: str) -> None:
@@ -93,12 +116,25 @@ class FileSource:
         """Index of the decoded stream in the file."""
         return self._stream.index
 
+    @property
+    def lost(self) -> list[str]:
+        """What the video has, as far as it was read, that the output will not have."""
+        return list(self._extras)
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds spent reading and decoding."""
+        return self._reader.busy_s + self._converting_s
+
     def __iter__(self) -> Iterator[Frame]:
-        timestamps, coding = _FrameTimestamps(self.info), None
+        timestamps = _FrameTimestamps(self.info, decoding_order_only=self._container.format.name == "avi")
+        coding = None
         for index, picture in enumerate(self._all_pictures()):
             pts = timestamps.assign(picture)
             self.retimed = timestamps.moved
             started = time.perf_counter()
+            if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
+                self._extras.update(dict.fromkeys(extras_of(picture)))
             intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
             coding = coding_of(picture, self._codec, coding)
             picture = planes.to_planar(picture, self.pixel_format)  # noqa: PLW2901
@@ -115,7 +151,7 @@ class FileSource:
                 intact=intact,
                 coding=coding,
             )
-            self.busy_s += time.perf_counter() - started
+            self._converting_s += time.perf_counter() - started
             yield frame
         self.damaged += self._missing_packets()
 
@@ -124,26 +160,13 @@ class FileSource:
         del self._first
         yield from self._pictures
 
-    def _decode(self) -> Generator[VideoFrame, None, None]:
-        """Yield every picture that can be decoded; damaged packets are counted and skipped."""
-        packets = demux_packets(self._container, [self._stream], on_damage=self._count_damage)
-        while True:
-            started = time.perf_counter()
-            packet = next(packets, None)
-            self._packets_read += packet is not None
-            try:
-                pictures = self._stream.decode(packet)  # None at the end flushes the decoder
-            except (av.error.FFmpegError, ValueError):
-                self._count_damage()
-                pictures = []
-            self.busy_s += time.perf_counter() - started
-            yield from pictures
-            if packet is None:
-                return
-
     def _count_damage(self) -> None:
         self.damaged += 1
         self._damage.lost()
+
+    def _forget_damage(self) -> None:
+        """Packets are read again from the beginning: damage will be counted again."""
+        self.damaged = 0
 
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
@@ -152,47 +175,33 @@ class FileSource:
 
     def _missing_packets(self) -> int:
         """Packets that an ISO file's index lists but that a truncated file lacks."""
-        return max(0, self._indexed_packets - self._packets_read) if "mp4" in self._container.format.name else 0
+        return max(0, self._indexed_packets - self._reader.packets) if "mp4" in self._container.format.name else 0
 
 
 class _FrameTimestamps:
     """Assigns strictly increasing PTS to pictures."""
 
-    def __init__(self, info: VideoInfo) -> None:
+    def __init__(self, info: VideoInfo, *, decoding_order_only: bool) -> None:
         rate = info.rate or Fraction(25)
         step = max(1, round(1 / (rate * info.time_base)))
         self._step = step
         self._timestamps = MonotonicTimestamps(step=step)
+        self._best_effort = BestEffortTimestamps(step=step, decoding_order_only=decoding_order_only)
 
     @property
     def moved(self) -> int:
         return self._timestamps.moved
 
     def assign(self, picture: VideoFrame) -> int:
-        pts = picture.pts if picture.pts is not None else picture.dts
+        pts = self._best_effort.of(picture)
         if pts is None:  # raw streams have no timestamps: use the nominal rate
             last = self._timestamps.last
             pts = 0 if last is None else last + self._step
         return self._timestamps.place(pts)
 
 
-def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The default video stream, else the largest; cover pictures do not count."""
-    videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not videos:
-        count = len(container.streams.audio) or "no"
-        raise SourceError(f"{name}: no video in it, {count} audio tracks. Name a video file.")
-    default = [s for s in videos if s.disposition & av.stream.Disposition.default]
-    best = max(default or videos, key=lambda s: s.width * s.height)
-    if best.codec_context is None:
-        raise SourceError(f"{name}: FFmpeg has no decoder for its video codec. Convert it first.")
-    best.thread_type = "AUTO"
-    return best
-
-
 def _describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
     side_data = {data.type: bytes(data) for data in side_data_of(first)}
-    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     duration = container.duration / av.time_base if container.duration else None
     return VideoInfo(
         name=hide_secrets(str(path)),
@@ -204,14 +213,9 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
         frames=len(stream.index_entries) or stream.frames or None,
         duration_s=duration,
         sample_aspect=stream.sample_aspect_ratio or Fraction(1),
-        display_matrix=_matrix(matrix) if matrix else None,
+        display_matrix=display_matrix(first),
         colour=planes.colour_of(first),
         mastering=side_data.get(SideDataType.MASTERING_DISPLAY_METADATA),
         light_level=side_data.get(SideDataType.CONTENT_LIGHT_LEVEL),
         interlaced=first.interlaced_frame,
     )
-
-
-def _matrix(data: bytes) -> tuple[int, ...]:
-    """Unpack nine native-endian int32, FFmpeg's form of a display matrix."""
-    return tuple(memoryview(data).cast("i"))

@@ -39,6 +39,7 @@ def upscale(
     crf: int | None = None,
     device: str | None = None,
     report: str | os.PathLike[str] | None = None,
+    track: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -58,6 +59,7 @@ def upscale(
         crf: Constant rate factor of the encoder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         report: Path of a report to write, `.html` or `.json`.
+        track: Index of the video track in the file; None takes the one that is the video.
         resume: Continue an interrupted run of the same job.
         overwrite: Replace an output that exists.
         progress: Called after every frame with (frames done, expected frames or None).
@@ -71,18 +73,15 @@ def upscale(
         OutputError: The output cannot be written.
         DeviceError: The device does not exist or failed.
     """
-    path = Path(source)
-    base = load_preset(preset) if isinstance(preset, str) else preset
-    changes = _changes(
-        model=model, method=detector, which=which, repair=repair, size=size, codec=codec, crf=crf, device=device
-    )
+    changes = {"model": model, "method": detector, "which": which, "repair": repair, "size": size}
     job = pipeline.Job(
-        source=path,
-        output=pipeline.default_output(path) if output is None else Path(output),
-        preset=replace(base, **changes),
+        source=Path(source),
+        output=pipeline.default_output(Path(source)) if output is None else Path(output),
+        preset=_overridden(preset, **changes, codec=codec, crf=crf, device=device),
         overwrite=overwrite,
         report=None if report is None else Path(report),
         resume=resume,
+        track=track,
     )
     return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
 
@@ -110,6 +109,11 @@ def detect_file(path: str | os.PathLike[str], *, detector: Detector | str = DEFA
         UsageError: No such method.
     """
     return detect_path(Path(path), as_detector(detector))
+
+
+def _overridden(preset: Preset | str, **given: Any) -> Preset:
+    base = load_preset(preset) if isinstance(preset, str) else preset
+    return replace(base, **_changes(**given))
 
 
 def _changes(**given: Any) -> dict[str, Any]:

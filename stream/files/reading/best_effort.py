@@ -1,0 +1,52 @@
+"""When a decoded picture is shown, if its file does not say so correctly.
+
+FFmpeg's rule (`guess_correct_pts` in libavcodec): a picture has a presentation time, and the decoding time of the
+packet that brought it out. Both must increase from picture to picture; whichever has failed to more rarely is taken.
+"""
+
+from __future__ import annotations
+
+from av.video.frame import VideoFrame
+
+_JUMP_FRAMES = 50
+"""A timestamp this far from its predecessor, while the other goes on evenly, is damaged."""
+
+
+class BestEffortTimestamps:
+    """The timestamps of consecutive pictures."""
+
+    def __init__(self, *, step: int, decoding_order_only: bool = False) -> None:
+        """`step`: usual interval between pictures, in ticks.
+
+        `decoding_order_only`: the container stores no presentation times (AVI); what FFmpeg makes up is wrong.
+        """
+        self._jump = _JUMP_FRAMES * step
+        self._decoding_order_only = decoding_order_only
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
+        self._faulty_pts = 0
+        self._faulty_dts = 0
+
+    def _jumps(self, time: int | None, last: int | None) -> bool:
+        return time is not None and last is not None and abs(time - last) > self._jump
+
+    def of(self, picture: VideoFrame) -> int | None:
+        """The timestamp of the next picture in the stream's time base; None if it has none at all."""
+        pts, dts = picture.pts, picture.dts
+        if self._jumps(pts, self._last_pts) and dts is not None and not self._jumps(dts, self._last_dts):
+            pts = dts  # a single damaged timestamp; at the start of a new timeline both jump
+        if dts is not None:
+            self._faulty_dts += self._last_dts is not None and dts <= self._last_dts
+            self._last_dts = dts
+        elif pts is not None:
+            self._last_dts = pts
+        if pts is not None:
+            self._faulty_pts += self._last_pts is not None and pts <= self._last_pts
+            self._last_pts = pts
+        elif dts is not None:
+            self._last_pts = dts
+        if self._decoding_order_only and dts is not None and not self._faulty_dts:
+            return dts
+        if pts is not None and (dts is None or self._faulty_pts <= self._faulty_dts):
+            return pts
+        return dts

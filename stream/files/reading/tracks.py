@@ -1,0 +1,78 @@
+"""Choice of the video track to repair."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from deepclarity.errors import SourceError, UsageError
+
+_STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")
+_SHORTER = 0.8
+"""Tracks with at least this share of the longest one's time and frames are as long: the larger picture is taken."""
+
+
+def video_track(container: InputContainer, name: str, *, track: int | None = None) -> VideoStream:
+    """The track with this index in the file, or the one that is the video.
+
+    That is the default track; of several, the longest, and of those the largest. Cover pictures, thumbnails and stills
+    do not count. Raises SourceError without any, UsageError if `track` is no video.
+    """
+    videos = [s for s in container.streams.video if not s.disposition & _STILL]
+    if track is not None:
+        chosen = next((s for s in container.streams.video if s.index == track), None)
+        if chosen is None:
+            known = ", ".join(str(s.index) for s in container.streams.video) or "none"
+            raise UsageError(f"{name}: track {track} is no video track. Video tracks: {known}.")
+        return _checked(chosen, name)
+    if not videos:
+        count = len(container.streams.audio) or "no"
+        raise SourceError(f"{name}: no video in it, {count} audio tracks. Name a video file.")
+    candidates = [s for s in videos if s.disposition & Disposition.default] or videos
+    # A track of stills may be the default, too: motion photos mark both.
+    if any(_frames(s) > 1 for s in videos):
+        candidates = [s for s in candidates if _frames(s) > 1] or [s for s in videos if _frames(s) > 1]
+    for measure in (_seconds, _frames):
+        most = max(measure(s) for s in candidates)
+        candidates = [s for s in candidates if measure(s) >= _SHORTER * most]
+    return _checked(max(candidates, key=lambda s: s.width * s.height), name)
+
+
+def _checked(stream: VideoStream, name: str) -> VideoStream:
+    if stream.codec_context is None:
+        raise SourceError(f"{name}: FFmpeg has no decoder for its video codec. Convert it first.")
+    return stream
+
+
+def other_videos(container: InputContainer, chosen: VideoStream) -> list[str]:
+    """A description of each video track that was not taken, stills included, cover pictures not."""
+    return [
+        f"track {s.index}, {s.codec_context.name if s.codec_context else 'unknown'} {s.width}x{s.height}"
+        + (f", {count} frames" if (count := len(s.index_entries) or s.frames) else "")
+        for s in container.streams.video
+        if s.index != chosen.index and not s.disposition & Disposition.attached_pic
+    ]
+
+
+def _frames(stream: VideoStream) -> int:
+    """The number of frames as the container counts them; 2 if it does not, as for a video.
+
+    In Matroska the index holds key frames only.
+    """
+    if stream.frames:
+        return stream.frames
+    return max(2, len(stream.index_entries))
+
+
+def _seconds(stream: VideoStream) -> float:
+    # Matroska has a tag, hours:minutes:seconds, and FFmpeg makes up a duration for some of its tracks.
+    if found := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):
+        return float(sum(Decimal(part) * 60**power for power, part in enumerate(reversed(found.groups()))))
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return 0.0

@@ -1,0 +1,1 @@
+"""Tracks beside the video: what a container can hold, and conversion where copying cannot be."""

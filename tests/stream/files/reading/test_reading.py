@@ -1,0 +1,235 @@
+"""Which video track is read, every picture of it, and when each is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import av
+import pytest
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
+
+from deepclarity.errors import SourceError, UsageError
+from deepclarity.stream.files.demux import demux_packets
+from deepclarity.stream.files.reading.best_effort import BestEffortTimestamps
+from deepclarity.stream.files.source import FileSource
+from tests.clips import ClipSpec, add_audio, add_video, encode_audio, encode_clip, encode_video
+from tests.commands import QUICK, run_upscale
+from tests.decoding import assert_same_frames, decode_frames, frame_times
+
+Capture = pytest.CaptureFixture[str]
+
+
+def picture(pts: int | None, dts: int | None) -> VideoFrame:
+    return cast("VideoFrame", SimpleNamespace(pts=pts, dts=dts))
+
+
+def two_videos(path: Path, first: ClipSpec, second: ClipSpec, *, dispositions: tuple[int, int] = (1, 1)) -> Path:
+    with av.open(str(path), "w") as container:
+        streams = [add_video(container, spec) for spec in (first, second)]
+        for stream, disposition in zip(streams, dispositions, strict=True):
+            stream.disposition = Disposition(disposition)
+        for stream, spec in zip(streams, (first, second), strict=True):
+            encode_video(container, stream, spec)
+    return path
+
+
+def track_of(path: Path, track: int | None = None) -> tuple[int, int]:
+    """Index and number of frames of the track that is read."""
+    with FileSource(path, track=track) as source:
+        return source.stream_index, sum(1 for _ in source)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_still_beside_a_video_is_not_taken_for_it(tmp_path: Path, ending: str) -> None:
+    """As in a phone's motion photo: the still is larger, and both tracks are default."""
+    path = two_videos(tmp_path / f"a.{ending}", ClipSpec(count=12), ClipSpec(count=1, size=(320, 180)))
+    assert track_of(path) == (0, 12)
+    assert track_of(path, track=1) == (1, 1)
+
+
+def test_still_does_not_win_by_being_first_or_default(tmp_path: Path) -> None:
+    path = two_videos(tmp_path / "a.mp4", ClipSpec(count=1, size=(320, 180)), ClipSpec(count=12), dispositions=(1, 0))
+    assert track_of(path) == (1, 12)
+
+
+def test_longest_of_several_default_tracks_is_taken_and_of_equals_the_largest(tmp_path: Path) -> None:
+    longer = two_videos(tmp_path / "a.mkv", ClipSpec(count=5, size=(320, 180)), ClipSpec(count=15))
+    assert track_of(longer)[0] == 1
+    equal = two_videos(tmp_path / "b.mkv", ClipSpec(count=10), ClipSpec(count=10, size=(320, 180)))
+    assert track_of(equal)[0] == 1
+
+
+def test_default_track_is_taken_before_a_larger_one(tmp_path: Path) -> None:
+    path = two_videos(tmp_path / "a.mkv", ClipSpec(), ClipSpec(size=(320, 180)), dispositions=(1, 0))
+    assert track_of(path)[0] == 0
+
+
+def test_other_video_track_is_copied(tmp_path: Path) -> None:
+    path, target = (
+        two_videos(tmp_path / "a.mp4", ClipSpec(count=12), ClipSpec(count=1, size=(320, 180))),
+        tmp_path / "o.mp4",
+    )
+    assert run_upscale(path, target, *QUICK) == 0
+    with av.open(str(target)) as container:
+        assert [(stream.width, stream.frames) for stream in container.streams.video] == [(160, 12), (320, 1)]
+
+
+def test_track_that_is_no_video_is_a_usage_error(tmp_path: Path, capfd: Capture) -> None:
+    path = encode_clip(tmp_path / "a.mp4", ClipSpec())
+    with pytest.raises(UsageError, match=r"track 3 is no video track. Video tracks: 0"):
+        FileSource(path, track=3)
+    assert run_upscale(path, tmp_path / "o.mp4", *QUICK, "--track", "3") == 2
+    assert "track 3" in capfd.readouterr().err
+
+
+def test_file_with_a_cover_picture_alone_has_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        cover = add_video(container, ClipSpec(codec="mjpeg", pixel_format="yuvj420p"))
+        cover.disposition = Disposition.attached_pic
+        audio = add_audio(container)
+        encode_video(container, cover, ClipSpec(count=1, pixel_format="yuvj420p"))
+        encode_audio(container, audio, seconds=0.2)
+    with pytest.raises(SourceError, match="no video"):
+        FileSource(path)
+
+
+def test_b_frames_in_avi_are_evenly_spaced(tmp_path: Path) -> None:
+    """AVI stores no presentation times, as in every DivX film."""
+    spec = ClipSpec(count=24, codec="mpeg4", options={"bf": "2", "b_strategy": "0"})
+    path, target = encode_clip(tmp_path / "a.avi", spec), tmp_path / "o.mp4"
+    with FileSource(path) as source:
+        times = [frame.pts for frame in source]
+    assert {after - before for before, after in pairwise(times)} == {1}
+    assert run_upscale(path, target, *QUICK) == 0
+    steps = frame_times(target)
+    assert {after - before for before, after in pairwise(steps)} == {Fraction(1, 25)}
+    brightness = [frame.brightness for frame in decode_frames(target)]
+    assert brightness == sorted(brightness)
+
+
+def test_timestamps_that_fail_less_often_are_taken() -> None:
+    clock = BestEffortTimestamps(step=1)
+    pairs = [(2, 3), (3, 4), (5, 5), (4, 6), (6, 7), (9, 8), (8, 9), (10, 10)]
+    assert [clock.of(picture(*pair)) for pair in pairs] == [2, 3, 5, 6, 7, 8, 9, 10]
+    sound = BestEffortTimestamps(step=1)
+    assert [sound.of(picture(pts, pts - 2)) for pts in range(3, 8)] == [3, 4, 5, 6, 7]
+    absent = BestEffortTimestamps(step=1)
+    assert [absent.of(picture(None, dts)) for dts in (0, 1, None)] == [0, 1, None]
+
+
+def test_one_damaged_timestamp_is_replaced_and_a_new_timeline_is_not() -> None:
+    clock = BestEffortTimestamps(step=10)
+    pairs = [(0, 0), (10, 10), (99_999, 20), (30, 30), (40, 40)]
+    assert [clock.of(picture(*pair)) for pair in pairs] == [0, 10, 20, 30, 40]
+    jump = BestEffortTimestamps(step=10)
+    assert [jump.of(picture(*pair)) for pair in [(0, 0), (10, 10), (99_990, 99_990), (100_000, 100_000)]][2:] == [
+        99_990,
+        100_000,
+    ]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_every_picture_of_a_truncated_file_is_read(tmp_path: Path, codec: str) -> None:
+    """As many as slice threads give: frame threads drop those in flight."""
+    spec = ClipSpec(count=40, codec=codec, size=(320, 180), options={"g": "12"})
+    path = encode_clip(tmp_path / "a.mkv", spec)
+    content = path.read_bytes()
+    for share in (0.5, 0.6, 0.7, 0.8, 0.9):
+        path.write_bytes(content[: int(len(content) * share)])
+        assert track_of(path)[1] == _pictures_by_slice_threads(path), share
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("libx264", "mp4"), ("libx264", "ts"), ("mpeg4", "avi")])
+def test_no_picture_is_lost_or_repeated_after_damage(tmp_path: Path, codec: str, ending: str) -> None:
+    spec = ClipSpec(count=40, codec=codec, size=(320, 180), options={"g": "10", "bf": "0"})
+    path = encode_clip(tmp_path / f"a.{ending}", spec)
+    content = bytearray(path.read_bytes())
+    for at in range(len(content) // 3, len(content) // 3 + 1500):
+        content[at] ^= 0x5A
+    path.write_bytes(content)
+    with FileSource(path) as source:
+        pictures = [(frame.pts, float(frame.luma.mean())) for frame in source]
+    assert len(pictures) >= _pictures_by_slice_threads(path)
+    times = [pts for pts, _ in pictures]
+    assert times == sorted(set(times))
+
+
+def _pictures_by_slice_threads(path: Path) -> int:
+    count = 0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "SLICE"
+        for packet in container.demux(stream):
+            try:
+                count += len(packet.decode())
+            except av.error.FFmpegError:
+                continue
+    return count
+
+
+def late_audio(path: Path) -> Path:
+    """A transport stream in which the audio begins after more than 5 MB, which is more than FFmpeg reads by itself."""
+    early, late = path.with_suffix(".early.ts"), path.with_suffix(".late.ts")
+    spec = ClipSpec(count=30, size=(640, 360), codec="mpeg2video", options={"qmin": "1", "qmax": "1"})
+    encode_clip(early, spec)
+    with av.open(str(late), "w") as container:
+        video, audio = add_video(container, spec), add_audio(container)
+        encode_video(container, video, ClipSpec(count=10, pts=range(1000, 1010), size=spec.size))
+        encode_audio(container, audio, seconds=0.4, start_s=40)
+    copies = 6_000_000 // early.stat().st_size + 1
+    path.write_bytes(early.read_bytes() * copies + late.read_bytes())
+    return path
+
+
+def test_track_that_begins_late_in_a_transport_stream_is_named(tmp_path: Path) -> None:
+    path, target, report = late_audio(tmp_path / "a.ts"), tmp_path / "o.mkv", tmp_path / "r.json"
+    assert run_upscale(path, target, *QUICK, "--report", str(report)) == 0
+    assert "begins too late" in json.loads(report.read_text())["summary"]["lost"][0]
+    with FileSource(path) as source:
+        assert sum(1 for _ in source) == len(decode_frames(target)) > 200
+
+
+def test_packets_of_a_track_that_is_not_announced_are_counted(tmp_path: Path) -> None:
+    """PyAV raises IndexError for them, in the middle of demuxing."""
+    path = encode_clip(tmp_path / "a.ts", ClipSpec(count=20))
+    packets: list[object] = []
+    late: list[None] = []
+    with av.open(str(path)) as container:
+        half = iter([IndexError])
+
+        class Broken:
+            name, streams = container.name, container.streams
+
+            def demux(self, streams: list[Stream]) -> Iterator[object]:
+                for number, packet in enumerate(container.demux(streams)):
+                    yield packet
+                    if number == 9 and (error := next(half, None)) is not None:
+                        raise error
+
+        found = demux_packets(
+            cast("InputContainer", Broken()),
+            list(container.streams),
+            on_damage=lambda: None,
+            on_late_packet=lambda: late.append(None),
+        )
+        packets += found
+    assert (len(packets), len(late)) == (20, 1)
+
+
+def test_sound_file_is_decoded_once(tmp_path: Path) -> None:
+    path = encode_clip(tmp_path / "a.mp4", ClipSpec(count=20, options={"bf": "2"}))
+    with FileSource(path) as source:
+        assert sum(1 for _ in source) == 20
+        assert source._reader._second is None
+    target = tmp_path / "o.mp4"
+    assert run_upscale(path, target, *QUICK) == 0
+    assert_same_frames(path, target)
