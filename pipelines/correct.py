@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from deepclarity.errors import UsageError
+from deepclarity.models.artifacts.reducer import ArtifactReducer
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Blocks, Detector, Kind, Verdict
 from deepclarity.stream.files.still import Picture
@@ -40,15 +41,17 @@ def correct(
     scale: float = 1.0,
     force: bool = False,
     repair: Collection[Kind] = Routing().repair,
+    reducer: ArtifactReducer | None = None,
 ) -> Corrected:
     """Repair `picture` if it is of one of the kinds in `repair`, at its own size times `scale`.
 
-    A `scale` other than 1 resizes it, and `force` runs the network on it, regardless of the verdict; otherwise a
-    clean picture is returned unchanged. Raises UsageError if the result would exceed 400 megapixels.
+    `reducer`: repairs blocky pictures; without one they are left. A `scale` other than 1 resizes it, and `force` runs
+    the network on it, regardless of the verdict; otherwise a clean picture is returned unchanged. Raises UsageError if
+    the result would exceed 400 megapixels.
     """
     planes = picture.planes
     verdict, _ = detect_picture(planes[0], detector, max_value=picture.max_value, chroma=planes[1:])
-    if not force and scale == 1 and not needs_repair(verdict, repair):
+    if not force and scale == 1 and not needs_repair(verdict, repair, reducer):
         return Corrected(picture, verdict, repaired=False)
     height, width = planes[0].shape
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -63,15 +66,17 @@ def correct(
         subsampling=(1, 1),
         force=force,
         repair=repair,
+        reducer=reducer,
     )
     if repaired is None:
         return Corrected(picture, verdict, repaired=False)
     return Corrected(picture.with_planes(repaired), verdict, repaired=True)
 
 
-def needs_repair(verdict: Verdict, repair: Collection[Kind]) -> bool:
+def needs_repair(verdict: Verdict, repair: Collection[Kind], reducer: ArtifactReducer | None) -> bool:
     """Whether a picture with this verdict has a repair, and its kind is in `repair`."""
-    return verdict.kind in repair and (verdict.pixelated or verdict.factors is not None)
+    reduced = verdict.kind is Kind.BLOCKY and reducer is not None
+    return verdict.kind in repair and (verdict.pixelated or verdict.factors is not None or reduced)
 
 
 def correct_planes(
@@ -84,6 +89,7 @@ def correct_planes(
     subsampling: tuple[int, int],
     force: bool,
     repair: Collection[Kind] = Routing().repair,
+    reducer: ArtifactReducer | None = None,
 ) -> Planes | None:
     """Repair planes where they bear the verdict's blocks out, at `size` (width, height).
 
@@ -96,6 +102,10 @@ def correct_planes(
         "max_value": max_value,
         "subsampling": subsampling,
     }
+    if verdict.kind is Kind.BLOCKY and Kind.BLOCKY in repair and reducer is not None:
+        planes = reducer(planes, qp=None, max_value=max_value, subsampling=subsampling)
+        if size == planes[0].shape[::-1]:
+            return planes
     if verdict.factors is not None and verdict.kind in repair:
         return restore(planes, blocks=Blocks(*verdict.factors), **options)
     blocks = verdict.blocks if verdict.pixelated and verdict.kind in repair else None

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepclarity.errors import DeviceError
+from deepclarity.models.artifacts.reducer import ArtifactReducer
 from deepclarity.models.verdict import Plane
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.planes import resized
 
 from .blend import MaskTracker, RepairMask, blend, map_of
+from .detect import severity_of
 from .executor import Executor, Pending, RepairRequest
 from .fit import Fit
 from .records import Lane, Summary
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _LIVE_EVERYWHERE = 0.5
 """Support of the block map from which a live frame is repaired everywhere."""
+_SAME_SEVERITY = 0.05
 _MAX_FAILURES = 5
 """Consecutive failures after which the device counts as lost."""
 
@@ -38,21 +41,28 @@ class Enhanced:
 
 
 def enhance(
-    routed: Iterable[Routed], executor: Executor | None, fit: Fit, summary: Summary, *, skip: int = 0
+    routed: Iterable[Routed],
+    executor: Executor | None,
+    fit: Fit,
+    summary: Summary,
+    *,
+    skip: int = 0,
+    reducer: ArtifactReducer | None = None,
 ) -> Iterator[Enhanced]:
     """Bring every frame to the output size by its lane, in order.
 
+    `reducer`: reduces the artifacts of blocky frames first, at their own size; without one they are left.
     The first `skip` frames are counted but not processed: an earlier run has already written them.
 
     A frame that cannot be repaired is resized instead and counted in `Summary.fallback`; after five consecutive
     failures DeviceError is raised.
     """
     failures = 0
-    for started in _in_flight(routed, executor, fit, skip=skip):
+    for started in _in_flight(_reduced(routed, reducer, summary, skip=skip), executor, fit, skip=skip):
         item, clock = started.routed, time.perf_counter()
-        lane, frame = item.lane, item.frame
+        lane, frame = item.lane, item.reduced or item.frame
         if frame.index < skip:
-            _count(lane, summary)
+            _count(Lane.ENHANCE if item.reduce else lane, summary)
             yield Enhanced(frame, item)
             continue
         if started.pending is not None and executor is not None:
@@ -66,14 +76,47 @@ def enhance(
                 log.warning("frame %d could not be repaired and was resized: %s", frame.index, error)
                 summary.fallback += 1
                 lane = Lane.RESIZE
-        if frame is item.frame and frame.size != fit.size:
+        if (frame is item.frame or frame is item.reduced) and frame.size != fit.size:
             frame, lane = resized(frame, output_size(frame, fit)), Lane.RESIZE
         if frame.size != fit.canvas:
             frame = _padded(frame, fit)
+        lane = Lane.ENHANCE if item.reduce else lane
         if lane is not Lane.PASS:
             summary.add_stage_time(lane.value, started.busy_s + time.perf_counter() - clock)
         _count(lane, summary)
         yield Enhanced(frame, replace(item, lane=lane))
+
+
+def _reduced(
+    routed: Iterable[Routed], reducer: ArtifactReducer | None, summary: Summary, *, skip: int
+) -> Iterator[Routed]:
+    """The same frames, those that are to be reduced without most of their coding artifacts."""
+    for item in routed:
+        if not item.reduce:
+            yield item
+        elif reducer is None:
+            yield replace(item, reduce=False)
+        elif item.frame.index < skip:
+            yield item
+        else:
+            started = time.perf_counter()
+            yield _with_less_artifacts(item, reducer, summary)
+            summary.add_stage_time("reduce", time.perf_counter() - started)
+
+
+def _with_less_artifacts(item: Routed, reducer: ArtifactReducer, summary: Summary) -> Routed:
+    frame, coding = item.frame, item.frame.coding
+    qp = None
+    # Where the picture shows a coarser coding than its last one, the quantiser does not describe the damage.
+    if coding is not None and (item.scored.verdict.severity or 0) <= (severity_of(coding) or 0) + _SAME_SEVERITY:
+        qp = coding.qp if coding.qp_map is None else coding.qp_map
+    try:
+        planes = reducer(frame.planes, qp=qp, max_value=frame.max_value, subsampling=frame.subsampling)
+    except (DeviceError, MemoryError) as error:
+        log.warning("frame %d could not be repaired: %s", frame.index, error)
+        summary.fallback += 1
+        return replace(item, reduce=False)
+    return replace(item, reduced=replace(frame, planes=planes, picture=None))
 
 
 def _repaired(started: _Started, size: tuple[int, int]) -> Frame:

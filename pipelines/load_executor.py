@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from deepclarity.models.artifacts.reducer import ArtifactReducer, load_reducer
 from deepclarity.models.colour import YCbCr
 from deepclarity.models.enhancer import Enhancer, PlanesEnhancer
 from deepclarity.models.load import load_enhancer
+from deepclarity.models.verdict import Kind
 from deepclarity.stream.info import Colour
 
 from .executor import CpuExecutor, Executor
@@ -39,6 +41,13 @@ def executor_for(enhancer: Enhancer, *, fall_back: bool = False, latency: bool =
     from .gpu.load import gpu_executor  # imports torch, which the CPU path does not need
 
     return gpu_executor(enhancer, fall_back=fall_back, latency=latency)
+
+
+def load_reducer_for(executor: Executor, repair: Collection[Kind]) -> ArtifactReducer | None:
+    """The artifact reducer that goes with an executor's tier, on its device; None if blocky frames are to be left."""
+    if Kind.BLOCKY not in repair:
+        return None
+    return load_reducer(executor.name, device="cuda" if executor.backend.startswith("torch cuda") else "cpu")
 
 
 def encoding_of(colour: Colour, *, height_px: int) -> YCbCr:

@@ -27,7 +27,7 @@ class Preset:
     which: FrameSelection = FrameSelection.PIXELATED
     """Frames to repair: `pixelated`, `all` or `none`."""
     repair: str = "pixelated,blocky"
-    """Kinds to repair, of `pixelated,blocky,soft`; only pixelated frames have a repair so far."""
+    """Kinds to repair, of `pixelated,blocky,soft`."""
     size: str = "auto"
     """`auto` (Full HD, larger pictures keep their size), `fhd` or `WIDTHxHEIGHT`."""
     pad: bool = False

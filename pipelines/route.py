@@ -22,7 +22,7 @@ from .detect import Scored, nearly_equal
 from .records import Lane, Summary
 
 REPAIRABLE = (Kind.PIXELATED, Kind.BLOCKY, Kind.SOFT)
-"""The kinds that can be chosen for repair. `BLOCKY` frames have none so far, and are left."""
+"""The kinds that can be chosen for repair, those that take precedence first."""
 
 _BLOCKY_ON = 0.5
 """Severity at and above which a scene becomes blocky. It differs by frame type, so this is no more than the threshold
@@ -79,6 +79,10 @@ class Routed:
     """Whether the frame is to be enhanced even if its blocks are not borne out."""
     everywhere: bool = False
     """Whether the repair applies to the entire frame without a test of its blocks: a smooth enlargement has none."""
+    reduce: bool = False
+    """Whether coding artifacts are to be reduced, at the frame's own size."""
+    reduced: Frame | None = None
+    """The frame after that."""
     kind: Kind = Kind.CLEAN
     """The steady kind: the verdict's own may change from frame to frame, this one switches as the lanes do."""
 
@@ -101,7 +105,7 @@ def route(
     local = by_kind and Kind.PIXELATED in routing.repair
     clean = Lane.RESIZE if resize else Lane.PASS
     for current, upcoming in _with_look_ahead(scored, routing.confirm_frames):
-        blocks, everywhere = None, False
+        blocks, everywhere, reduce = None, False, False
         if current.cut:
             trigger.reset_lattice()
             soft.reset_lattice()
@@ -115,6 +119,8 @@ def route(
             if routing.which is FrameSelection.ALL:
                 repair = True
                 blocks = trigger.lattice(current) if current.verdict.pixelated else None
+            elif by_kind and kind is Kind.BLOCKY and Kind.BLOCKY in routing.repair:
+                repair, reduce = False, True
             elif by_kind and kind is Kind.SOFT and Kind.SOFT in routing.repair:
                 repair = everywhere = True
                 blocks = soft.lattice(current)
@@ -125,7 +131,7 @@ def route(
         summary.lane_switches = trigger.switches if local else 0
         summary.count_kind(kind)
         always = routing.which is FrameSelection.ALL and enlarge
-        yield Routed(current, lane, blocks, always=always, everywhere=everywhere, kind=kind)
+        yield Routed(current, lane, blocks, always=always, everywhere=everywhere, reduce=reduce, kind=kind)
 
 
 def _blockiness(verdict: Verdict) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deepclarity.errors import DamagedInputError, UsageError
+from deepclarity.models.artifacts.reducer import ArtifactReducer, reducer_name
 from deepclarity.models.detectors import load_detector
 from deepclarity.models.load import check_enhancer, weights_sha256
 from deepclarity.models.verdict import Detector
@@ -37,7 +38,7 @@ from .detect import detect
 from .enhance import enhance
 from .executor import Executor
 from .fit import Fit, SizeRequest, fit
-from .load_executor import encoding_of, load_executor
+from .load_executor import encoding_of, load_executor, load_reducer_for
 from .preset import Preset
 from .records import Summary
 from .report.recorder import Recorder
@@ -74,6 +75,7 @@ def run_pipeline(
     *,
     detector: Detector | None,
     executor: Executor | None,
+    reducer: ArtifactReducer | None = None,
     preset: Preset,
     fit: Fit,
     recorder: Recorder,
@@ -92,7 +94,7 @@ def run_pipeline(
         # which lane does it take?
         routed = route(arriving, preset.routing, resize=fit.resizes, enlarge=fit.enlarges, summary=summary)
         # network, or plain resize; order kept
-        enhanced = enhance(routed, executor, fit, summary, skip=skip)
+        enhanced = enhance(routed, executor, fit, summary, skip=skip, reducer=reducer)
         recorded = recorder.record(enhanced)
         with Handover(recorded, size=preset.sink_buffer_frames) as leaving:
             for frame in leaving:
@@ -127,9 +129,10 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     detector = load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer, track=job.track))
-        executor = None
+        executor, reducer = None, None
         if repairs:
             executor = opened.enter_context(contextlib.closing(_executor(preset, source.info)))
+            reducer = _reducer(executor, preset)
         settings = encode_settings(preset, source.pixel_format, job.output, executor)
         source.choose_pixel_format(settings.encoder)
         fitted = fit(source.info, size_request)
@@ -154,8 +157,8 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         for other in source.other_videos:
             log.info("%s is not repaired; --track chooses it", other)
         run_pipeline(
-            source, sink, detector=detector, executor=executor, preset=preset, fit=fitted, recorder=recorder,
-            progress=progress, skip=partial_output.frames if partial_output else 0,
+            source, sink, detector=detector, executor=executor, reducer=reducer, preset=preset, fit=fitted,
+            recorder=recorder, progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
     summary.damaged = source.damaged + passthrough.damaged + bool(passthrough.late)
     summary.lost = [*source.lost, *passthrough.lost()]
@@ -172,6 +175,11 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
 def _executor(preset: Preset, info: VideoInfo) -> Executor:
     colour = encoding_of(info.colour, height_px=info.height_px)
     return load_executor(preset.model, device=preset.device, colour=lambda: colour)
+
+
+def _reducer(executor: Executor, preset: Preset) -> ArtifactReducer | None:
+    by_kind = preset.which is FrameSelection.PIXELATED
+    return load_reducer_for(executor, preset.routing.repair) if by_kind else None
 
 
 def encode_settings(preset: Preset, pixel_format: str, output: Path, executor: Executor | None) -> EncodeSettings:
@@ -228,12 +236,17 @@ def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> Resum
         "input": f"{job.source.resolve()} {stat.st_size} {stat.st_mtime_ns}",
         "preset": repr(job.preset),
         "encoding": repr(settings),
-        "model": f"{summary.model} {summary.backend} {weights}",
+        "model": f"{summary.model} {summary.backend} {weights} {_reducer_sha256(summary.model)}",
         "track": str(job.track),
         "method": f"{summary.method} {detector.sha256 if detector else '-'}",
         "size": summary.size,
         "version": __version__,
     }
+
+
+def _reducer_sha256(tier: str) -> str:
+    name = reducer_name(tier)
+    return weights_sha256(name) if name else "-"
 
 
 def _partial_output(job: Job, settings: EncodeSettings, resume_token: ResumeToken) -> PartialOutput | None:

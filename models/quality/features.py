@@ -15,7 +15,7 @@ import numpy as np
 from deepclarity.models.detectors.profiles import as_bytes
 from deepclarity.models.verdict import Bytes, Plane
 
-from .periodicity import LINE_FEATURES, Floats, line_features
+from .periodicity import Floats
 
 SEGMENT_PX = 256
 """Samples of one segment: a row or a column of the picture in part. Shorter sides are mirrored."""
@@ -32,7 +32,7 @@ _FLOOR = 1e-2
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
-FEATURES = 2 * BINS + 2 * _BOUNDS.size + _GRID + 2 * len(_RUNS) + 2 * len(_QUANTILES) + 1 + LINE_FEATURES
+FEATURES = 2 * BINS + 2 * _BOUNDS.size + _GRID + 2 * len(_RUNS) + 2 * len(_QUANTILES) + 1
 
 
 def axis_features(luma: Plane, *, max_value: int = 255) -> Floats | None:
@@ -41,11 +41,7 @@ def axis_features(luma: Plane, *, max_value: int = 255) -> Floats | None:
         return None
     across = _segments(luma, max_value)
     down = _segments(luma.T, max_value)
-    rows = [
-        np.concatenate([_features(segments), line_features(plane, max_value=max_value)])
-        for segments, plane in ((across, luma), (down, luma.T))
-    ]
-    return np.stack(rows)
+    return np.stack([_features(across), _features(down)])
 
 
 def _segments(luma: Plane, max_value: int) -> Bytes:

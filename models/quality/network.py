@@ -7,6 +7,7 @@ Small enough for NumPy: two products of a matrix and a vector each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import exp
@@ -23,12 +24,14 @@ from .periodicity import Floats, refine_factor
 
 NAME = "quality"
 CLASSES = (Kind.CLEAN, Kind.SOFT, Kind.BLOCKY)
-HIDDEN = 128, 64
+HIDDEN = 96, 48
 MAX_FEATURE = 6.0
 """Bound of the standardised features."""
 MIN_QP, QP_SPAN = 10.0, 40.0
 """The quantiser at an output of 0, and how much more it is at 1."""
 _MIN_FACTOR = 1.1
+_SEVERAL, _SHARE_OF_SEVERAL = 3, 0.6
+"""From this many pictures of a scene on, their mean evidence must reach this share of the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Quality:
     """`CLEAN`, `SOFT` or `BLOCKY`."""
     qp: float
     """About the quantiser of its coarsest coding, on H.264's scale."""
+    logits: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The evidence for each of `CLASSES`."""
     factors: tuple[float, float] | None = None
     """By how much a smooth enlargement made it larger, (x, y); None unless it is `SOFT`."""
 
@@ -78,17 +83,21 @@ class QualityNetwork:
         features = axis_features(luma, max_value=max_value)
         if features is None:
             return None
-        kind, qp, factors = self.classify(features)
-        if kind is Kind.SOFT:
-            across, down = (
-                max(_MIN_FACTOR, refine_factor(plane, factor, max_value=max_value))
-                for plane, factor in zip((luma, luma.T), factors, strict=True)
-            )
-            return Quality(kind, qp, (across, down))
-        return Quality(kind, qp)
+        logits, qp, factors = self.classify(features)
+        across, down = (
+            max(_MIN_FACTOR, refine_factor(plane, factor, max_value=max_value))
+            for plane, factor in zip((luma, luma.T), factors, strict=True)
+        )
+        kind = self.kind_of([logits])
+        return Quality(kind, qp, logits, (across, down) if kind is Kind.SOFT or logits[1] > logits[0] else None)
 
-    def classify(self, features: Floats) -> tuple[Kind, float, tuple[float, float]]:
-        """Kind, quantiser and rough factors of a picture with these features, (2, FEATURES)."""
+    def kind_of(self, logits: Sequence[tuple[float, float, float]]) -> Kind:
+        """The kind of a scene by the logits of some of its pictures: of several, less evidence each is enough."""
+        needed = self._weights["thresholds"] * (1.0 if len(logits) < _SEVERAL else _SHARE_OF_SEVERAL)
+        return _chosen(np.mean(np.array(logits, np.float32), axis=0), needed)
+
+    def classify(self, features: Floats) -> tuple[tuple[float, float, float], float, tuple[float, float]]:
+        """Logits, quantiser and rough factors of a picture with these features, (2, FEATURES)."""
         w = self._weights
         x = ((features - w["features.mean"]) * w["features.scale"]).clip(-MAX_FEATURE, MAX_FEATURE)
         for layer in ("first", "second"):
@@ -97,7 +106,8 @@ class QualityNetwork:
         pooled = np.concatenate([x.mean(axis=0), x.max(axis=0)])
         logits = w["classes.weight"] @ pooled + w["classes.bias"]
         qp = MIN_QP + QP_SPAN * float((w["qp.weight"] @ pooled + w["qp.bias"])[0])
-        return _chosen(logits, w["thresholds"]), qp, (float(factors[0]), float(factors[1]))
+        clean, soft, blocky = (float(value) for value in logits)
+        return (clean, soft, blocky), qp, (float(factors[0]), float(factors[1]))
 
 
 def _chosen(logits: Floats, thresholds: Floats) -> Kind:

@@ -28,32 +28,8 @@ _EXPECTED_WITHIN = 0.1
 _MIN_RATIO = 4.0
 """How far a line must exceed the median of its band, once weighted by its distance from the expected factor."""
 _CODEC_PX = 16
-_MAX_FACTOR = 6
 _USUAL_FACTORS = np.array([1.5, 2, 2.25, 2.5, 8 / 3, 3, 4, 4.5, 6])
 _USUAL_WITHIN = 0.15
-
-
-LINE_FEATURES = 10
-
-
-def line_features(luma: Plane, *, max_value: int = 255) -> Floats:
-    """How the second differences along the rows of `luma` repeat: (10,).
-
-    Log strengths, over the median of the spectrum, of the eight lines of a codec's blocks and of the strongest other
-    one; and log2 of the factor that this stands for.
-    """
-    raw = _profile(luma, max_value)
-    size = 4 << (raw.size - 1).bit_length()
-    window = np.hanning(raw.size).astype(np.float32)
-    codec = np.abs(np.fft.rfft(raw * window, size))
-    rest = np.abs(np.fft.rfft(remove_codec_period(raw) * window, size))
-    floor = float(np.median(rest)) + 1e-6
-    reach = 2 * size // raw.size
-    lines = [float(codec[max(0, at - reach) : at + reach + 1].max()) for at in np.arange(1, 9) * size // _CODEC_PX]
-    low, high = int(size / _MAX_FACTOR), size // 2
-    best = low + int(rest[low : high + 1].argmax())
-    logs = np.log((np.array([*lines, float(rest[best])]) + 1e-6) / floor)
-    return np.append(logs, np.log2(size / best)).astype(np.float32)
 
 
 def refine_factor(luma: Plane, expected: float, *, max_value: int = 255) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from deepclarity.models.verdict import Plane
+from collections import deque
+from dataclasses import replace
+
+from deepclarity.models.verdict import Kind, Plane
 
 from .network import Quality, QualityNetwork
 
@@ -11,34 +14,38 @@ _EVERY = 12
 verdict on blocks."""
 
 
+_MEMORY = 8
+"""Estimates of a scene that count together."""
+
+
 class QualityTracker:
-    """The quality of consecutive frames: the kind changes within a scene when two estimates in a row agree."""
+    """The quality of consecutive frames: the evidence of a scene adds up, and its factors stay the same."""
 
     def __init__(self, network: QualityNetwork) -> None:
         self._network = network
+        self._logits: deque[tuple[float, float, float]] = deque(maxlen=_MEMORY)
         self._current: Quality | None = None
-        self._doubt: Quality | None = None
-        """The last estimate, if it was of another kind than the current one."""
+        self._factors: tuple[float, float] | None = None
         self._age = 0
 
     def start_scene(self) -> None:
         """Forget the last scene."""
-        self._current, self._doubt, self._age = None, None, 0
+        self._logits.clear()
+        self._current, self._factors, self._age = None, None, 0
 
     def next(self, luma: Plane, *, max_value: int) -> Quality | None:
         """The quality of the next frame of the scene. Arguments as for `QualityNetwork`."""
         if self._age % _EVERY == 0:
-            self._take(self._network(luma, max_value=max_value))
+            found = self._network(luma, max_value=max_value)
+            self._current = None if found is None else self._joined(found)
         self._age += 1
         return self._current
 
-    def _take(self, found: Quality | None) -> None:
-        current, doubt = self._current, self._doubt
-        if found is None or current is None or found.kind is current.kind:
-            # Steady factors: the picture must not change its size from one estimate to the next.
-            keep = found is not None and current is not None and current.factors is not None
-            self._current, self._doubt = current if keep else found, None
-        elif doubt is not None and doubt.kind is found.kind:
-            self._current, self._doubt = found, None
-        else:
-            self._doubt = found
+    def _joined(self, found: Quality) -> Quality:
+        """`found` with the evidence of the scene so far."""
+        self._logits.append(found.logits)
+        self._factors = self._factors or found.factors
+        kind = self._network.kind_of(list(self._logits))
+        if kind is Kind.SOFT and self._factors is None:
+            kind = Kind.CLEAN
+        return replace(found, kind=kind, factors=self._factors if kind is Kind.SOFT else None)

@@ -22,6 +22,7 @@ from deepclarity.pipelines.detect import detect
 from deepclarity.pipelines.enhance import enhance
 from deepclarity.pipelines.executor import CpuExecutor
 from deepclarity.pipelines.fit import Fit
+from deepclarity.pipelines.load_executor import load_reducer_for
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import Routing, route
 from deepclarity.stream.files.recode import recode
@@ -134,7 +135,9 @@ def _through_pipeline(arrived: Frames, detector: Detector, tier: Enhancer) -> Fr
     scored = detect(frames, detector, summary)
     routed = route(scored, Routing(), resize=False, enlarge=False, summary=summary)
     size = arrived[0][0].shape[1], arrived[0][0].shape[0]
-    return [done.frame.planes for done in enhance(routed, CpuExecutor(tier), Fit(size, size, size), summary)]
+    executor = CpuExecutor(tier)
+    reducer = load_reducer_for(executor, Routing().repair)
+    return [done.frame.planes for done in enhance(routed, executor, Fit(size, size, size), summary, reducer=reducer)]
 
 
 def _scores(truth: Frames, arrived: Frames, repaired: Frames) -> Scores:

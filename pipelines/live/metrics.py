@@ -177,13 +177,16 @@ def _gauges(snapshots: Sequence[StatsSnapshot]) -> Iterator[Metric]:
 
 def _counters(snapshots: Sequence[StatsSnapshot]) -> Iterator[Metric]:
     lanes = CounterMetricFamily("deepclarity_frames", "Frames by lane", labels=["stream", "lane"])
+    kinds = CounterMetricFamily("deepclarity_frames_by_kind", "Frames by kind of damage", labels=["stream", "kind"])
     drops = CounterMetricFamily("deepclarity_dropped_frames", "Frames that were dropped", labels=["stream", "reason"])
     for each in snapshots:
         for lane, count in each.lanes.items():
             lanes.add_metric([each.name, lane], count)
+        for kind, count in each.kinds.items():
+            kinds.add_metric([each.name, kind], count)
         for reason, count in each.drops.items():
             drops.add_metric([each.name, reason], count)
-    yield from (lanes, drops)
+    yield from (lanes, kinds, drops)
     for key, (name, description) in _COUNTERS.items():
         family = CounterMetricFamily(f"deepclarity_{name}", description, labels=["stream"])
         for each in snapshots:

@@ -167,6 +167,7 @@ class Live:
             fps_out=stats.departures.per_s,
             latency_p50_ms=stats.latency_ms(0.5),
             latency_p99_ms=stats.latency_ms(0.99),
+            kinds=dict(summary.frames_by_kind),
             lanes={"pass": summary.passed, "resize": summary.resized, "enhance": summary.repaired},
             drops={
                 "late": self._arriving.dropped if self._arriving else 0,

@@ -124,6 +124,8 @@ class StatsSnapshot:
     latency_p99_ms: float = 0.0
     lanes: dict[str, int] = field(default_factory=dict)
     """Frames by lane."""
+    kinds: dict[str, int] = field(default_factory=dict)
+    """Frames by kind: clean, pixelated, blocky, …"""
     drops: dict[str, int] = field(default_factory=dict)
     """Dropped frames by reason."""
     counts: dict[str, int] = field(default_factory=dict)

@@ -50,14 +50,14 @@ def headline(summary: Summary) -> str:
     if not repaired:
         count = f"{summary.fallback:,} of {_frames(total)}"
         failed = f"{count} should have been repaired and could only be resized"
-        clean = f"Nothing was repaired: none of {_frames(total)} was pixelated"
+        clean = f"Nothing was repaired: none of {_frames(total)} needed it"
         return f"{failed if summary.fallback else clean}."
     if repaired == total:
         return f"{'The only frame was' if total == 1 else f'All {_frames(total)} were'} repaired."
     others = [(summary.passed, "went through untouched"), (summary.resized, "only resized")]
     rest = ", ".join(f"{count:,} {what}" for count, what in others if count)
     verb = "was" if repaired == 1 else "were"
-    return f"{repaired:,} of {_frames(total)} {verb} pixelated and repaired{'; ' + rest if rest else ''}."
+    return f"{repaired:,} of {_frames(total)} {verb} repaired{'; ' + rest if rest else ''}."
 
 
 def notes(summary: Summary, length_s: float) -> Iterator[str]:
@@ -71,7 +71,7 @@ def notes(summary: Summary, length_s: float) -> Iterator[str]:
         yield f"Took {summary.elapsed_s:,.1f} s: {speed}{'; ' + engine if engine else ''}."
     blocky, damaged = (summary.frames_by_kind.get(kind, 0) for kind in (Kind.BLOCKY, Kind.DAMAGED))
     if blocky:
-        yield f"Blocky, coded with too few bits: {_frames(blocky)}, left as they are. There is no repair for that yet."
+        yield f"Blocky, coded with too few bits: {_frames(blocky)}."
     if damaged:
         yield f"Damaged, with losses that the decoder filled in: {_frames(damaged)}, left as they are."
     if summary.frames_out and not (summary.repaired or summary.fallback or blocky or damaged):

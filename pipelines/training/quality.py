@@ -85,7 +85,7 @@ def measure(tensors: Tensors, made: Mapping[str, NDArray[Any]]) -> dict[str, Any
     """Shares of right and wrong answers on generated pictures."""
     network, truth = QualityNetwork(tensors), made["truth"]
     answers = [network.classify(features) for features in made["features"]]
-    kinds = np.array([CLASSES.index(kind) for kind, _, _ in answers])
+    kinds = np.array([CLASSES.index(network.kind_of([logits])) for logits, _, _ in answers])
     qp = np.array([value for _, value, _ in answers])
     blocky, soft = kinds == CLASSES.index(Kind.BLOCKY), kinds == CLASSES.index(Kind.SOFT)
     coarse, fine = truth[:, 1] >= _COARSE_QP, truth[:, 1] <= _FINE_QP
@@ -124,8 +124,8 @@ def measure_factors(tensors: Tensors, data: Path, count: int) -> dict[str, Any]:
             continue
         features = axis_features(sample.luma)
         assert features is not None
-        kind, _, factors = network.classify(features)
-        if kind is not Kind.SOFT:
+        logits, _, factors = network.classify(features)
+        if network.kind_of([logits]) is not Kind.SOFT:
             continue
         refined = [
             refine_factor(plane, each) for plane, each in zip((sample.luma, sample.luma.T), factors, strict=True)

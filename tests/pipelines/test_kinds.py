@@ -17,11 +17,17 @@ from av.sidedata.encparams import VideoEncParams
 from click.testing import CliRunner
 
 from deepclarity.cli.app import cli
-from deepclarity.errors import UsageError
+from deepclarity.errors import DeviceError, UsageError
+from deepclarity.models.artifacts.reducer import ArtifactReducer, Planes
 from deepclarity.models.detectors import load_detector
+from deepclarity.models.load import load_enhancer
+from deepclarity.models.quality.network import Quality
 from deepclarity.models.verdict import Blocks, Kind, Verdict
-from deepclarity.pipelines.detect import detect, refine, severity_of
+from deepclarity.pipelines.detect import Scored, classify, detect, refine, severity_of
 from deepclarity.pipelines.detect_file import detect_file
+from deepclarity.pipelines.enhance import enhance
+from deepclarity.pipelines.executor import CpuExecutor
+from deepclarity.pipelines.fit import Fit
 from deepclarity.pipelines.preset import preset_from
 from deepclarity.pipelines.records import Lane, Summary
 from deepclarity.pipelines.route import FrameSelection, Routing, parse_repair, route
@@ -128,7 +134,39 @@ def test_codec_without_quantisers_has_none(tmp_path: Path) -> None:
         assert all(frame.coding is None for frame in source)
 
 
-def test_coarsely_coded_clip_is_blocky_and_not_repaired(tmp_path: Path) -> None:
+def luma_of(path: Path) -> np.ndarray:
+    with FileSource(path) as source:
+        return np.stack([frame.luma for frame in source]).astype(np.float32)
+
+
+def test_coarsely_coded_clip_is_repaired_at_its_own_size(tmp_path: Path) -> None:
+    clip, target = coded(tmp_path / "clip.mp4", "libx264", 44), tmp_path / "out.mp4"
+    preset = preset_from({"model": "turbo", "size": f"{SIZE[0]}x{SIZE[1]}", "crf": 4}, where="")
+    summary = upscale(Job(source=clip, output=target, preset=preset))
+    assert (summary.repaired, summary.fallback) == (12, 0)
+    clean = np.stack([textured(2 * number) for number in range(12)]).astype(np.float32)
+    before, after = (((luma_of(path) - clean) ** 2).mean() for path in (clip, target))
+    assert after < 0.98 * before
+    left = upscale(Job(source=clip, output=target, preset=replace(preset, repair="pixelated"), overwrite=True))
+    assert left.repaired == 0
+
+
+def test_frames_whose_artifacts_cannot_be_reduced_go_on_and_are_counted(tmp_path: Path) -> None:
+    class Failing(ArtifactReducer):
+        def __call__(self, *_: object, **__: object) -> Planes:
+            raise DeviceError("no memory")
+
+    summary = Summary()
+    with FileSource(coded(tmp_path / "clip.mp4", "libx264", 44, frames=5)) as source:
+        scored = detect(source, load_detector("grid"), summary)
+        routed = route(scored, Routing(), resize=True, enlarge=True, summary=summary)
+        reducer = Failing("failing", None)  # type: ignore[arg-type]
+        done = list(enhance(routed, None, Fit((320, 184), (320, 184), SIZE), summary, reducer=reducer))
+    assert [item.frame.size for item in done] == [(320, 184)] * 5
+    assert (summary.repaired, summary.resized, summary.fallback) == (0, 5, 5)
+
+
+def test_coarsely_coded_clip_is_blocky_and_lanczos_has_no_repair_for_it(tmp_path: Path) -> None:
     clip = coded(tmp_path / "clip.mp4", "libx264", 44)
     verdict = detect_file(clip, load_detector("lattice-net"))
     assert (verdict.kind, verdict.pixelated) == (Kind.BLOCKY, False)
@@ -212,6 +250,46 @@ def test_lane_switches_count_only_changes_of_lane(which: str, switches: int) -> 
     assert summary.lane_switches == switches
 
 
+def test_soft_scene_is_repaired_everywhere_if_chosen() -> None:
+    factors = (2.0, 2.0)
+    verdict = Verdict(0.0, Kind.SOFT, severity=0.1, factors=factors)
+    scored = [Scored(frame(number), verdict, cut=number == 0) for number in range(4)]
+    for kinds, lane in (("soft", Lane.ENHANCE), ("pixelated,blocky", Lane.PASS)):
+        summary = Summary()
+        routing = Routing(repair=parse_repair(kinds))
+        routed = list(route(scored, routing, resize=False, enlarge=False, summary=summary))
+        assert {item.lane for item in routed} == {lane}
+        assert summary.frames_by_kind == {"soft": 4}
+    done = list(
+        enhance(
+            route(scored, Routing(repair=parse_repair("soft")), resize=False, enlarge=False, summary=Summary()),
+            CpuExecutor(load_enhancer("lanczos")),
+            Fit(SIZE, SIZE, SIZE),
+            summary,
+        )
+    )
+    assert all(item.frame is not item.routed.frame for item in done)
+    assert verdict.native_size((640, 368)) == (320, 184)
+
+
+def test_quality_decides_only_where_it_has_evidence() -> None:
+    soft = Quality(Kind.SOFT, 20.0, factors=(2.0, 2.0))
+    assert classify(Verdict(0.0), soft).kind is Kind.SOFT
+    assert classify(Verdict(0.0, Kind.MOSAIC), soft).kind is Kind.MOSAIC
+    assert classify(Verdict(0.0, Kind.SOFT), None).kind is Kind.SOFT
+    coarse, fine = Coding("h264", 40.0), Coding("h264", 22.0)
+    assert classify(Verdict(0.0), soft, coding=coarse).kind is Kind.BLOCKY
+    # coded again, finely: only a picture that shows it clearly is blocky
+    assert classify(Verdict(0.0), Quality(Kind.BLOCKY, 36.0), coding=fine).kind is Kind.CLEAN
+    assert classify(Verdict(0.0), Quality(Kind.BLOCKY, 44.0), coding=fine).kind is Kind.BLOCKY
+    alone = classify(Verdict(0.0), Quality(Kind.BLOCKY, 30.0))
+    assert alone.kind is Kind.BLOCKY
+    assert alone.severity == 0.5
+    clean = classify(Verdict(0.0), Quality(Kind.CLEAN, 45.0))
+    assert clean.severity is not None
+    assert clean.severity < 0.5
+
+
 def test_repair_takes_names_of_kinds() -> None:
     assert parse_repair("blocky, pixelated") == {Kind.BLOCKY, Kind.PIXELATED}
     for text in ("", ",", "clean", "blocks"):
@@ -228,7 +306,6 @@ def test_command_line_names_kinds_and_refuses_others(make_clip: Callable[..., Pa
     assert done.exit_code == 0, done.output
     assert "0 repaired" in done.output
     assert "8 pixelated" in done.output
-    assert "nothing repairs blocky frames yet" in done.output
     found = json.loads(run(cli, ["detect", "--json", str(clip)]).output)
     assert found["frames_by_kind"] == {"pixelated": 8}
     assert found["regions"][0]["width"] > 400

@@ -15,6 +15,7 @@ from deepclarity.models.verdict import Detector
 from deepclarity.pipelines.detect import detect
 from deepclarity.pipelines.enhance import enhance
 from deepclarity.pipelines.fit import Fit
+from deepclarity.pipelines.load_executor import load_reducer_for
 from deepclarity.pipelines.records import FrameRecord, Summary
 from deepclarity.pipelines.report.recorder import frame_record
 from deepclarity.pipelines.route import FrameSelection, Routing, parse_repair, route
@@ -49,7 +50,7 @@ def repair(
         detector: Name of a method, or what `load_detector` returned.
         device: Where a tier given by name runs: `auto`, `cpu`, `cuda` or `cuda:N`.
         which: Frames to repair: `pixelated`, `all` or `none`.
-        repair: Kinds to repair, of `pixelated,blocky,soft`; nothing repairs blocky frames so far.
+        repair: Kinds to repair, of `pixelated,blocky,soft`.
         size: (width, height) of every frame of the result; None keeps the size.
         order: Channel order of colour arrays, `bgr` (OpenCV) or `rgb` (Pillow).
         look_ahead: Frames that confirm a switch between repairing and passing; 0 adds no delay.
@@ -120,7 +121,10 @@ def _repaired(
     scored = detect(_kept(first, frames, images), detector, summary)
     routed = route(scored, routing, resize=fit.resizes, enlarge=fit.enlarges, summary=summary)
     executor = stream_executor(enhancer) if enhancer is not None else None
-    for done in enhance(routed, executor, fit, summary):
+    reducer = None
+    if executor is not None and routing.which is FrameSelection.PIXELATED:
+        reducer = load_reducer_for(executor, routing.repair)
+    for done in enhance(routed, executor, fit, summary, reducer=reducer):
         if on_frame is not None:
             on_frame(frame_record(done.routed))
         yield _array(done.frame, images.pop(0))

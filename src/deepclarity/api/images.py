@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast, overload
 
 from deepclarity.errors import UsageError
+from deepclarity.models.artifacts.reducer import ArtifactReducer, load_reducer
 from deepclarity.models.detectors import DEFAULT_DETECTOR
 from deepclarity.models.enhancer import Enhancer
 from deepclarity.models.verdict import Detector, Kind, Verdict
@@ -106,7 +107,7 @@ def correct(
         detector: As for `detect`.
         device: Where a tier given by name runs: `auto`, `cpu`, `cuda` or `cuda:N`.
         scale: Output size over input size, 0.1 to 16. Other than 1, the image is resized whatever the verdict.
-        repair: Kinds to repair, of `pixelated,blocky,soft`; nothing repairs blocky pictures so far.
+        repair: Kinds to repair, of `pixelated,blocky,soft`.
         force: Send the image through the network whatever the verdict.
         order: Channel order of colour arrays and, for a path, of the result.
         max_value: As for `detect`.
@@ -142,8 +143,9 @@ def _correct_planes(
     force: bool,
     repair: frozenset[Kind],
 ) -> Planes:
+    reducer = _reducer(enhancer, repair)
     verdict, _ = detect_picture(planar.planes[0], detector, max_value=planar.max_value, chroma=planar.planes[1:])
-    if not force and scale == 1 and not needs_repair(verdict, repair):
+    if not force and scale == 1 and not needs_repair(verdict, repair, reducer):
         return cast("Planes", tuple(image))
     height, width = planar.planes[0].shape
     repaired = correct_planes(
@@ -155,8 +157,13 @@ def _correct_planes(
         subsampling=planar.subsampling,
         force=force,
         repair=repair,
+        reducer=reducer,
     )
     return cast("Planes", tuple(image)) if repaired is None else repaired
+
+
+def _reducer(enhancer: Enhancer, repair: frozenset[Kind]) -> ArtifactReducer | None:
+    return load_reducer(enhancer.name) if Kind.BLOCKY in repair else None
 
 
 def _read(image: Path_ | Image | PlanarImage, order: Order) -> ColourImage:

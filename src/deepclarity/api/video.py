@@ -53,7 +53,7 @@ def upscale(
         model: Tier: `auto`, `turbo`, `srgan`, …; or the path of a model file.
         detector: Method: `lattice-net`, `grid`, …
         which: Frames to repair: `pixelated`, `all` or `none`.
-        repair: Kinds to repair, of `pixelated,blocky,soft`; nothing repairs blocky frames so far.
+        repair: Kinds to repair, of `pixelated,blocky,soft`.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
         codec: `h264`, `hevc` or `av1`.
         crf: Constant rate factor of the encoder.

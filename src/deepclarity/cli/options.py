@@ -34,7 +34,7 @@ no_frames = click.option("--none", "which", flag_value="none", help="Enhance no 
 repair = click.option(
     "--repair",
     metavar="KINDS",
-    help="Kinds to repair, of pixelated,blocky,soft. Default: pixelated,blocky; nothing repairs blocky so far.",
+    help="Kinds to repair, of pixelated,blocky,soft. Default: pixelated,blocky.",
 )
 crf = click.option("--crf", type=int, metavar="N", help="Constant rate factor; lower is better quality.")
 speed = click.option("--speed", metavar="PRESET", help="Encoder speed preset: ultrafast … veryslow.")
@@ -166,13 +166,12 @@ def pop_run_options(values: dict[str, Any]) -> LiveRunOptions:
 
 def load_overridden_preset(name: str, values: dict[str, Any]) -> Preset:
     """Load a preset and override it by the options in `values` that are set (not None)."""
-    from deepclarity.models.verdict import Kind
     from deepclarity.pipelines.preset import load_preset
     from deepclarity.pipelines.route import FrameSelection, parse_repair
 
     overrides = {key: value for key, value in values.items() if value is not None}
     if "which" in overrides:
         overrides["which"] = FrameSelection(overrides["which"])
-    if "repair" in overrides and Kind.BLOCKY in parse_repair(overrides["repair"]):
-        logging.getLogger(__name__).warning("--repair: nothing repairs blocky frames yet; they are left")
+    if "repair" in overrides:
+        parse_repair(overrides["repair"])
     return replace(load_preset(name), **overrides)

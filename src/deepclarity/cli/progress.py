@@ -84,8 +84,6 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
     yield f"  problems  {_problems(summary)}"
     yield f"  time      {stages} (stages run in parallel)"
     yield f"  models    {summary.model} on {summary.backend}, detector {summary.method}"
-    if blocky := summary.frames_by_kind.get("blocky"):
-        yield f"  {blocky} frames are blocky, coded with too few bits: there is no repair for that yet, they were left."
     if (soft := summary.frames_by_kind.get("soft")) and not summary.repaired:
         yield f"  {soft} frames were enlarged from a smaller picture. To repair such frames, add soft to --repair."
     if summary.repaired == 0 and which is FrameSelection.PIXELATED:

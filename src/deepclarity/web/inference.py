@@ -6,8 +6,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from deepclarity.models.artifacts.reducer import load_reducer
 from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS
-from deepclarity.models.verdict import Region, Verdict
+from deepclarity.models.verdict import Kind, Region, Verdict
 from deepclarity.pipelines.correct import correct
 from deepclarity.pipelines.detect import detect_picture
 from deepclarity.pipelines.report.explain import MIN_SIDE_PX, explain_picture
@@ -112,7 +113,8 @@ class Inference:
         if force and not detection.verdict.pixelated and detection.size[0] * detection.size[1] > self.limits.forced_px:
             limit = f"at most {self.limits.forced_px / 1e6:.0f} megapixels are allowed"
             raise RefusedError(f"This picture is not pixelated, and too large to be repaired anyway: {limit}.")
-        corrected = correct(picture, detector=detector, enhancer=enhancer, force=bool(force))
+        reducer = load_reducer(enhancer.name) if detection.verdict.kind is Kind.BLOCKY else None
+        corrected = correct(picture, detector=detector, enhancer=enhancer, force=bool(force), reducer=reducer)
         after = self.store.new_path(download_name(payload, ".clear.png"))
         before = after.with_name("before.png")
         write_picture(before, picture)

@@ -22,6 +22,7 @@ def snapshot(**changes: object) -> StatsSnapshot:
         {"pass": 30, "resize": 0, "enhance": 10},
         {"late": 2},
     )
+    stats_snapshot.kinds = {"clean": 7, "blocky": 3}
     stats_snapshot.counts, stats_snapshot.queues = {"source_reconnects": 3}, {"arriving": 1}
     stats = LiveStats()
     for age_s in (0.01, 0.02, 0.3):
@@ -38,6 +39,7 @@ def test_metrics_endpoint_serves_every_documented_family() -> None:
     samples = parse_metrics(page)
     assert status == 200
     assert samples['deepclarity_frames_total{lane="enhance"}'] == 10
+    assert samples['deepclarity_frames_by_kind_total{kind="blocky"}'] == 3
     assert samples['deepclarity_dropped_frames_total{reason="late"}'] == 2
     assert samples["deepclarity_source_reconnects_total"] == 3
     assert samples['deepclarity_tier{tier="turbo"}'] == 1

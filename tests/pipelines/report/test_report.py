@@ -154,15 +154,15 @@ def test_page_is_self_contained(tmp_path: Path) -> None:
 
 def test_headline(tmp_path: Path) -> None:
     page, data = page_of(*run([0.9] * 50 + [0.1] * 100), tmp_path)
-    assert "<h1>50 of 150 frames were pixelated and repaired; 100 went through untouched.</h1>" in page
+    assert "<h1>50 of 150 frames were repaired; 100 went through untouched.</h1>" in page
     assert len(data["pictures"]) == 2
     page, _ = page_of(*run([0.9, 0.1, 0.1], passed=0, resized=2), tmp_path)
-    assert "1 of 3 frames was pixelated and repaired; 2 only resized." in page
+    assert "1 of 3 frames was repaired; 2 only resized." in page
 
 
 def test_headline_without_repairs_suggests_all(tmp_path: Path) -> None:
     page, data = page_of(*run([0.1] * 150), tmp_path)
-    assert "Nothing was repaired: none of 150 frames was pixelated." in page
+    assert "Nothing was repaired: none of 150 frames needed it." in page
     assert "--all" in page
     assert data["pictures"] == []
     assert '<section id="compare" hidden>' in page

@@ -57,8 +57,10 @@ def correct(
     The output is IMAGE.clear.EXT beside IMAGE unless -o is given. Nothing is written for a picture that is not
     pixelated, unless --force or --scale is given.
     """
+    from deepclarity.models.artifacts.reducer import load_reducer
     from deepclarity.models.detectors import DEFAULT_DETECTOR, load_detector
     from deepclarity.models.load import load_enhancer
+    from deepclarity.models.verdict import Kind
     from deepclarity.pipelines.correct import correct as correct_picture
     from deepclarity.pipelines.correct import side_by_side
     from deepclarity.pipelines.route import Routing, parse_repair
@@ -76,6 +78,7 @@ def correct(
     detector, code = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art)), 0
     options.silence_opencv()
     with contextlib.closing(load_enhancer(model, device=device)) as enhancer:
+        reducer = load_reducer(enhancer.name) if Kind.BLOCKY in kinds else None
         for image, target in zip(images, targets, strict=True):
             try:
                 comparison = target.with_suffix(".compare.png")
@@ -83,7 +86,13 @@ def correct(
                     check_target(file, image, overwrite=yes)
                 before = read_picture(image)
                 result = correct_picture(
-                    before, detector=detector, enhancer=enhancer, scale=scale, force=force, repair=kinds
+                    before,
+                    detector=detector,
+                    enhancer=enhancer,
+                    scale=scale,
+                    force=force,
+                    repair=kinds,
+                    reducer=reducer,
                 )
                 if result.repaired:
                     write_picture(target, result.picture)
