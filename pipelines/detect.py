@@ -32,8 +32,9 @@ such blocks of 4 px, and in true ones of that size coding hides much of the evid
 _UNSUPPORTED_SCORE = 0.2
 """Score of a picture that does not bear its lattice out, at most."""
 _CODEC_BLOCKS = (2, 4, 8, 16, 32)
-_CERTAIN_QP = 38.0
-"""Estimated quantiser from which a picture is blocky although its last coding was fine: it was coded before."""
+_COARSE_ALONE_QP, _CERTAIN_QP = 34.0, 38.0
+"""Estimated quantisers from which a picture is blocky: by itself, and although its last coding was fine, as it was coded
+before."""
 _JUST_BELOW = 0.49
 
 
@@ -128,7 +129,7 @@ def classify(verdict: Verdict, quality: Quality | None, *, coding: Coding | None
     if verdict.kind not in (Kind.CLEAN, Kind.SOFT, Kind.BLOCKY) or quality is None:
         return verdict
     severity = severity_of(coding)
-    if quality.kind is Kind.BLOCKY and (severity is None or quality.qp >= _CERTAIN_QP):
+    if quality.kind is Kind.BLOCKY and quality.qp >= (_COARSE_ALONE_QP if severity is None else _CERTAIN_QP):
         severity = max(_BLOCKY, _severity_at(quality.qp), severity or 0.0)
     elif severity is None:
         severity = min(_JUST_BELOW, _severity_at(quality.qp))

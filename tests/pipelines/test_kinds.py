@@ -282,9 +282,10 @@ def test_quality_decides_only_where_it_has_evidence() -> None:
     # coded again, finely: only a picture that shows it clearly is blocky
     assert classify(Verdict(0.0), Quality(Kind.BLOCKY, 36.0), coding=fine).kind is Kind.CLEAN
     assert classify(Verdict(0.0), Quality(Kind.BLOCKY, 44.0), coding=fine).kind is Kind.BLOCKY
-    alone = classify(Verdict(0.0), Quality(Kind.BLOCKY, 30.0))
+    assert classify(Verdict(0.0), Quality(Kind.BLOCKY, 30.0)).kind is Kind.CLEAN
+    alone = classify(Verdict(0.0), Quality(Kind.BLOCKY, 35.0))
     assert alone.kind is Kind.BLOCKY
-    assert alone.severity == 0.5
+    assert alone.severity == pytest.approx(0.6)
     clean = classify(Verdict(0.0), Quality(Kind.CLEAN, 45.0))
     assert clean.severity is not None
     assert clean.severity < 0.5
