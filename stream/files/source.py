@@ -117,6 +117,11 @@ class FileSource:
         return self._stream.index
 
     @property
+    def restarted(self) -> bool:
+        """Whether damage was met, so that slice threads took over."""
+        return self._reader.restarted
+
+    @property
     def lost(self) -> list[str]:
         """What the video has, as far as it was read, that the output will not have."""
         return list(self._extras)

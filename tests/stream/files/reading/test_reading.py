@@ -229,7 +229,7 @@ def test_sound_file_is_decoded_once(tmp_path: Path) -> None:
     path = encode_clip(tmp_path / "a.mp4", ClipSpec(count=20, options={"bf": "2"}))
     with FileSource(path) as source:
         assert sum(1 for _ in source) == 20
-        assert source._reader._second is None
+        assert not source.restarted
     target = tmp_path / "o.mp4"
     assert run_upscale(path, target, *QUICK) == 0
     assert_same_frames(path, target)
