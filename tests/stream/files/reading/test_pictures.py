@@ -107,7 +107,7 @@ def test_packet_without_a_picture_does_not_end_frame_threads(tmp_path: Path) -> 
     assert len(opened) <= 2  # a look at the first of them, and at the end
 
 
-def test_pictures_are_told_apart_without_timestamps() -> None:
+def test_pictures_are_distinguished_without_timestamps() -> None:
     seen = PacketsSeen()
     packets = [packet_of(None, key=True), packet_of(None), packet_of(7)]
     for packet in packets:
