@@ -74,11 +74,15 @@ def files_in(path: Path) -> Iterator[Path]:
     yield from files
 
 
-def detect_file(path: Path, detector: Detector) -> FileVerdict:
-    """Detect pixelation in one picture or video file; raises SourceError if it cannot be read as either."""
+def detect_file(path: Path, detector: Detector, *, track: int | None = None) -> FileVerdict:
+    """Detect pixelation in one picture or video file.
+
+    `track`: index of the video track; None: the one that is the video. Raises SourceError if the file cannot be read as
+    either, UsageError if it has no such video track.
+    """
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _detect_picture(path, detector)
-    return _detect_video(path, detector)
+    return _detect_video(path, detector, track)
 
 
 def _detect_picture(path: Path, detector: Detector) -> FileVerdict:
@@ -92,12 +96,12 @@ def _detect_picture(path: Path, detector: Detector) -> FileVerdict:
     return _file_verdict(path, detector, replace(verdict, blocks=blocks), elapsed_ms, size=size, found=found)
 
 
-def _detect_video(path: Path, detector: Detector) -> FileVerdict:
+def _detect_video(path: Path, detector: Detector, track: int | None) -> FileVerdict:
     summary, report = Summary(), Report()
     worst: Scored | None = None
     severity: float | None = None
     soft: Scored | None = None
-    with FileSource(path) as source, Handover(source, size=4) as frames:
+    with FileSource(path, track=track) as source, Handover(source, size=4) as frames:
         scored = detect(frames, detector, summary)
         for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
             report.add(frame_record(routed))

@@ -38,6 +38,8 @@ class Preset:
     """Constant rate factor; None: the codec's default."""
     speed: str = "superfast"
     """Encoder effort, by the names of x264's presets."""
+    track: int | None = None
+    """Index of the video track in the file; None: the one that is the video."""
     encoder: str = "auto"
     """`software`, `nvenc`, or auto: NVENC if the enhancer runs on the GPU and a probe shows that it works."""
     device: str = "auto"
@@ -114,6 +116,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "pad": bool,
     "pixel_art": bool,
     "crf": int,
+    "track": int,
     "confirm_frames": int,
     "source_buffer_frames": int,
     "sink_buffer_frames": int,
@@ -131,6 +134,7 @@ _BOUNDS = {
     "hold_s": (0.0, 3600.0),
     "confirm_frames": (0, 50),
     "latency_ms": (10, 10_000),
+    "track": (0, 9999),
 }
 
 

@@ -69,6 +69,8 @@ class Summary:
     frames_by_kind: dict[str, int] = field(default_factory=dict)
     """Number of frames of each kind: `clean`, `pixelated`, `blocky`, `damaged`, …"""
 
+    other_videos: list[str] = field(default_factory=list)
+    """Video tracks beside the repaired one, which are copied or left out: one description each."""
     lost: list[str] = field(default_factory=list)
     """What the source has and the output lacks, apart from frames: one description each."""
 

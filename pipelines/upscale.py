@@ -63,8 +63,6 @@ class Job:
     """Where to write a report, `.html` or `.json`."""
     resume: bool = False
     """Continue where an interrupted run of the same job stopped."""
-    track: int | None = None
-    """Index of the video track in the file; None: the one that is the video."""
     demuxer: str | None = None
     """FFmpeg's name of the demuxer that must read the source, for untrusted files; None: detected by content."""
 
@@ -128,7 +126,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     repairs = preset.which is not FrameSelection.NONE
     detector = load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
     with contextlib.ExitStack() as opened:
-        source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer, track=job.track))
+        source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer, track=preset.track))
         executor, reducer = None, None
         if repairs:
             executor = opened.enter_context(contextlib.closing(_executor(preset, source.info)))
@@ -139,6 +137,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         passthrough = opened.enter_context(Passthrough(job.source, exclude=source.stream_index, demuxer=job.demuxer))
         _warn_if_interlaced(source.info, fitted)
         summary = _summary(job, detector, executor, fitted)
+        summary.other_videos = source.other_videos
         recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
         resume_token = _resume_token(job, settings, summary)
         partial_output = _partial_output(job, settings, resume_token)
@@ -154,8 +153,6 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
                 resume_token=resume_token,
             )
         )
-        for other in source.other_videos:
-            log.info("%s is not repaired; --track chooses it", other)
         run_pipeline(
             source, sink, detector=detector, executor=executor, reducer=reducer, preset=preset, fit=fitted,
             recorder=recorder, progress=progress, skip=partial_output.frames if partial_output else 0,
@@ -237,7 +234,6 @@ def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> Resum
         "preset": repr(job.preset),
         "encoding": repr(settings),
         "model": f"{summary.model} {summary.backend} {weights} {_reducer_sha256(summary.model)}",
-        "track": str(job.track),
         "method": f"{summary.method} {detector.sha256 if detector else '-'}",
         "size": summary.size,
         "version": __version__,

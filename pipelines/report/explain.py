@@ -44,15 +44,17 @@ class _Scored:
     coding: Coding | None = None
 
 
-def explain(path: Path, detector: Detector) -> Picture:
+def explain(path: Path, detector: Detector, *, track: int | None = None) -> Picture:
     """Explain the verdict on a picture, or on the first pixelated frame of a video.
 
-    If a video has no pixelated frame, the one with the highest score is shown. Raises SourceError for a folder, a
-    file that cannot be read, or a picture that is too small.
+    `track`: index of the video track; None: the one that is the video. If a video has no pixelated frame, the one with
+    the highest score is shown. Raises SourceError for a folder, a file that cannot be read, or a picture that is too
+    small.
     """
     if path.is_dir():
         raise SourceError(f"{path}: is a folder. Name one picture or video to explain.")
-    scored = _of_picture(path, detector) if path.suffix.lower() in IMAGE_SUFFIXES else _of_video(path, detector)
+    still = path.suffix.lower() in IMAGE_SUFFIXES
+    scored = _of_picture(path, detector) if still else _of_video(path, detector, track)
     if min(scored.luma.shape) < MIN_SIDE_PX:
         height, width = scored.luma.shape
         raise SourceError(
@@ -81,9 +83,9 @@ def _scored(picture: Picture, verdict: Verdict, title: str) -> _Scored:
     return _Scored(title, luma, picture.max_value, bgr.astype(np.uint8, copy=False), verdict, found)
 
 
-def _of_video(path: Path, detector: Detector) -> _Scored:
+def _of_video(path: Path, detector: Detector, track: int | None) -> _Scored:
     best: _Scored | None = None
-    with FileSource(path) as source:
+    with FileSource(path, track=track) as source:
         for scored in detect(source, detector, Summary()):
             frame, verdict = scored.frame, scored.verdict
             if best is None or verdict.pixelated or verdict.score > best.verdict.score:

@@ -30,13 +30,13 @@ def summary_values(summary: Summary) -> dict[str, Any]:
 def numbers(summary: Summary) -> list[tuple[str, str]]:
     """The summary table as (label, value) pairs."""
     values = summary_values(summary)
-    values["lost"] = "; ".join(summary.lost)
+    values |= {"lost": "; ".join(summary.lost), "other_videos": "; ".join(summary.other_videos)}
     values["frames_by_kind"] = ", ".join(f"{count:,} {kind}" for kind, count in summary.frames_by_kind.items())
     values["elapsed_s"], values["frames_per_s"] = f"{summary.elapsed_s:,.2f}", f"{summary.frames_per_s:,.1f}"
     labels = {"elapsed_s": "Time taken, s", "frames_per_s": "Frames per second", "passed": "Untouched"}
     labels |= {"frames_by_kind": "Frames by kind"}
     labels |= {"fallback": "Only resized, repair failed", "damaged": "Damaged packets", "method": "Detector"}
-    labels |= {"lost": "Left out"}
+    labels |= {"lost": "Left out", "other_videos": "Video tracks not repaired"}
     labels |= {"retimed": "Timestamps moved", "backend": "Back end"}
     rows = [(labels.get(k, k.replace("_", " ").capitalize()), v) for k, v in values.items() if k != "stage_s"]
     return [(label, f"{value:,}" if isinstance(value, int) else value or "–") for label, value in rows]
@@ -80,6 +80,8 @@ def notes(summary: Summary, length_s: float) -> Iterator[str]:
         yield f"{_frames(summary.fallback)} should have been repaired and could only be resized."
     if summary.damaged:
         yield f"The input is damaged: {summary.damaged:,} packets or frames could not be read."
+    for other in summary.other_videos:
+        yield f"Not repaired: {other}. Choose it with --track."
     for lost in summary.lost:
         yield f"Left out: {lost}."
     if summary.dropped:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from av.sidedata.encparams import VideoEncParams
-from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 
 from deepclarity.stream.coding import QP_RANGE, Coding, on_h264_scale
+
+from .reading.side_data import side_data_of
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -33,17 +33,6 @@ def coding_of(picture: VideoFrame, codec: str, last: Coding | None = None) -> Co
             # PyAV's own `qp_map` loops over the blocks in Python: milliseconds at Full HD.
             return coding_from(bytes(cast("Buffer", data)), codec, last)
     return last
-
-
-def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
-    """The side data of a picture, as far as PyAV knows its kinds."""
-    try:
-        side_data: Any = picture.side_data  # typed as a mapping, but indexed like a list
-        count = len(side_data)
-    except ValueError:  # a kind that PyAV does not know hides the others
-        return
-    for number in range(count):
-        yield side_data[number]
 
 
 def coding_from(payload: bytes, codec: str, last: Coding | None = None) -> Coding | None:

@@ -22,11 +22,12 @@ from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 
-from .coding import EXPORTING, coding_of, side_data_of
+from .coding import EXPORTING, coding_of
 from .demux import open_input
 from .reading.best_effort import BestEffortTimestamps
 from .reading.extras import display_matrix, extras_of, extras_of_track
 from .reading.pictures import PictureReader
+from .reading.side_data import side_data_of
 from .reading.tracks import other_videos, video_track
 from .timestamps import MonotonicTimestamps
 
@@ -115,6 +116,11 @@ class FileSource:
     def stream_index(self) -> int:
         """Index of the decoded stream in the file."""
         return self._stream.index
+
+    @property
+    def restarted(self) -> bool:
+        """Whether damage was met, so that slice threads took over."""
+        return self._reader.restarted
 
     @property
     def lost(self) -> list[str]:

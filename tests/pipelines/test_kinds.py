@@ -33,7 +33,8 @@ from deepclarity.pipelines.records import Lane, Summary
 from deepclarity.pipelines.route import FrameSelection, Routing, parse_repair, route
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.coding import Coding
-from deepclarity.stream.files.coding import coding_from, coding_of, side_data_of
+from deepclarity.stream.files.coding import coding_from, coding_of
+from deepclarity.stream.files.reading.side_data import side_data_of
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.frame import Frame
 

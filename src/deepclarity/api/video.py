@@ -77,11 +77,10 @@ def upscale(
     job = pipeline.Job(
         source=Path(source),
         output=pipeline.default_output(Path(source)) if output is None else Path(output),
-        preset=_overridden(preset, **changes, codec=codec, crf=crf, device=device),
+        preset=_overridden(preset, **changes, codec=codec, crf=crf, device=device, track=track),
         overwrite=overwrite,
         report=None if report is None else Path(report),
         resume=resume,
-        track=track,
     )
     return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
 
@@ -94,21 +93,24 @@ def _as_pipeline_progress(progress: Progress | None) -> Callable[[Summary, Video
     return report_progress
 
 
-def detect_file(path: str | os.PathLike[str], *, detector: Detector | str = DEFAULT_DETECTOR) -> FileVerdict:
+def detect_file(
+    path: str | os.PathLike[str], *, detector: Detector | str = DEFAULT_DETECTOR, track: int | None = None
+) -> FileVerdict:
     """Score a picture or video file; what `deepclarity detect` does.
 
     Args:
         path: The file.
         detector: Name of a method, loaded once and kept, or what `load_detector` returned.
+        track: Index of the video track in the file; None takes the one that `upscale` takes.
 
     Returns:
         A `FileVerdict`; of a video, `ranges` lists the pixelated stretches of time.
 
     Raises:
         SourceError: The file is missing, or neither a picture nor a video.
-        UsageError: No such method.
+        UsageError: No such method, or no such video track.
     """
-    return detect_path(Path(path), as_detector(detector))
+    return detect_path(Path(path), as_detector(detector), track=track)
 
 
 def _overridden(preset: Preset | str, **given: Any) -> Preset:

@@ -41,6 +41,9 @@ speed = click.option("--speed", metavar="PRESET", help="Encoder speed preset: ul
 port = click.option(
     "--port", type=click.IntRange(0, 65535), default=7860, help="Port to listen on; 0: any free port. Default: 7860."
 )
+track = click.option(
+    "--track", type=click.IntRange(0), metavar="N", help="Index of the video track. Default: the one that is the video."
+)
 overwrite = click.option("-y", "--yes", is_flag=True, help="Overwrite the output if it exists.")
 
 

@@ -11,7 +11,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from deepclarity.stream.files.coding import side_data_of
+from .side_data import kind_of, side_data_of
 
 _SIDE_DATA = {
     "A53_CC": "closed captions of frames that are repaired or resized",
@@ -22,17 +22,20 @@ _SIDE_DATA = {
     "STEREO3D": "the arrangement of a stereo picture",
     "SPHERICAL": "the projection of a 360-degree video",
     "ICC_PROFILE": "the colour profile",
+    "EXIF": "EXIF metadata of the pictures",
+    "LCEVC": "the enhancement layer (LCEVC)",
+    "REFERENCE_DISPLAYS_3D": "the displays that a spatial video is made for",
 }
-_UNIT = 0x10000
 
 
 def extras_of(picture: VideoFrame) -> Iterator[str]:
     """A description of each kind of side data of a picture that the output will lack."""
-    if not has_readable_side_data(picture):
-        yield "side data of a kind that PyAV does not know, and HDR metadata with it"
     for data in side_data_of(picture):
-        if (name := getattr(data.type, "name", "")) in _SIDE_DATA:
-            yield _SIDE_DATA[name]
+        kind = kind_of(data)
+        if kind in _SIDE_DATA:
+            yield _SIDE_DATA[kind]
+        elif kind.startswith("KIND_"):
+            yield f"side data of a kind that is not known here ({kind.removeprefix('KIND_')})"
 
 
 def extras_of_track(stream: VideoStream, picture: VideoFrame) -> Iterator[str]:
@@ -52,22 +55,9 @@ def has_alpha(form: VideoFormat) -> bool:
     return "yuva" in name or "gbrap" in name or name.startswith(("rgba", "bgra", "argb", "abgr", "ya8", "ya16"))
 
 
-def has_readable_side_data(picture: VideoFrame) -> bool:
-    """Whether PyAV can show the side data of a picture: one unknown kind hides all others."""
-    try:
-        len(picture.side_data)
-    except ValueError:
-        return False
-    return True
-
-
 def display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
     """The display matrix (ISO/IEC 14496-12) of a picture, nine 16.16 fixed-point numbers; None if it is upright."""
     for data in side_data_of(picture):
         if data.type == Type.DISPLAYMATRIX:
             return tuple(np.frombuffer(bytes(data), np.int32).tolist())
-    if not has_readable_side_data(picture) and picture.rotation:  # the angle alone is known
-        turn = np.deg2rad(picture.rotation)
-        cosine, sine = (round(float(value) * _UNIT) for value in (np.cos(turn), np.sin(turn)))
-        return cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30
     return None

@@ -1,16 +1,14 @@
 """Decodes every picture of a track that FFmpeg can give in any threading mode.
 
 Frame threads are fast, but lose pictures in flight where the stream is damaged or ends early, sometimes without an
-error. So a sound file is decoded by frame threads; at the first damage, and if pictures are missing at the end, the
-decoder starts again with slice threads, before the last picture that came out, and goes on from there.
+error. So a sound file is decoded by frame threads. At the first damage, or if a picture is missing, a second decoder
+with slice threads starts at a key frame before it, leaves out what has been delivered, and goes on from there.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
 
 import av
 from av.container import InputContainer
@@ -20,31 +18,15 @@ from av.video.stream import VideoStream
 from deepclarity.stream.files.demux import demux_packets
 from deepclarity.stream.packets import AnyPacket
 
+from .packets_seen import PacketsSeen
+
 _OPTIONS = {"libdav1d": {"max_frame_delay": "1"}}
 """Decoder options in which no picture is in flight, where slice threads are not enough."""
 _MAX_FLUSHES = 50
 
 
 class _DamageError(Exception):
-    """Frame threads met damage."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far the first decoder got."""
-
-    pictures: int = 0
-    last_pts: int | None = None
-    ordered: bool = True
-    """Whether all pictures had increasing presentation times, by which they can be distinguished."""
-    packets: int = 0
-    key_packets: deque[int] = field(default_factory=lambda: deque([0], maxlen=2))
-    """The numbers of the last two key packets."""
-
-    def count(self, picture: VideoFrame) -> None:
-        if picture.pts is None or (self.last_pts is not None and picture.pts <= self.last_pts):
-            self.ordered = False
-        self.pictures, self.last_pts = self.pictures + 1, picture.pts
+    """Frame threads met damage, or lost a picture."""
 
 
 class PictureReader:
@@ -68,79 +50,108 @@ class PictureReader:
         self._container, self._stream, self._reopen = container, stream, reopen
         self._options, self._on_damage, self._on_restart = dict(options), on_damage, on_restart
         self._second: InputContainer | None = None
+        self._expects_order = container.format.name != "avi"  # which has no presentation times: FFmpeg makes them up
         self.packets = 0
         """Packets read so far."""
         self.busy_s = 0.0
         """Seconds spent reading and decoding."""
 
+    @property
+    def restarted(self) -> bool:
+        """Whether the second decoder, with slice threads, is in use."""
+        return self._second is not None
+
     def close(self) -> None:
         """Close what was opened anew."""
         if self._second is not None:
             self._second.close()
+            self._second = None
 
     def pictures(self) -> Generator[VideoFrame, None, None]:
         """Yield every picture that can be decoded; damaged packets are counted and skipped."""
-        done = _Progress()
+        seen = PacketsSeen()
         try:
-            yield from self._by_frame_threads(done)
-            if done.pictures >= done.packets:
-                return
+            yield from self._by_frame_threads(seen)
         except _DamageError:
-            pass
-        yield from self._by_slice_threads(done)
+            yield from self._by_slice_threads(seen)
 
-    def _by_frame_threads(self, done: _Progress) -> Iterator[VideoFrame]:
-        """Raises _DamageError at the first packet that cannot be read or decoded."""
+    def _by_frame_threads(self, seen: PacketsSeen) -> Iterator[VideoFrame]:
+        """Raises _DamageError at the first packet that cannot be read or decoded, and before a gap."""
         stream = self._stream
         stream.thread_type = "AUTO"
         stream.codec_context.options = self._options
         packets = demux_packets(self._container, [stream], on_damage=_refuse)
-        while True:
+        ended = False
+        while not ended:
             started = time.perf_counter()
             packet = next(packets, None)
             if packet is not None:
-                if packet.is_keyframe:
-                    done.key_packets.append(done.packets)
-                done.packets += 1
-                self.packets = done.packets
+                seen.mark(packet)
+                self.packets = seen.count
             try:
                 found = stream.decode(packet)  # None at the end flushes the decoder
             except (av.error.FFmpegError, ValueError) as error:
                 raise _DamageError from error
             self.busy_s += time.perf_counter() - started
             for picture in found:
-                done.count(picture)
+                number = _identify(seen, picture, stream)
+                self._expect_no_gap(seen, picture)
+                seen.deliver(number)
                 yield picture
-            if packet is None:
-                return
+            ended = packet is None
+        if seen.lacks_end() and self._slice_threads_find_more(seen, before=None):
+            raise _DamageError
 
-    def _by_slice_threads(self, done: _Progress) -> Iterator[VideoFrame]:
-        """The pictures after those that are `done`."""
-        self._on_restart()
+    def _expect_no_gap(self, seen: PacketsSeen, picture: VideoFrame) -> None:
+        """Raise _DamageError if `picture` is damaged, or comes though one before it has not."""
+        if picture.is_corrupt:
+            raise _DamageError
+        if self._expects_order and seen.has_gap_before(picture):
+            if self._slice_threads_find_more(seen, before=picture.pts):
+                raise _DamageError
+            self._expects_order = False  # not every packet of this file holds a picture
+
+    def _slice_threads_find_more(self, seen: PacketsSeen, *, before: int | None) -> bool:
+        """Whether the second decoder has a missing picture to be shown before this time; None: at any time."""
+        pictures = self._by_slice_threads(seen, counts=False)
+        found = next(pictures, None)
+        pictures.close()
+        self.close()
+        return found is not None and (before is None or (found.pts is not None and found.pts < before))
+
+    def _by_slice_threads(self, done: PacketsSeen, *, counts: bool = True) -> Generator[VideoFrame, None, None]:
+        """The pictures that the first decoder has not delivered. `counts`: report damage."""
+        if counts:
+            self._on_restart()
         self._second = container = self._reopen()
         stream = container.streams[self._stream.index]
         assert isinstance(stream, VideoStream)
         stream.thread_type = "SLICE"
         stream.codec_context.options = {**self._options, **_OPTIONS.get(stream.codec_context.codec.name, {})}
-        # The key frame before the last one: pictures shown after the last may lean on frames before it.
-        first = done.key_packets[0] if done.ordered and len(done.key_packets) > 1 else 0
-        skip = 0 if first else done.pictures
-        self.packets = 0
-        for picture in self._decoded(container, stream, first):
-            if first:
-                if done.last_pts is not None and picture.pts is not None and picture.pts <= done.last_pts:
-                    continue
-            elif skip:
-                skip -= 1
-                continue
-            yield picture
+        read, missing = done.count, frozenset(done.missing)
+        seen = PacketsSeen()
+        for picture in self._decoded(
+            container, stream, seen, done.entry_point(), self._on_damage if counts else _ignore
+        ):
+            number = _identify(seen, picture, stream)
+            repeated = seen.count <= read if number is None else number < read and number not in missing
+            if not repeated:
+                yield picture
 
-    def _decoded(self, container: InputContainer, stream: VideoStream, first: int) -> Iterator[VideoFrame]:
+    def _decoded(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        seen: PacketsSeen,
+        first: int,
+        on_damage: Callable[[], None],
+    ) -> Iterator[VideoFrame]:
         """The pictures from packet number `first` on."""
-        for packet in demux_packets(container, [stream], on_damage=self._on_damage):
-            self.packets += 1
-            if self.packets > first:
-                yield from self._of(stream, packet)
+        for packet in demux_packets(container, [stream], on_damage=on_damage):
+            seen.mark(packet)
+            self.packets = max(self.packets, seen.count)
+            if seen.count > first:
+                yield from self._of(stream, packet, on_damage)
         for _ in range(_MAX_FLUSHES):
             damaged = False
             try:
@@ -149,21 +160,32 @@ class PictureReader:
                 return
             except (av.error.FFmpegError, ValueError):
                 damaged, found = True, []
-                self._on_damage()
+                on_damage()
             yield from found
             if not damaged:
                 return
 
-    def _of(self, stream: VideoStream, packet: AnyPacket) -> list[VideoFrame]:
+    def _of(self, stream: VideoStream, packet: AnyPacket, on_damage: Callable[[], None]) -> list[VideoFrame]:
         started = time.perf_counter()
         try:
             return stream.decode(packet)
         except (av.error.FFmpegError, ValueError):
-            self._on_damage()
+            on_damage()
             return []
         finally:
             self.busy_s += time.perf_counter() - started
 
 
+def _identify(seen: PacketsSeen, picture: VideoFrame, stream: VideoStream) -> int | None:
+    number = seen.identify(picture)
+    if stream.codec_context.codec.name == "libdav1d":  # it reports the presentation time for both
+        picture.dts = picture.pts
+    return number
+
+
 def _refuse() -> None:
     raise _DamageError
+
+
+def _ignore() -> None:
+    pass

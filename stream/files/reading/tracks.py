@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 
 from deepclarity.errors import SourceError, UsageError
 
-_STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_STILL = Disposition.timed_thumbnails | Disposition.still_image
 _DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")
 _SHORTER = 0.8
 """Tracks with at least this share of the longest one's time and frames are as long: the larger picture is taken."""
@@ -20,16 +20,18 @@ _SHORTER = 0.8
 def video_track(container: InputContainer, name: str, *, track: int | None = None) -> VideoStream:
     """The track with this index in the file, or the one that is the video.
 
-    That is the default track; of several, the longest, and of those the largest. Cover pictures, thumbnails and stills
-    do not count. Raises SourceError without any, UsageError if `track` is no video.
+    That is the default track; of several, the longest, and of those the largest. Cover pictures do not count, and
+    thumbnails and stills only if there is nothing else. Raises SourceError without any, UsageError if `track` is no
+    video.
     """
-    videos = [s for s in container.streams.video if not s.disposition & _STILL]
     if track is not None:
         chosen = next((s for s in container.streams.video if s.index == track), None)
         if chosen is None:
             known = ", ".join(str(s.index) for s in container.streams.video) or "none"
             raise UsageError(f"{name}: track {track} is no video track. Video tracks: {known}.")
         return _checked(chosen, name)
+    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    videos = [s for s in pictures if not s.disposition & _STILL] or pictures
     if not videos:
         count = len(container.streams.audio) or "no"
         raise SourceError(f"{name}: no video in it, {count} audio tracks. Name a video file.")
@@ -53,25 +55,28 @@ def other_videos(container: InputContainer, chosen: VideoStream) -> list[str]:
     """A description of each video track that was not taken, stills included, cover pictures not."""
     return [
         f"track {s.index}, {s.codec_context.name if s.codec_context else 'unknown'} {s.width}x{s.height}"
-        + (f", {count} frames" if (count := len(s.index_entries) or s.frames) else "")
+        + f", {_frames(s)} frame{'s' * (_frames(s) != 1)}"
         for s in container.streams.video
         if s.index != chosen.index and not s.disposition & Disposition.attached_pic
     ]
 
 
 def _frames(stream: VideoStream) -> int:
-    """The number of frames as the container counts them; 2 if it does not, as for a video.
-
-    In Matroska the index holds key frames only.
-    """
+    """The number of frames as the container counts them, or by duration and rate; 2 if neither is known."""
     if stream.frames:
         return stream.frames
-    return max(2, len(stream.index_entries))
+    tag = next((value for key, value in stream.metadata.items() if key.startswith("NUMBER_OF_FRAMES")), "")
+    if tag.isdecimal():
+        return int(tag)
+    if (seconds := _seconds(stream)) and stream.average_rate:
+        return max(1, round(seconds * stream.average_rate))
+    return max(2, len(stream.index_entries))  # in Matroska, the index holds key frames only
 
 
 def _seconds(stream: VideoStream) -> float:
     # Matroska has a tag, hours:minutes:seconds, and FFmpeg makes up a duration for some of its tracks.
-    if found := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):
+    tag = next((value for key, value in stream.metadata.items() if key.split("-")[0] == "DURATION"), "")
+    if found := _DURATION.fullmatch(tag):
         return float(sum(Decimal(part) * 60**power for power, part in enumerate(reversed(found.groups()))))
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.method
 @options.pixel_art
+@options.track
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.option(
     "--explain",
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
 )
 @options.debug
 def detect(
-    paths: tuple[Path, ...], method: str | None, pixel_art: bool | None, as_json: bool, explain: Path | None
+    paths: tuple[Path, ...],
+    method: str | None,
+    pixel_art: bool | None,
+    track: int | None,
+    as_json: bool,
+    explain: Path | None,
 ) -> int:
     """Report whether each PATH is pixelated: a picture, a video, or a folder of them.
 
@@ -42,13 +48,13 @@ def detect(
     detector = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art))
     options.silence_opencv()
     if explain is not None:
-        _explain(paths, detector, explain)
+        _explain(paths, detector, explain, track=track)
     code = 0
     for path in paths:
         try:
             for file in files_in(path):
                 try:
-                    verdict = detect_file(file, detector)
+                    verdict = detect_file(file, detector, track=track)
                 except DeepClarityError as error:
                     code = _worse(code, _report_error(error))
                     continue
@@ -61,7 +67,7 @@ def detect(
     return code
 
 
-def _explain(paths: tuple[Path, ...], detector: Detector, target: Path) -> None:
+def _explain(paths: tuple[Path, ...], detector: Detector, target: Path, *, track: int | None) -> None:
     """Plot the evidence for the verdict on the only path; overwrites `target`."""
     from deepclarity.pipelines.report.explain import explain
     from deepclarity.stream.files.still import write_picture
@@ -71,7 +77,7 @@ def _explain(paths: tuple[Path, ...], detector: Detector, target: Path) -> None:
     tables.check_targets(None, target)
     if target.exists() and paths[0].exists() and target.samefile(paths[0]):
         raise UsageError(f"{target}: the output is the input. Choose another file name.")
-    write_picture(target, explain(paths[0], detector))
+    write_picture(target, explain(paths[0], detector, track=track))
 
 
 def _worse(code: int, other: int) -> int:

@@ -30,7 +30,7 @@ from deepclarity.cli import options
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="FILE.html|.json", help="Write an HTML or JSON report."
 )
-@click.option("--track", type=click.IntRange(0), metavar="N", help="Video track. Default: the one that is the video.")
+@options.track
 @click.option("--resume", is_flag=True, help="Resume an interrupted run of the same command.")
 @options.overwrite
 @options.quiet
@@ -40,7 +40,6 @@ def upscale(
     output: Path | None,
     preset_name: str,
     report: Path | None,
-    track: int | None,
     resume: bool,
     yes: bool,
     quiet: bool,
@@ -65,7 +64,6 @@ def upscale(
         overwrite=yes,
         report=report,
         resume=resume,
-        track=track,
     )
     with Progress(quiet=quiet, name=source.name) as progress:
         summary = run(job, progress=progress)

@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 
+import deepclarity as dc
 from deepclarity.errors import SourceError, UsageError
 from deepclarity.stream.files.demux import demux_packets
 from deepclarity.stream.files.reading.best_effort import BestEffortTimestamps
@@ -229,7 +230,48 @@ def test_sound_file_is_decoded_once(tmp_path: Path) -> None:
     path = encode_clip(tmp_path / "a.mp4", ClipSpec(count=20, options={"bf": "2"}))
     with FileSource(path) as source:
         assert sum(1 for _ in source) == 20
-        assert source._reader._second is None
+        assert not source.restarted
     target = tmp_path / "o.mp4"
     assert run_upscale(path, target, *QUICK) == 0
     assert_same_frames(path, target)
+
+
+def test_key_frames_in_an_index_do_not_decide(tmp_path: Path) -> None:
+    """Matroska's index lists key frames only: few of them do not make a track short."""
+    rare = ClipSpec(count=20, size=(320, 180), options={"g": "20"})
+    path = two_videos(tmp_path / "a.mkv", ClipSpec(count=20, options={"g": "1"}), rare)
+    assert track_of(path) == (1, 20)
+
+
+def test_still_is_read_if_there_is_no_other_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = add_video(container, ClipSpec())
+        stream.disposition = Disposition.still_image
+        encode_video(container, stream, ClipSpec(count=1))
+    assert track_of(path) == (0, 1)
+
+
+def test_track_that_is_not_repaired_is_named(tmp_path: Path, capfd: Capture) -> None:
+    path = two_videos(tmp_path / "a.mp4", ClipSpec(count=12), ClipSpec(count=1, size=(320, 180)))
+    report = tmp_path / "r.json"
+    assert run_upscale(path, tmp_path / "o.mp4", *QUICK, "--report", str(report)) == 0
+    assert "not repaired: track 1, h264 320x180, 1 frame;" in capfd.readouterr().out
+    assert json.loads(report.read_text())["summary"]["other_videos"] == ["track 1, h264 320x180, 1 frame"]
+
+
+def test_track_is_chosen_by_option_preset_and_api(tmp_path: Path) -> None:
+    path = two_videos(tmp_path / "a.mp4", ClipSpec(count=12), ClipSpec(count=3, size=(320, 180)))
+    (tmp_path / "p.toml").write_text("track = 1\n")
+    for number, chosen in enumerate((("--track", "1"), ("--preset", str(tmp_path / "p.toml")))):
+        target = tmp_path / f"{number}.mkv"
+        assert run_upscale(path, target, *QUICK, *chosen) == 0
+        assert len(decode_frames(target)) == 3
+    summary = dc.upscale(path, tmp_path / "api.mkv", which="none", size="160x90", track=1)
+    assert summary.frames_out == 3
+
+
+def test_detect_takes_the_track_that_upscale_takes(tmp_path: Path) -> None:
+    path = two_videos(tmp_path / "a.mp4", ClipSpec(count=12), ClipSpec(count=1, size=(320, 180)))
+    assert dc.detect_file(path).frames == 12
+    assert dc.detect_file(path, track=1).frames == 1

@@ -1,0 +1,38 @@
+"""Side data of decoded pictures, kinds included that PyAV does not know."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any, cast
+
+from av.sidedata.sidedata import SideData, Type
+from av.video.frame import VideoFrame
+
+_NEWER = {28: "LCEVC", 29: "VIEW_ID", 30: "REFERENCE_DISPLAYS_3D", 31: "EXIF"}
+"""Kinds of FFmpeg (`AVFrameSideDataType`) that PyAV's enumeration lacks."""
+
+
+def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
+    """The side data of a picture."""
+    try:
+        side_data: Any = picture.side_data  # typed as a mapping, but indexed like a list
+    except ValueError:  # one kind that PyAV does not know hides the others
+        Type._missing_ = classmethod(_member)  # type: ignore[method-assign, arg-type, assignment]
+        side_data = picture.side_data
+    for number in range(len(side_data)):
+        yield side_data[number]
+
+
+def kind_of(data: SideData) -> str:
+    """FFmpeg's name of a kind of side data, such as `DISPLAYMATRIX`; `KIND_99` for those without a name here."""
+    return str(data.type.name)
+
+
+@functools.cache
+def _member(kinds: type[Type], value: object) -> Type:
+    """A member of PyAV's enumeration for a kind that it lacks: asked for by `Enum` itself."""
+    member: Any = object.__new__(kinds)
+    member._name_ = _NEWER.get(value, f"KIND_{value}") if isinstance(value, int) else str(value)
+    member._value_ = value
+    return cast("Type", member)
