@@ -33,8 +33,8 @@ _UNSUPPORTED_SCORE = 0.2
 """Score of a picture that does not bear its lattice out, at most."""
 _CODEC_BLOCKS = (2, 4, 8, 16, 32)
 _COARSE_ALONE_QP, _CERTAIN_QP = 34.0, 38.0
-"""Estimated quantisers from which a picture is blocky: by itself, and although its last coding was fine, as it was coded
-before."""
+"""Estimated quantisers from which a picture is blocky: by itself, and although its last coding was fine, as it was
+coded before."""
 _JUST_BELOW = 0.49
 
 
