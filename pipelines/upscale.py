@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deepclarity.errors import DamagedInputError, UsageError
-from deepclarity.models.detectors import load_detector
 from deepclarity.models.load import check_enhancer, weights_sha256
 from deepclarity.models.verdict import Detector
 from deepclarity.models.weights import read_manifest
@@ -37,7 +36,7 @@ from .detect import detect
 from .enhance import enhance
 from .executor import Executor
 from .fit import Fit, SizeRequest, fit
-from .load_executor import encoding_of, load_executor
+from .load_executor import Networks, encoding_of
 from .preset import Preset
 from .records import Summary
 from .report.recorder import Recorder
@@ -64,6 +63,8 @@ class Job:
     """Continue where an interrupted run of the same job stopped."""
     demuxer: str | None = None
     """FFmpeg's name of the demuxer that must read the source, for untrusted files; None: detected by content."""
+    encoder_cores: int = 0
+    """See `EncodeSettings.cores`."""
 
 
 def run_pipeline(
@@ -107,11 +108,12 @@ def _count(frames: Iterable[Frame], summary: Summary) -> Iterator[Frame]:
         yield frame
 
 
-def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Summary:
+def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networks: Networks | None = None) -> Summary:
     """Repair one file; options are validated before any work is done.
 
-    Damage in the input is counted in `Summary.damaged`, which `raise_if_damaged` turns into an error. Raises
-    UsageError, SourceError, OutputError or DeviceError if the file cannot be repaired.
+    `networks`: where to find networks that outlive the run; None: they are loaded for this run alone. Damage in the
+    input is counted in `Summary.damaged`, which `raise_if_damaged` turns into an error. Raises UsageError, SourceError,
+    OutputError or DeviceError if the file cannot be repaired.
     """
     preset, started = job.preset, time.perf_counter()
     check_readable(job.source)
@@ -122,13 +124,14 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     size_request = SizeRequest.parse(preset.size, pad=preset.pad)
     check_enhancer(preset.model)
     repairs = preset.which is not FrameSelection.NONE
-    detector = load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
     with contextlib.ExitStack() as opened:
+        if networks is None:
+            networks = opened.enter_context(contextlib.closing(Networks()))
+        detector = networks.detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
         source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer))
-        executor = None
-        if repairs:
-            executor = opened.enter_context(contextlib.closing(_executor(preset, source.info)))
+        executor = _executor(networks, preset, source.info) if repairs else None
         settings = encode_settings(preset, source.pixel_format, job.output, executor)
+        settings = replace(settings, cores=job.encoder_cores)
         source.choose_pixel_format(settings.encoder)
         fitted = fit(source.info, size_request)
         passthrough = opened.enter_context(Passthrough(job.source, exclude=source.stream_index, demuxer=job.demuxer))
@@ -164,9 +167,9 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     return summary
 
 
-def _executor(preset: Preset, info: VideoInfo) -> Executor:
+def _executor(networks: Networks, preset: Preset, info: VideoInfo) -> Executor:
     colour = encoding_of(info.colour, height_px=info.height_px)
-    return load_executor(preset.model, device=preset.device, colour=lambda: colour)
+    return networks.executor(preset.model, device=preset.device, colour=colour)
 
 
 def encode_settings(preset: Preset, pixel_format: str, output: Path, executor: Executor | None) -> EncodeSettings:

@@ -38,7 +38,11 @@ _FRAGMENTED_ISO_OPTIONS = {
 }
 _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
 _WRITE_ERRORS = (av.error.FFmpegError, OSError, ValueError)
-_MATROSKA_OPTIONS = {"cluster_time_limit": "1000", "flush_packets": "1"}
+_MATROSKA_OPTIONS = {
+    "cluster_time_limit": "1000",
+    "flush_packets": "1",
+    "fflags": "+bitexact",  # no random identifiers: equal runs write equal files
+}
 
 
 class Sink(Protocol):
