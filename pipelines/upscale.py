@@ -6,17 +6,15 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from deepclarity.errors import DamagedInputError, UsageError
 from deepclarity.models.load import check_enhancer, weights_sha256
 from deepclarity.models.verdict import Detector
 from deepclarity.models.weights import read_manifest
-from deepclarity.stream.errors import check_readable
 from deepclarity.stream.files.encode import EncodeSettings, nvenc_works
-from deepclarity.stream.files.output_path import CONTAINERS, check_writable, container_of, partial_path
-from deepclarity.stream.files.passthrough import Passthrough
+from deepclarity.stream.files.output_path import CONTAINERS, partial_path
 from deepclarity.stream.files.resume import (
     PartialOutput,
     ResumeToken,
@@ -24,11 +22,12 @@ from deepclarity.stream.files.resume import (
     has_resume_token,
     remove_resume_files,
 )
-from deepclarity.stream.files.sink import FileSink, Sink
-from deepclarity.stream.files.source import FileSource, Source
+from deepclarity.stream.files.sink import Sink
+from deepclarity.stream.files.source import Source
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.media import PIPE, interrupted_by_failure, open_passthrough, open_sink, open_source
 from deepclarity.stream.planes import depth_of
 from deepclarity.version import __version__
 
@@ -36,35 +35,17 @@ from .detect import detect
 from .enhance import enhance
 from .executor import Executor
 from .fit import Fit, SizeRequest, fit
+from .jobs.job import Job
 from .load_executor import Networks, encoding_of
 from .preset import Preset
 from .records import Summary
 from .report.recorder import Recorder
-from .report.report import check_report
 from .route import FrameSelection, route
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[Summary, VideoInfo], None]
 """Called after every frame that was written, with the summary so far and the source's properties."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One file to repair."""
-
-    source: Path
-    output: Path
-    preset: Preset = field(default_factory=Preset)
-    overwrite: bool = False
-    report: Path | None = None
-    """Where to write a report, `.html` or `.json`."""
-    resume: bool = False
-    """Continue where an interrupted run of the same job stopped."""
-    demuxer: str | None = None
-    """FFmpeg's name of the demuxer that must read the source, for untrusted files; None: detected by content."""
-    encoder_cores: int = 0
-    """See `EncodeSettings.cores`."""
 
 
 def run_pipeline(
@@ -93,7 +74,7 @@ def run_pipeline(
         # network, or plain resize; order kept
         enhanced = enhance(routed, executor, fit, summary, skip=skip)
         recorded = recorder.record(enhanced)
-        with Handover(recorded, size=preset.sink_buffer_frames) as leaving:
+        with Handover(recorded, size=preset.sink_buffer_frames) as leaving, interrupted_by_failure(source):
             for frame in leaving:
                 sink.write(frame)
                 summary.frames_out += 1
@@ -116,11 +97,7 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
     OutputError or DeviceError if the file cannot be repaired.
     """
     preset, started = job.preset, time.perf_counter()
-    check_readable(job.source)
-    check_writable(job.output, source=job.source, overwrite=job.overwrite)
-    if job.report is not None:
-        check_report(job.report)
-    container_of(job.output, "av1" if preset.codec == "auto" else preset.codec)
+    job.check()
     size_request = SizeRequest.parse(preset.size, pad=preset.pad)
     check_enhancer(preset.model)
     repairs = preset.which is not FrameSelection.NONE
@@ -128,25 +105,26 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
         if networks is None:
             networks = opened.enter_context(contextlib.closing(Networks()))
         detector = networks.detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
-        source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer))
+        source = opened.enter_context(open_source(job.source, demuxer=job.demuxer))
         executor = _executor(networks, preset, source.info) if repairs else None
-        settings = encode_settings(preset, source.pixel_format, job.output, executor)
-        settings = replace(settings, cores=job.encoder_cores)
-        source.choose_pixel_format(settings.encoder)
+        settings = _settings(job, source.pixel_format, executor)
+        source.choose_pixel_format(settings.encoder if settings else None)
         fitted = fit(source.info, size_request)
-        passthrough = opened.enter_context(Passthrough(job.source, exclude=source.stream_index, demuxer=job.demuxer))
+        passthrough = open_passthrough(source, demuxer=job.demuxer)
+        opened.enter_context(passthrough or contextlib.nullcontext())
         _warn_if_interlaced(source.info, fitted)
         summary = _summary(job, detector, executor, fitted)
         recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
         resume_token = _resume_token(job, settings, summary)
         partial_output = _partial_output(job, settings, resume_token)
         sink = opened.enter_context(
-            FileSink(
+            open_sink(
                 job.output,
                 info=replace(source.info, sample_aspect=fitted.sample_aspect),
                 size=fitted.canvas,
                 pixel_format=source.pixel_format,
                 settings=settings,
+                pipe_format=job.pipe_format,
                 passthrough=passthrough,
                 partial_output=partial_output,
                 resume_token=resume_token,
@@ -158,13 +136,21 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
             source, sink, detector=detector, executor=executor, preset=preset, fit=fitted, recorder=recorder,
             progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
-    summary.damaged = source.damaged + passthrough.damaged
-    summary.retimed = source.retimed + passthrough.retimed
+    summary.damaged = source.damaged + (passthrough.damaged if passthrough else 0)
+    summary.retimed = source.retimed + (passthrough.retimed if passthrough else 0)
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
     summary.elapsed_s = time.perf_counter() - started
     if job.report is not None:
         recorder.report.write(job.report, summary)
     return summary
+
+
+def _settings(job: Job, pixel_format: str, executor: Executor | None) -> EncodeSettings | None:
+    """Encoder settings; None if the pictures leave as they are."""
+    if job.is_raw:
+        return None
+    settings = encode_settings(job.preset, pixel_format, job.output, executor)
+    return replace(settings, cores=job.encoder_cores)
 
 
 def _executor(networks: Networks, preset: Preset, info: VideoInfo) -> Executor:
@@ -208,8 +194,8 @@ def raise_if_damaged(summary: Summary) -> None:
 
 def _summary(job: Job, detector: Detector | None, executor: Executor | None, fitted: Fit) -> Summary:
     return Summary(
-        source=str(job.source),
-        output=str(job.output),
+        source="standard input" if job.source == PIPE else str(job.source),
+        output="standard output" if job.output == PIPE else str(job.output),
         model=executor.name if executor else "none",
         backend=executor.backend if executor else "none",
         method=detector.name if detector else "none",
@@ -217,8 +203,10 @@ def _summary(job: Job, detector: Detector | None, executor: Executor | None, fit
     )
 
 
-def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> ResumeToken:
-    """Everything that determines which packets this job writes."""
+def _resume_token(job: Job, settings: EncodeSettings | None, summary: Summary) -> ResumeToken | None:
+    """Everything that determines which packets this job writes; None if it cannot be resumed."""
+    if not job.can_resume:
+        return None
     stat = job.source.stat()
     detector = read_manifest().get(summary.method)
     weights = weights_sha256(job.preset.model if summary.model not in read_manifest() else summary.model)
@@ -233,8 +221,12 @@ def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> Resum
     }
 
 
-def _partial_output(job: Job, settings: EncodeSettings, resume_token: ResumeToken) -> PartialOutput | None:
+def _partial_output(
+    job: Job, settings: EncodeSettings | None, resume_token: ResumeToken | None
+) -> PartialOutput | None:
     """The output of an interrupted run of this job, if it is to be resumed."""
+    if settings is None or resume_token is None:
+        return None
     partial = partial_path(job.output)
     if not job.resume:
         if has_resume_token(partial):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from deepclarity.errors import DeepClarityError, OutputError, hide_secrets
 from deepclarity.pipelines.correct import correct
+from deepclarity.pipelines.jobs.job import Job
 from deepclarity.pipelines.load_executor import Networks
 from deepclarity.pipelines.records import Summary
-from deepclarity.pipelines.upscale import Job, upscale
+from deepclarity.pipelines.upscale import upscale
 from deepclarity.stream.files.output_path import partial_path
 from deepclarity.stream.files.resume import companion_files
 from deepclarity.stream.files.still import read_picture, write_picture

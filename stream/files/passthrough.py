@@ -10,7 +10,7 @@ from types import TracebackType
 
 import av
 from av.bitstream import BitStreamFilterContext
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.stream import AttachmentStream, Disposition, Stream
 
 from deepclarity.stream.packets import AnyPacket
@@ -30,10 +30,15 @@ class Passthrough:
     the file is interleaved.
     """
 
-    def __init__(self, path: Path, *, exclude: int, demuxer: str | None = None) -> None:
-        """`exclude`: index of the video stream that is repaired, not copied. `demuxer`: see `open_input`."""
+    def __init__(
+        self, path: Path, *, exclude: int, demuxer: str | None = None, container: InputContainer | None = None
+    ) -> None:
+        """`exclude`: index of the video stream that is repaired, not copied. `demuxer`: see `open_input`.
+
+        `container`: the open file, if it cannot be opened a second time.
+        """
         self._path = path
-        self._container = open_input(path, demuxer=demuxer)
+        self._container = container or open_input(path, demuxer=demuxer)
         self._main = self._container.streams[exclude]
         self._streams = [s for s in self._container.streams if s.index != exclude]
         self._outputs: dict[int, Stream] = {}

@@ -70,7 +70,7 @@ class FileSource:
             self._pictures = self._decode()
             self._first = self._first_picture()
             self.pixel_format = planes.planar_format(self._first.format.name)
-            self.info = _describe(self.path, self._container, self._stream, self._first)
+            self.info = describe(self.path, self._container, self._stream, self._first)
         except BaseException:
             self._container.close()
             raise
@@ -84,14 +84,17 @@ class FileSource:
         self._pictures.close()
         self._container.close()
 
-    def choose_pixel_format(self, encoder: str) -> None:
-        """Convert frames to a pixel format that `encoder` (FFmpeg's name) supports; the source's own if possible."""
+    def choose_pixel_format(self, encoder: str | None) -> None:
+        """Convert frames to a pixel format that `encoder` (FFmpeg's name) supports; None: of any encoder."""
         self.pixel_format = planes.planar_format(self.info.pixel_format, encoder=encoder)
 
     @property
     def stream_index(self) -> int:
         """Index of the decoded stream in the file."""
         return self._stream.index
+
+    def interrupt(self) -> None:
+        """Nothing to do: reading a file does not wait."""
 
     def __iter__(self) -> Iterator[Frame]:
         timestamps, coding = _FrameTimestamps(self.info), None
@@ -190,7 +193,8 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     return best
 
 
-def _describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
+def describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
+    """The properties of a video: those of its track, and of the first picture that was decoded."""
     side_data = {data.type: bytes(data) for data in side_data_of(first)}
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     duration = container.duration / av.time_base if container.duration else None

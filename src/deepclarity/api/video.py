@@ -14,6 +14,7 @@ from deepclarity.models.verdict import Detector
 from deepclarity.pipelines import upscale as pipeline
 from deepclarity.pipelines.detect_file import FileVerdict
 from deepclarity.pipelines.detect_file import detect_file as detect_path
+from deepclarity.pipelines.jobs.job import Job
 from deepclarity.pipelines.preset import Preset, load_preset
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection, parse_repair
@@ -76,7 +77,7 @@ def upscale(
     changes = _changes(
         model=model, method=detector, which=which, repair=repair, size=size, codec=codec, crf=crf, device=device
     )
-    job = pipeline.Job(
+    job = Job(
         source=path,
         output=pipeline.default_output(path) if output is None else Path(output),
         preset=replace(base, **changes),

@@ -8,11 +8,20 @@ from typing import Any
 import click
 
 from deepclarity.cli import options
+from deepclarity.errors import UsageError
+
+_PIPE = Path("-")
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output file. Default: IN.clear.EXT beside IN.")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, allow_dash=True),
+    help="Output file, or - for standard output. Default: IN.clear.EXT beside IN.",
+)  # fmt: skip
+@click.option(
+    "--format", "pipe_format", metavar="nut|mkv|y4m|ts", help="Format on standard output. Default: nut, raw pictures."
+)
 @options.preset("default")
 @options.model
 @options.method
@@ -37,6 +46,7 @@ from deepclarity.cli import options
 def upscale(
     source: Path,
     output: Path | None,
+    pipe_format: str | None,
     preset_name: str,
     report: Path | None,
     resume: bool,
@@ -48,13 +58,20 @@ def upscale(
 
     Videos smaller than Full HD are enlarged to Full HD; see --size. Audio, subtitles, chapters and timestamps are
     kept. The output file appears only when it is complete. Options override the values of the preset.
+
+    IN and the output may be - for pipes: standard input is read in any format that FFmpeg reads from a pipe.
     """
     from deepclarity.cli.progress import Progress, summary_lines
-    from deepclarity.pipelines.upscale import Job, default_output, raise_if_damaged
+    from deepclarity.pipelines.jobs.job import Job
+    from deepclarity.pipelines.upscale import default_output, raise_if_damaged
     from deepclarity.pipelines.upscale import upscale as run
-    from deepclarity.stream.errors import check_readable
+    from deepclarity.stream.media import check_source
 
-    check_readable(source)
+    check_source(source)
+    if source == _PIPE and output is None:
+        raise UsageError("-: from standard input there is no name for the output. Add -o FILE, or -o - for a pipe.")
+    if pipe_format is not None and output != _PIPE:
+        raise UsageError(f"--format {pipe_format}: for -o - only; a file's format is that of its ending.")
     preset = options.load_overridden_preset(preset_name, values)
     job = Job(
         source=source,
@@ -63,10 +80,11 @@ def upscale(
         overwrite=yes,
         report=report,
         resume=resume,
+        pipe_format=pipe_format or "nut",
     )
-    with Progress(quiet=quiet, name=source.name) as progress:
+    with Progress(quiet=quiet, name="standard input" if source == _PIPE else source.name) as progress:
         summary = run(job, progress=progress)
     if not quiet:
         for line in summary_lines(summary, which=preset.which):
-            click.echo(line)
+            click.echo(line, err=output == _PIPE)
     raise_if_damaged(summary)
