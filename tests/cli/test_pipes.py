@@ -169,7 +169,7 @@ def test_ffmpeg_on_both_sides(tmp_path: Path, uneven: Path) -> None:
     command = (
         f"ffmpeg -v error -i {uneven} -c copy -f nut - "
         f"| {sys.executable} -m deepclarity upscale - -o - {' '.join(OPTIONS)} "
-        f"| ffmpeg -v error -i - -c:v ffv1 -c:a copy -fps_mode passthrough {target}"
+        f"| ffmpeg -v error -i - -c:v ffv1 -c:a copy -fps_mode passthrough -enc_time_base -1 {target}"
     )
     subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True, timeout=60)
     before, after = frame_times(uneven), frame_times(target)
