@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from deepclarity.errors import DeviceError
@@ -172,7 +173,11 @@ def _padded(frame: Frame, fit: Fit) -> Frame:
     left, top = ((outer - inner) // 4 * 2 for outer, inner in zip(fit.canvas, frame.size, strict=True))
     luma = _padded_plane(frame.planes[0], fit.canvas, (left, top), (1, 1), fill=black)
     blue, red = (_padded_plane(p, fit.canvas, (left, top), frame.subsampling, fill=grey) for p in frame.planes[1:])
-    return replace(frame, planes=(luma, blue, red), picture=None)
+    alpha = frame.alpha
+    if alpha is not None:
+        resized_alpha = cv2.resize(alpha, frame.size, interpolation=cv2.INTER_AREA)
+        alpha = _padded_plane(resized_alpha, fit.canvas, (left, top), (1, 1), fill=frame.max_value)  # type: ignore[arg-type]
+    return replace(frame, planes=(luma, blue, red), picture=None, alpha=alpha)
 
 
 def _padded_plane(

@@ -27,7 +27,8 @@ from deepclarity.stream.files.source import Source
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
-from deepclarity.stream.media import PIPE, interrupted_by_failure, open_passthrough, open_sink, open_source
+from deepclarity.stream.media import PIPE, SinkOptions, interrupted_by_failure, open_passthrough, open_sink, open_source
+from deepclarity.stream.pictures.sniff import is_animation
 from deepclarity.stream.planes import depth_of
 from deepclarity.version import __version__
 
@@ -105,11 +106,11 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
         if networks is None:
             networks = opened.enter_context(contextlib.closing(Networks()))
         detector = networks.detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
-        source = opened.enter_context(open_source(job.source, demuxer=job.demuxer))
+        source = opened.enter_context(open_source(job.source, output=job.output, demuxer=job.demuxer, rate=job.rate))
         executor = _executor(networks, preset, source.info) if repairs else None
         settings = _settings(job, source.pixel_format, executor)
         source.choose_pixel_format(settings.encoder if settings else None)
-        fitted = fit(source.info, size_request)
+        fitted = fit(source.info, size_request, step_px=job.size_step_px)
         passthrough = open_passthrough(source, demuxer=job.demuxer)
         opened.enter_context(passthrough or contextlib.nullcontext())
         _warn_if_interlaced(source.info, fitted)
@@ -117,19 +118,17 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
         recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
         resume_token = _resume_token(job, settings, summary)
         partial_output = _partial_output(job, settings, resume_token)
-        sink = opened.enter_context(
-            open_sink(
-                job.output,
-                info=replace(source.info, sample_aspect=fitted.sample_aspect),
-                size=fitted.canvas,
-                pixel_format=source.pixel_format,
-                settings=settings,
-                pipe_format=job.pipe_format,
-                passthrough=passthrough,
-                partial_output=partial_output,
-                resume_token=resume_token,
-            )
+        options = SinkOptions(
+            info=replace(source.info, sample_aspect=fitted.sample_aspect),
+            size=fitted.canvas,
+            pixel_format=source.pixel_format,
+            settings=settings,
+            pipe_format=job.pipe_format,
+            passthrough=passthrough,
+            partial_output=partial_output,
+            resume_token=resume_token,
         )
+        sink = opened.enter_context(open_sink(job.output, options, source=source))
         for warning in sink.warnings:
             log.warning("%s", warning)
         run_pipeline(
@@ -179,7 +178,7 @@ def encode_settings(preset: Preset, pixel_format: str, output: Path, executor: E
 
 def default_output(source: Path) -> Path:
     """`film.mp4` -> `film.clear.mp4`; a container that cannot be written becomes Matroska, which holds every track."""
-    known = source.suffix.lower() in CONTAINERS
+    known = source.suffix.lower() in CONTAINERS or is_animation(source)
     return source.with_name(f"{source.stem}.clear{source.suffix if known else '.mkv'}")
 
 

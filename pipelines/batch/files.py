@@ -12,6 +12,7 @@ from deepclarity.errors import SourceError, UsageError
 from deepclarity.pipelines.detect_file import VIDEOS
 from deepclarity.stream.files.output_path import CONTAINERS
 from deepclarity.stream.files.still import IMAGE_SUFFIXES
+from deepclarity.stream.pictures.sniff import ANIMATION_SUFFIXES, is_animation
 
 LISTS = frozenset({".lst", ".m3u", ".m3u8", ".txt"})
 """File extensions of lists: text files in UTF-8 with one path a line."""
@@ -29,8 +30,8 @@ class BatchFile:
 
     @property
     def is_picture(self) -> bool:
-        """Whether it is a picture by its name."""
-        return self.source.suffix.lower() in IMAGE_SUFFIXES
+        """Whether it is a still picture."""
+        return self.source.suffix.lower() in IMAGE_SUFFIXES and not is_animation(self.source)
 
 
 def find_files(inputs: Sequence[Path], output_dir: Path) -> list[BatchFile]:
@@ -52,9 +53,9 @@ def find_files(inputs: Sequence[Path], output_dir: Path) -> list[BatchFile]:
 
 
 def output_name(relative: Path) -> Path:
-    """The name of the output: the same, and `.mkv` or `.png` appended if that kind of file cannot be written."""
+    """The name of the output: the same, and `.mkv` appended if that kind of file cannot be written."""
     suffix = relative.suffix.lower()
-    if suffix in CONTAINERS or suffix in IMAGE_SUFFIXES:
+    if suffix in CONTAINERS or suffix in IMAGE_SUFFIXES or suffix in ANIMATION_SUFFIXES:
         return relative
     return relative.with_name(f"{relative.name}.mkv")
 

@@ -99,6 +99,11 @@ class Passthrough:
         """Whether the source has chapters."""
         return bool(self._container.chapters())
 
+    def track_names(self) -> list[str]:
+        """What the tracks are: `audio aac`, …"""
+        named = ((s.type, "" if s.codec_context is None else s.codec_context.name) for s in self._streams)
+        return [f"{kind} {codec}".strip() for kind, codec in named]
+
     @property
     def starts_before_zero(self) -> bool:
         """Whether any track, video included, starts at a negative timestamp."""

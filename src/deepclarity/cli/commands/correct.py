@@ -56,6 +56,7 @@ def correct(
     from deepclarity.pipelines.correct import correct as repair
     from deepclarity.pipelines.correct import side_by_side
     from deepclarity.stream.files.still import read_picture, write_picture
+    from deepclarity.stream.pictures.sniff import check_still
 
     if math.isnan(scale):
         raise UsageError("--scale nan: not a number. Use 0.1 to 16.")
@@ -73,6 +74,7 @@ def correct(
                 comparison = target.with_suffix(".compare.png")
                 for file in (target, comparison) if compare else (target,):
                     check_target(file, image, overwrite=yes)
+                check_still(image)
                 before = read_picture(image)
                 result = repair(before, detector=detector, enhancer=enhancer, scale=scale, force=force)
                 if result.repaired:
