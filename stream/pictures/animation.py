@@ -29,7 +29,15 @@ _SHORTEST_S = Fraction(11, 1000)
 """Browsers show a GIF frame that asks for less than this…"""
 _INSTEAD_S = Fraction(1, 10)
 """… for that long."""
-_READ_ERRORS = (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError, Image.DecompressionBombError)
+_READ_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    RuntimeError,
+    EOFError,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+)
 
 
 class Animation:

@@ -19,6 +19,8 @@ from .animation_encoder import Delays, Region, Rgba, changed_region, shown_regio
 from .sniff import compressed_image
 
 _COLOURS = 256
+_SAMPLED = 8
+"""A pixel in so many, each way, is looked at first: counting the colours of a large photo takes long."""
 _OPAQUE = 128
 """Alpha from which a pixel is shown: GIF knows no other transparency than all or nothing."""
 _GENERATE = {"stats_mode": "single", "reserve_transparent": "1"}
@@ -105,11 +107,12 @@ def quantized(picture: Rgba, *, transparent: bool = False) -> tuple[NDArray[np.u
     Exact if it has no more than 256 colours, else with the palette that FFmpeg finds for it, dithered.
     """
     packed = np.ascontiguousarray(picture).view(np.uint32)[:, :, 0]
-    colours, indices = np.unique(packed, return_inverse=True)
-    if transparent and 0 not in colours:
-        colours = np.append(colours, np.uint32(0))
-    if len(colours) <= _COLOURS:
-        return indices.reshape(packed.shape).astype(np.uint8), colours[:, None].view(np.uint8)
+    if len(np.unique(packed[::_SAMPLED, ::_SAMPLED])) <= _COLOURS:
+        colours, indices = np.unique(packed, return_inverse=True)
+        if transparent and 0 not in colours:
+            colours = np.append(colours, np.uint32(0))
+        if len(colours) <= _COLOURS:
+            return indices.reshape(packed.shape).astype(np.uint8), colours[:, None].view(np.uint8)
     frame = _dithered(picture)
     height, width = packed.shape
     rows = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(height, frame.planes[0].line_size)

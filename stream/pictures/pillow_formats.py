@@ -20,7 +20,7 @@ PILLOW_SUFFIXES = AVIF_SUFFIXES | HEIC_SUFFIXES
 
 _QUALITY = 90
 _MAX_PX = 400_000_000
-_READ_ERRORS = (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError)
+_READ_ERRORS = (OSError, ValueError, SyntaxError, RuntimeError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, slots=True)

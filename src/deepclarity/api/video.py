@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -42,25 +43,24 @@ def upscale(
     report: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    fps: Fraction | float | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Repair the pixelated frames of a video file; what `deepclarity upscale` does.
 
     Args:
-        source: The video file.
-        output: The file to write; default: `film.clear.mp4` beside `film.mp4`.
+        source: The video file; a GIF, an animated WebP or APNG; or numbered pictures, `frames/%05d.png`.
+        output: The file to write, of any of these kinds; default: `film.clear.mp4` beside `film.mp4`.
         preset: Name of a preset, path of a TOML file, or a `Preset`. The arguments below override it.
-        model: Tier: `auto`, `turbo`, `srgan`, …; or the path of a model file.
-        detector: Method: `lattice-net`, `grid`, …
+        model, detector: `auto`, `turbo`, `srgan`, …, or the path of a model file; `lattice-net`, `grid`, …
         which: Frames to repair: `pixelated`, `all` or `none`.
         repair: Kinds to repair, of `pixelated,blocky,soft`; only pixelated frames have a repair so far.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
-        codec: `h264`, `hevc` or `av1`.
-        crf: Constant rate factor of the encoder.
+        codec, crf: `h264`, `hevc` or `av1`; constant rate factor of the encoder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         report: Path of a report to write, `.html` or `.json`.
-        resume: Continue an interrupted run of the same job.
-        overwrite: Replace an output that exists.
+        resume, overwrite: Continue an interrupted run of the same job; replace an output that exists.
+        fps: Pictures per second of numbered pictures; default: 25.
         progress: Called after every frame with (frames done, expected frames or None).
 
     Returns:
@@ -84,6 +84,7 @@ def upscale(
         overwrite=overwrite,
         report=None if report is None else Path(report),
         resume=resume,
+        rate=None if fps is None else Fraction(fps).limit_denominator(100_000),
     )
     return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
 
