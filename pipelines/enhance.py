@@ -164,7 +164,8 @@ def output_size(frame: Frame, fit: Fit) -> tuple[int, int]:
         return fit.size
     width, height = frame.size
     scale = min(fit.canvas[0] / width, fit.canvas[1] / height)
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+    size = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+    return min(size[0], fit.canvas[0]), min(size[1], fit.canvas[1])  # the canvas of pictures may be odd
 
 
 def _padded(frame: Frame, fit: Fit) -> Frame:

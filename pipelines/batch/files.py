@@ -43,6 +43,8 @@ def find_files(inputs: Sequence[Path], output_dir: Path) -> list[BatchFile]:
     """
     outputs: dict[Path, Path] = {}
     for each in inputs:
+        if each.resolve() == output_dir.resolve():
+            raise UsageError(f"{output_dir}: the output folder is the input. Choose another folder with -o.")
         prefix = Path(each.resolve().name) if len(inputs) > 1 and each.is_dir() else Path()
         for source, relative in _files_of(each, output_dir.resolve()):
             output = output_dir / prefix / output_name(relative)

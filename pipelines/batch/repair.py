@@ -33,6 +33,7 @@ def repair_file(file: BatchFile, options: BatchOptions, networks: Networks, repo
     After a failure or an interruption there is no file of the output's name, and no partial one.
     """
     started = time.perf_counter()
+    discard_partial(file.output)  # of a run that was killed
     with _collected_warnings() as warnings:
         try:
             if file.is_picture:

@@ -101,16 +101,23 @@ def test_a_video_becomes_numbered_pictures_and_back(tmp_path: Path) -> None:
     assert all(abs(a.brightness - b.brightness) < 2 for a, b in zip(after, before, strict=True))
 
 
-def test_16_bit_pictures_stay_16_bit(tmp_path: Path, painting: Rgb) -> None:
+def test_16_bits_odd_sizes_and_other_sizes_are_kept_apart(tmp_path: Path, scenes: list[Rgb]) -> None:
     (tmp_path / "out").mkdir()
-    deep = np.random.default_rng(0).integers(0, 65_536, (60, 80, 3), np.uint16)
-    blocks = pixelate(painting[:120, :200], block_px=4).astype(np.uint16) * 257
-    for number, picture in enumerate((np.kron(deep[:5, :5], np.ones((4, 4, 1), np.uint16)), blocks)):
+    noise = np.random.default_rng(0).integers(0, 65_536, (135, 241, 3), np.uint16)
+    deep = [scene.astype(np.uint16) * 257 for scene in scenes]
+    with_alpha = np.dstack([deep[0], np.full(deep[0].shape[:2], 30_000, np.uint16)])
+    inputs = [noise, deep[0], with_alpha, deep[4][:100, :120], scenes[4]]
+    for number, picture in enumerate(inputs):
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
-        cv2.imwrite(str(tmp_path / "out" / "0.png"), picture)
-    (tmp_path / "out/0.png").unlink()
-    assert run_upscale(tmp_path / "%d.png", tmp_path / "out/%d.png", "--all", "--model", "lanczos", "-q") == 0
-    assert cv2.imread(str(tmp_path / "out/1.png"), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+    options = (*SAME, "--report", str(tmp_path / "report.html"))
+    assert run_upscale(tmp_path / "%d.png", tmp_path / "out/%d.png", *options) == 0
+    outputs = [cv2.imread(str(tmp_path / f"out/{number}.png"), cv2.IMREAD_UNCHANGED) for number in range(5)]
+    assert [picture.dtype for picture in outputs] == [np.uint16] * 5
+    assert [picture.shape[:2] for picture in outputs] == [(135, 241)] * 5
+    assert np.array_equal(outputs[0], noise)
+    assert np.array_equal(outputs[4], deep[4])
+    assert not np.array_equal(outputs[1], deep[0])
+    assert (outputs[2][:, :, 3] == 30_000).all()
 
 
 @pytest.mark.parametrize("suffix", ENCODERS)

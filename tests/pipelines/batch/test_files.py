@@ -30,6 +30,12 @@ def test_an_output_folder_inside_the_input_is_left_out(tmp_path: Path) -> None:
     assert outputs(tmp_path, to=tmp_path / "out") == ["a.mp4"]
 
 
+def test_a_folder_is_not_repaired_into_itself(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    with pytest.raises(UsageError, match="the output folder is the input"):
+        find_files([tmp_path], tmp_path / "x" / "..")
+
+
 def test_several_folders_are_mirrored_below_their_names(tmp_path: Path) -> None:
     touch(tmp_path, "one/a.mp4", "two/a.mp4", "c.png")
     found = outputs(tmp_path / "one", tmp_path / "two", tmp_path / "c.png", to=tmp_path / "out")
