@@ -12,6 +12,7 @@ ANIMATION_SUFFIXES = frozenset({".gif", ".webp", ".apng", ".png"})
 
 _HEAD_BYTES = 1 << 16
 _EXTENSION, _IMAGE, _TRAILER, _GRAPHIC_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
+_TOLERATED_BYTES = 8
 _PNG, _GIF = b"\x89PNG\r\n\x1a\n", b"GIF8"
 
 
@@ -58,10 +59,10 @@ def _has_frames(head: bytes) -> bool:
 def gif_structure(data: bytes) -> GifStructure:
     """The structure of a GIF (GIF89a, 12), as far as it is intact."""
     delays: list[int] = []
-    loops, delay = None, 0
+    loops, delay, position = None, 0, 0
     try:
         position = 13 + _table_bytes(data[10])
-        while data[position] != _TRAILER:
+        while position < len(data) and data[position] != _TRAILER:
             if data[position] == _EXTENSION:
                 if data[position + 1] == _GRAPHIC_CONTROL:
                     delay = int.from_bytes(data[position + 4 : position + 6], "little")
@@ -72,8 +73,8 @@ def gif_structure(data: bytes) -> GifStructure:
                 delays.append(delay)
                 delay = 0
                 position = _after_blocks(data, position + 11 + _table_bytes(data[position + 9]))
-            else:
-                return GifStructure(delays, loops, complete=False)
+            else:  # many files lack the trailer, or have a few bytes too many
+                return GifStructure(delays, loops, complete=len(data) - position <= _TOLERATED_BYTES)
     except IndexError:
         return GifStructure(delays, loops, complete=False)
     return GifStructure(delays, loops, complete=True)

@@ -181,6 +181,14 @@ def test_a_cut_off_animation_gives_the_frames_before(
     assert "damaged or missing" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("end", [b"", b"\0", b";;;"])
+def test_a_gif_without_its_last_byte_is_sound(tmp_path: Path, scenes: list[Rgb], end: bytes) -> None:
+    source = animate(tmp_path / "cat.gif", scenes)
+    source.write_bytes(source.read_bytes()[:-1] + end)
+    assert run(["upscale", str(source), "--none", *SAME]) == 0
+    assert read(tmp_path / "cat.clear.gif")[1] == DELAYS
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
