@@ -70,8 +70,13 @@ def changed_region(before: Rgba, after: Rgba, *, even: bool = False) -> Region:
 
     `even`: whether its corner must lie on even coordinates.
     """
-    different = (np.ascontiguousarray(before).view(np.uint32) != np.ascontiguousarray(after).view(np.uint32))[:, :, 0]
-    return _region(different, even=even)
+    return _region(changed_pixels(before, after), even=even)
+
+
+def changed_pixels(before: Rgba, after: Rgba) -> NDArray[np.bool_]:
+    """Where two pictures differ, (height, width)."""
+    different = np.ascontiguousarray(before).view(np.uint32) != np.ascontiguousarray(after).view(np.uint32)
+    return np.asarray(different[:, :, 0])
 
 
 def shown_region(picture: Rgba) -> Region:

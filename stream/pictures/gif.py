@@ -15,8 +15,11 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image
 
-from .animation_encoder import Delays, Region, Rgba, changed_region, shown_region
+from .animation_encoder import Delays, Region, Rgba, changed_pixels, changed_region, shown_region
 from .sniff import compressed_image
+
+Paletted = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Indices, (height, width), and the palette, (colours, 4): R, G, B, opacity."""
 
 _COLOURS = 256
 _SAMPLED = 8
@@ -37,6 +40,8 @@ class _Frame:
     """A frame that is written when the next one is known."""
 
     picture: Rgba
+    changes: Rgba
+    """The picture, transparent where the frame before it shows the same."""
     region: Region
     delay: int
     """In hundredths of a second."""
@@ -70,12 +75,17 @@ class GifEncoder:
     def add(self, picture: Rgba, delay_s: Fraction, *, exact: bool) -> None:
         """Append a frame, shown for `delay_s`; what is at least half transparent becomes transparent."""
         picture = _normalized(picture)
-        region = shown_region(picture)
+        changes, region = picture, shown_region(picture)
         if (last := self._waiting) is not None:
             uncovers = bool((last.picture[:, :, 3] > picture[:, :, 3]).any())
             self._write(last, clear=uncovers)
-            region = region if uncovers else changed_region(last.picture, picture)
-        self._waiting = _Frame(picture, region, self._delays.next(delay_s))
+            if not uncovers:
+                changed = changed_pixels(last.picture, picture)
+                changes, region = (
+                    np.where(changed[:, :, None], picture, np.uint8(0)),
+                    changed_region(last.picture, picture),
+                )
+        self._waiting = _Frame(picture, changes, region, self._delays.next(delay_s))
 
     def finish(self) -> None:
         """Write the last frame and the end of the file."""
@@ -86,8 +96,12 @@ class GifEncoder:
     def _write(self, frame: _Frame, *, clear: bool) -> None:
         """`clear`: the next frame is transparent where this one is not, so that all of it must go."""
         region = Region.of(frame.picture) if clear else frame.region
-        # A frame without a transparent colour is cleared to a background colour by some readers.
-        indices, palette = quantized(region.cut(frame.picture), transparent=clear)
+        picture = region.cut(frame.picture)
+        if clear:  # a frame without a transparent colour is cleared to a background colour by some readers
+            indices, palette = exact_palette(picture, transparent=True) or dithered(picture)
+        else:
+            changes = region.cut(frame.changes)
+            indices, palette = exact_palette(changes) or exact_palette(picture) or dithered(changes)
         colours = palette[:, :3].astype(np.uint8)
         transparent = np.flatnonzero(palette[:, 3] == 0)
         flags = (_CLEAR if clear else _KEEP) << 2 | bool(len(transparent))
@@ -100,21 +114,26 @@ class GifEncoder:
         self._file.write(descriptor + table + compressed(indices))
 
 
-def quantized(picture: Rgba, *, transparent: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The picture as indices, (height, width), and its palette, (colours, 4): R, G, B, opacity.
+def exact_palette(picture: Rgba, *, transparent: bool = False) -> Paletted | None:
+    """The picture with a palette of exactly its colours; None if there are more than 256.
 
     `transparent`: whether the palette must hold a transparent colour, used or not.
-    Exact if it has no more than 256 colours, else with the palette that FFmpeg finds for it, dithered.
     """
     packed = np.ascontiguousarray(picture).view(np.uint32)[:, :, 0]
-    if len(np.unique(packed[::_SAMPLED, ::_SAMPLED])) <= _COLOURS:
-        colours, indices = np.unique(packed, return_inverse=True)
-        if transparent and 0 not in colours:
-            colours = np.append(colours, np.uint32(0))
-        if len(colours) <= _COLOURS:
-            return indices.reshape(packed.shape).astype(np.uint8), colours[:, None].view(np.uint8)
+    if len(np.unique(packed[::_SAMPLED, ::_SAMPLED])) > _COLOURS:
+        return None
+    colours, indices = np.unique(packed, return_inverse=True)
+    if transparent and 0 not in colours:
+        colours = np.append(colours, np.uint32(0))
+    if len(colours) > _COLOURS:
+        return None
+    return indices.reshape(packed.shape).astype(np.uint8), colours[:, None].view(np.uint8)
+
+
+def dithered(picture: Rgba) -> Paletted:
+    """The picture with the palette of 256 colours, one of them transparent, that FFmpeg finds for it."""
     frame = _dithered(picture)
-    height, width = packed.shape
+    height, width = picture.shape[:2]
     rows = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(height, frame.planes[0].line_size)
     palette = np.frombuffer(memoryview(frame.planes[1]), np.uint8).reshape(-1, 4)[:_COLOURS]
     return rows[:, :width], palette[:, [2, 1, 0, 3]]
