@@ -6,7 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deepclarity.errors import SourceError
+
 from .files import BatchFile, find_files
+
+_SCAN_INTERVAL_S = 0.5
 
 _State = tuple[int, int]
 """Size and modification time in nanoseconds."""
@@ -29,11 +33,14 @@ class Watcher:
         self._inputs, self._output_dir, self._settle_s, self._clock = inputs, output_dir, settle_s, clock
         self._seen: dict[Path, tuple[_State, float]] = {}
         self._taken: dict[Path, _State] = {}
+        self._last_scan: float | None = None
 
     def settled(self) -> list[BatchFile]:
         """The files whose size and time have not changed for `settle_s`, and that were not returned as they are now."""
         now, ready, present = self._clock(), [], set()
-        for file in find_files(self._inputs, self._output_dir):
+        if self._last_scan is not None and now - self._last_scan < _SCAN_INTERVAL_S:
+            return []
+        for file in self._scan(now):
             try:
                 stat = file.source.stat()
             except OSError:  # gone since it was listed
@@ -48,3 +55,13 @@ class Watcher:
                 ready.append(file)
         self._seen = {path: value for path, value in self._seen.items() if path in present}
         return ready
+
+    def _scan(self, now: float) -> list[BatchFile]:
+        """The files there are; none if a folder vanishes meanwhile, unless it was never there."""
+        first, self._last_scan = self._last_scan is None, now
+        try:
+            return find_files(self._inputs, self._output_dir)
+        except SourceError:
+            if first:
+                raise
+            return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import pytest
 from deepclarity.cli.app import run
 from deepclarity.pipelines.batch import pool
 from deepclarity.pipelines.demo.scene import pixelate
+from deepclarity.stream.pictures.gif import GifEncoder
 from tests.clips import ClipSpec, encode_clip, encode_long_clip
 from tests.commands import expect_error, start_command, wait_for_exit, wait_for_size
 from tests.conftest import Rgb
@@ -22,13 +24,17 @@ OPTIONS = ("--size", "160x90", "--speed", "ultrafast", "--model", "lanczos")
 
 @pytest.fixture
 def folder(tmp_path: Path, painting: Rgb) -> Path:
-    """Two videos, a clean and a pixelated picture, and two broken files."""
+    """Three videos, one of them a GIF, a clean and a pixelated picture, and two broken files."""
     source = tmp_path / "in"
     (source / "deep").mkdir(parents=True)
     encode_clip(source / "a.mp4", ClipSpec(count=5))
     encode_clip(source / "deep/b.avi", ClipSpec(count=5, codec="mpeg4"))
     cv2.imwrite(str(source / "clean.png"), painting)
     cv2.imwrite(str(source / "deep/blocks.png"), pixelate(painting, block_px=6))
+    with GifEncoder(source / "deep/cat.gif", size=(64, 36), loops=0) as encoder:
+        for level in (50, 100):
+            encoder.add(np.full((36, 64, 4), level + 155, np.uint8), Fraction(1, 10), exact=True)
+        encoder.finish()
     (source / "broken.mp4").write_bytes(b"not a video" * 50)
     (source / "deep/broken.png").write_bytes(b"not a picture" * 50)
     return source
@@ -53,7 +59,7 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
         assert f"deepclarity: {folder / name}: not a" in printed.err
         assert f"  {folder / name}: not a" in printed.out
     done = tree(tmp_path / "one")
-    assert sorted(done) == ["a.mp4", "clean.png", "deep/b.avi.mkv", "deep/blocks.png"]
+    assert sorted(done) == ["a.mp4", "clean.png", "deep/b.avi.mkv", "deep/blocks.png", "deep/cat.gif"]
     assert done["clean.png"] == (folder / "clean.png").read_bytes()
     before, after = (cv2.imread(str(each / "deep/blocks.png")) for each in (folder, tmp_path / "one"))
     assert before.shape == after.shape
@@ -68,7 +74,7 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
     monkeypatch.setattr(pool.WorkerPool, "submit", None)
     assert run_batch(folder, tmp_path / "one", "--json") == 0
     summary = json.loads(capfd.readouterr().out)
-    assert {key: summary[key] for key in ("files", "skipped", "failed")} == {"files": 4, "skipped": 4, "failed": 0}
+    assert {key: summary[key] for key in ("files", "skipped", "failed")} == {"files": 5, "skipped": 5, "failed": 0}
 
 
 def test_a_file_that_no_batch_wrote_is_not_replaced(

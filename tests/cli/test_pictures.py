@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from deepclarity.cli.app import run
+from deepclarity.models.detectors import load_detector
 from deepclarity.pipelines.demo.scene import pan, pixelate
+from deepclarity.pipelines.detect_file import detect_file
 from deepclarity.stream.pictures.apng import ApngEncoder
 from deepclarity.stream.pictures.gif import GifEncoder
 from deepclarity.stream.pictures.webp import WebpEncoder
@@ -152,6 +154,13 @@ def test_a_gif_becomes_what_the_ending_says(tmp_path: Path, scenes: list[Rgb], n
         assert decode_frames(target)[5].brightness > decode_frames(target)[2].brightness + 5  # the hole is white
     else:
         assert read(target)[1] == DELAYS
+
+
+def test_a_gif_is_detected_as_a_video(tmp_path: Path, scenes: list[Rgb]) -> None:
+    for suffix in ENCODERS:
+        verdict = detect_file(animate(tmp_path / f"cat{suffix}", scenes), load_detector("grid"))
+        assert (verdict.frames, verdict.pixelated) == (6, True)
+        assert [(part["first_frame"], part["last_frame"]) for part in verdict.ranges] == [(0, 2)]
 
 
 def test_a_video_becomes_a_gif(tmp_path: Path) -> None:
