@@ -11,9 +11,10 @@ from typing import Any
 from deepclarity.errors import SourceError
 from deepclarity.models.block_map import BlockMap
 from deepclarity.models.verdict import Detector, Kind, Region, Verdict
-from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.handover import Handover
+from deepclarity.stream.media import open_source
+from deepclarity.stream.pictures.sniff import is_animation
 
 from .detect import Scored, detect, detect_picture
 from .records import Summary
@@ -23,8 +24,8 @@ from .route import Routing, route
 
 # fmt: off
 VIDEOS = frozenset({
-    ".264", ".265", ".3gp", ".avi", ".flv", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
-    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+    ".264", ".265", ".3gp", ".apng", ".avi", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv",
+    ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })
 # fmt: on
 """File name suffixes that count as videos when a folder is searched."""
@@ -80,7 +81,7 @@ def detect_file(path: Path, detector: Detector, *, track: int | None = None) -> 
     `track`: index of the video track; None: the one that is the video. Raises SourceError if the file cannot be read as
     either, UsageError if it has no such video track.
     """
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES and not is_animation(path):
         return _detect_picture(path, detector)
     return _detect_video(path, detector, track)
 
@@ -101,7 +102,7 @@ def _detect_video(path: Path, detector: Detector, track: int | None) -> FileVerd
     worst: Scored | None = None
     severity: float | None = None
     soft: Scored | None = None
-    with FileSource(path, track=track) as source, Handover(source, size=4) as frames:
+    with open_source(path, track=track) as source, Handover(source, size=4) as frames:
         scored = detect(frames, detector, summary)
         for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
             report.add(frame_record(routed))

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from deepclarity.errors import DeviceError
@@ -206,7 +207,8 @@ def output_size(frame: Frame, fit: Fit) -> tuple[int, int]:
         return fit.size
     width, height = frame.size
     scale = min(fit.canvas[0] / width, fit.canvas[1] / height)
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+    size = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+    return min(size[0], fit.canvas[0]), min(size[1], fit.canvas[1])  # the canvas of pictures may be odd
 
 
 def _padded(frame: Frame, fit: Fit) -> Frame:
@@ -215,7 +217,11 @@ def _padded(frame: Frame, fit: Fit) -> Frame:
     left, top = ((outer - inner) // 4 * 2 for outer, inner in zip(fit.canvas, frame.size, strict=True))
     luma = _padded_plane(frame.planes[0], fit.canvas, (left, top), (1, 1), fill=black)
     blue, red = (_padded_plane(p, fit.canvas, (left, top), frame.subsampling, fill=grey) for p in frame.planes[1:])
-    return replace(frame, planes=(luma, blue, red), picture=None)
+    alpha = frame.alpha
+    if alpha is not None:
+        resized_alpha = cv2.resize(alpha, frame.size, interpolation=cv2.INTER_AREA)
+        alpha = _padded_plane(resized_alpha, fit.canvas, (left, top), (1, 1), fill=frame.max_value)  # type: ignore[arg-type]
+    return replace(frame, planes=(luma, blue, red), picture=None, alpha=alpha)
 
 
 def _padded_plane(

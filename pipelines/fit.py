@@ -64,25 +64,30 @@ class Fit:
         return self.size[0] > self.source[0] or self.size[1] > self.source[1]
 
 
-def fit(info: VideoInfo, request: SizeRequest) -> Fit:
-    """Fit a video into the requested box: keeps the display aspect, makes samples square if resized, sizes even."""
+def fit(info: VideoInfo, request: SizeRequest, *, step_px: int = 2) -> Fit:
+    """Fit a video into the requested box: keeps the display aspect, makes samples square if resized.
+
+    `step_px`: what sizes are a multiple of; 2 for video, 1 for pictures.
+    """
     stored = info.width_px, info.height_px
     box = request.box[::-1] if _rotated(info.display_matrix) else request.box
     width, height = stored[0] * info.sample_aspect, Fraction(stored[1])
     scale = min(box[0] / width, box[1] / height)
     if scale <= 1 and not request.shrink:
-        size, aspect = (_even(stored[0]), _even(stored[1])), info.sample_aspect
+        size, aspect = (_rounded(stored[0], step_px), _rounded(stored[1], step_px)), info.sample_aspect
     else:
-        size, aspect = (_even(width * scale, box[0]), _even(height * scale, box[1])), Fraction(1)
+        size = _rounded(width * scale, step_px, box[0]), _rounded(height * scale, step_px, box[1])
+        aspect = Fraction(1)
         if size == stored:
             aspect = info.sample_aspect
-    canvas = (max(size[0], _even(box[0])), max(size[1], _even(box[1]))) if request.pad else size
+    padded = max(size[0], _rounded(box[0], step_px)), max(size[1], _rounded(box[1], step_px))
+    canvas = padded if request.pad else size
     return Fit(size, canvas, stored, aspect)
 
 
-def _even(length: float | Fraction, maximum: int = _MAX_SIDE_PX) -> int:
-    """The nearest even length from 2 up that does not exceed `maximum`."""
-    return max(2, min(round(length / 2) * 2, maximum // 2 * 2))
+def _rounded(length: float | Fraction, step: int, maximum: int = _MAX_SIDE_PX) -> int:
+    """The nearest multiple of `step` from one step up that does not exceed `maximum`."""
+    return max(step, min(round(length / step) * step, maximum // step * step))
 
 
 def _rotated(matrix: tuple[int, ...] | None) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection
 
 from deepclarity.models.artifacts.reducer import ArtifactReducer, load_reducer
 from deepclarity.models.colour import YCbCr
+from deepclarity.models.detectors import load_detector
 from deepclarity.models.enhancer import Enhancer, PlanesEnhancer
 from deepclarity.models.load import load_enhancer
-from deepclarity.models.verdict import Kind
+from deepclarity.models.verdict import Detector, Kind
 from deepclarity.stream.info import Colour
 
 from .executor import CpuExecutor, Executor
@@ -57,3 +58,59 @@ def encoding_of(colour: Colour, *, height_px: int) -> YCbCr:
     """
     tagged = colour.matrix not in _UNTAGGED
     return YCbCr(colour.matrix if tagged else _BT709 if height_px >= 720 else _BT601, full_range=colour.range == 2)
+
+
+class Networks:
+    """The detectors and enhancers of one or many runs: each is loaded when first needed and kept until `close`.
+
+    To be used for one run at a time.
+    """
+
+    def __init__(self) -> None:
+        self._detectors: dict[tuple[str, bool], Detector] = {}
+        self._executors: dict[tuple[str, str], Executor] = {}
+        self._enhancers: dict[tuple[str, str], Enhancer] = {}
+        self._reducers: dict[tuple[str, str], ArtifactReducer | None] = {}
+        self._colour = YCbCr()
+
+    def detector(self, method: str, *, pixel_art: bool) -> Detector:
+        """The detector of that name; raises UsageError if there is none."""
+        key = method, pixel_art
+        if key not in self._detectors:
+            self._detectors[key] = load_detector(method, pixel_art=pixel_art)
+        return self._detectors[key]
+
+    def executor(self, model: str, *, device: str, colour: YCbCr) -> Executor:
+        """The executor of a tier or model file, for planes that encode colour as `colour` says; see `load_executor`."""
+        self._colour = colour
+        key = model, device
+        if key not in self._executors:
+            self._executors[key] = load_executor(model, device=device, colour=lambda: self._colour)
+        return self._executors[key]
+
+    def reducer(self, executor: Executor, repair: Collection[Kind]) -> ArtifactReducer | None:
+        """The artifact reducer that goes with an executor; see `load_reducer_for`."""
+        key = executor.name, executor.backend
+        if key not in self._reducers:
+            self._reducers[key] = load_reducer_for(executor, {Kind.BLOCKY})
+        return self._reducers[key] if Kind.BLOCKY in repair else None
+
+    def enhancer(self, model: str, *, device: str) -> Enhancer:
+        """The enhancer of a tier or model file, for still pictures; see `load_enhancer`."""
+        key = model, device
+        if key not in self._enhancers:
+            self._enhancers[key] = load_enhancer(model, device=device)
+        return self._enhancers[key]
+
+    def close(self) -> None:
+        """Release the networks."""
+        for executor in self._executors.values():
+            executor.close()
+        for enhancer in self._enhancers.values():
+            enhancer.close()
+        for reducer in self._reducers.values():
+            if reducer is not None:
+                reducer.close()
+        self._reducers.clear()
+        self._executors.clear()
+        self._enhancers.clear()

@@ -6,18 +6,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from deepclarity.errors import DamagedInputError, UsageError
 from deepclarity.models.artifacts.reducer import ArtifactReducer, reducer_name
-from deepclarity.models.detectors import load_detector
 from deepclarity.models.load import check_enhancer, weights_sha256
 from deepclarity.models.verdict import Detector
 from deepclarity.models.weights import read_manifest
-from deepclarity.stream.errors import check_readable
 from deepclarity.stream.files.encode import EncodeSettings, nvenc_works
-from deepclarity.stream.files.output_path import CONTAINERS, check_writable, container_of, partial_path
+from deepclarity.stream.files.output_path import CONTAINERS, partial_path
 from deepclarity.stream.files.passthrough import Passthrough
 from deepclarity.stream.files.resume import (
     PartialOutput,
@@ -26,11 +24,21 @@ from deepclarity.stream.files.resume import (
     has_resume_token,
     remove_resume_files,
 )
-from deepclarity.stream.files.sink import FileSink, Sink
-from deepclarity.stream.files.source import FileSource, Source
+from deepclarity.stream.files.sink import Sink
+from deepclarity.stream.files.source import Source
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.media import (
+    PIPE,
+    MediaSource,
+    SinkOptions,
+    interrupted_by_failure,
+    open_passthrough,
+    open_sink,
+    open_source,
+)
+from deepclarity.stream.pictures.sniff import is_animation
 from deepclarity.stream.planes import depth_of
 from deepclarity.version import __version__
 
@@ -38,33 +46,17 @@ from .detect import detect
 from .enhance import enhance
 from .executor import Executor
 from .fit import Fit, SizeRequest, fit
-from .load_executor import encoding_of, load_executor, load_reducer_for
+from .jobs.job import Job
+from .load_executor import Networks, encoding_of
 from .preset import Preset
 from .records import Summary
 from .report.recorder import Recorder
-from .report.report import check_report
 from .route import FrameSelection, route
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[Summary, VideoInfo], None]
 """Called after every frame that was written, with the summary so far and the source's properties."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One file to repair."""
-
-    source: Path
-    output: Path
-    preset: Preset = field(default_factory=Preset)
-    overwrite: bool = False
-    report: Path | None = None
-    """Where to write a report, `.html` or `.json`."""
-    resume: bool = False
-    """Continue where an interrupted run of the same job stopped."""
-    demuxer: str | None = None
-    """FFmpeg's name of the demuxer that must read the source, for untrusted files; None: detected by content."""
 
 
 def run_pipeline(
@@ -94,7 +86,7 @@ def run_pipeline(
         # network, or plain resize; order kept
         enhanced = enhance(routed, executor, fit, summary, skip=skip, reducer=reducer)
         recorded = recorder.record(enhanced)
-        with Handover(recorded, size=preset.sink_buffer_frames) as leaving:
+        with Handover(recorded, size=preset.sink_buffer_frames) as leaving, interrupted_by_failure(source):
             for frame in leaving:
                 sink.write(frame)
                 summary.frames_out += 1
@@ -109,59 +101,56 @@ def _count(frames: Iterable[Frame], summary: Summary) -> Iterator[Frame]:
         yield frame
 
 
-def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Summary:
+def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networks: Networks | None = None) -> Summary:
     """Repair one file; options are validated before any work is done.
 
-    Damage in the input is counted in `Summary.damaged`, which `raise_if_damaged` turns into an error. Raises
-    UsageError, SourceError, OutputError or DeviceError if the file cannot be repaired.
+    `networks`: where to find networks that outlive the run; None: they are loaded for this run alone. Damage in the
+    input is counted in `Summary.damaged`, which `raise_if_damaged` turns into an error. Raises UsageError, SourceError,
+    OutputError or DeviceError if the file cannot be repaired.
     """
     preset, started = job.preset, time.perf_counter()
-    check_readable(job.source)
-    check_writable(job.output, source=job.source, overwrite=job.overwrite)
-    if job.report is not None:
-        check_report(job.report)
-    container_of(job.output, "av1" if preset.codec == "auto" else preset.codec)
+    job.check()
     size_request = SizeRequest.parse(preset.size, pad=preset.pad)
     check_enhancer(preset.model)
     repairs = preset.which is not FrameSelection.NONE
-    detector = load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
     with contextlib.ExitStack() as opened:
-        source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer, track=preset.track))
-        executor, reducer = None, None
-        if repairs:
-            executor = opened.enter_context(contextlib.closing(_executor(preset, source.info)))
-            reducer = _reducer(executor, preset)
-        settings = encode_settings(preset, source.pixel_format, job.output, executor)
-        source.choose_pixel_format(settings.encoder)
-        fitted = fit(source.info, size_request)
-        passthrough = opened.enter_context(Passthrough(job.source, exclude=source.stream_index, demuxer=job.demuxer))
+        if networks is None:
+            networks = opened.enter_context(contextlib.closing(Networks()))
+        detector = networks.detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
+        source = opened.enter_context(
+            open_source(job.source, output=job.output, demuxer=job.demuxer, rate=job.rate, track=preset.track)
+        )
+        executor = _executor(networks, preset, source.info) if repairs else None
+        reducer = _reducer(networks, executor, preset)
+        settings = _settings(job, source.pixel_format, executor)
+        source.choose_pixel_format(settings.encoder if settings else None)
+        fitted = fit(source.info, size_request, step_px=job.size_step_px)
+        passthrough = open_passthrough(source, demuxer=job.demuxer)
+        opened.enter_context(passthrough or contextlib.nullcontext())
         _warn_if_interlaced(source.info, fitted)
         summary = _summary(job, detector, executor, fitted)
         summary.other_videos = source.other_videos
         recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
         resume_token = _resume_token(job, settings, summary)
         partial_output = _partial_output(job, settings, resume_token)
-        sink = opened.enter_context(
-            FileSink(
-                job.output,
-                info=replace(source.info, sample_aspect=fitted.sample_aspect),
-                size=fitted.canvas,
-                pixel_format=source.pixel_format,
-                settings=settings,
-                passthrough=passthrough,
-                partial_output=partial_output,
-                resume_token=resume_token,
-            )
+        options = SinkOptions(
+            info=replace(source.info, sample_aspect=fitted.sample_aspect),
+            size=fitted.canvas,
+            pixel_format=source.pixel_format,
+            settings=settings,
+            pipe_format=job.pipe_format,
+            passthrough=passthrough,
+            partial_output=partial_output,
+            resume_token=resume_token,
         )
+        sink = opened.enter_context(open_sink(job.output, options, source=source))
+        for warning in sink.warnings:
+            log.warning("%s", warning)
         run_pipeline(
             source, sink, detector=detector, executor=executor, reducer=reducer, preset=preset, fit=fitted,
             recorder=recorder, progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
-    summary.damaged = source.damaged + passthrough.damaged + bool(passthrough.late)
-    summary.lost = [*source.lost, *passthrough.lost()]
-    for lost in summary.lost:
-        log.warning("left out: %s", lost)
-    summary.retimed = source.retimed + passthrough.retimed
+    _complete(summary, source, passthrough)
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
     summary.elapsed_s = time.perf_counter() - started
     if job.report is not None:
@@ -169,14 +158,22 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     return summary
 
 
-def _executor(preset: Preset, info: VideoInfo) -> Executor:
+def _settings(job: Job, pixel_format: str, executor: Executor | None) -> EncodeSettings | None:
+    """Encoder settings; None if the pictures leave as they are."""
+    if job.is_raw:
+        return None
+    settings = encode_settings(job.preset, pixel_format, job.output, executor)
+    return replace(settings, cores=job.encoder_cores)
+
+
+def _executor(networks: Networks, preset: Preset, info: VideoInfo) -> Executor:
     colour = encoding_of(info.colour, height_px=info.height_px)
-    return load_executor(preset.model, device=preset.device, colour=lambda: colour)
+    return networks.executor(preset.model, device=preset.device, colour=colour)
 
 
-def _reducer(executor: Executor, preset: Preset) -> ArtifactReducer | None:
+def _reducer(networks: Networks, executor: Executor | None, preset: Preset) -> ArtifactReducer | None:
     by_kind = preset.which is FrameSelection.PIXELATED
-    return load_reducer_for(executor, preset.routing.repair) if by_kind else None
+    return networks.reducer(executor, preset.routing.repair) if by_kind and executor is not None else None
 
 
 def encode_settings(preset: Preset, pixel_format: str, output: Path, executor: Executor | None) -> EncodeSettings:
@@ -200,7 +197,7 @@ def encode_settings(preset: Preset, pixel_format: str, output: Path, executor: E
 
 def default_output(source: Path) -> Path:
     """`film.mp4` -> `film.clear.mp4`; a container that cannot be written becomes Matroska, which holds every track."""
-    known = source.suffix.lower() in CONTAINERS
+    known = source.suffix.lower() in CONTAINERS or is_animation(source)
     return source.with_name(f"{source.stem}.clear{source.suffix if known else '.mkv'}")
 
 
@@ -215,8 +212,8 @@ def raise_if_damaged(summary: Summary) -> None:
 
 def _summary(job: Job, detector: Detector | None, executor: Executor | None, fitted: Fit) -> Summary:
     return Summary(
-        source=str(job.source),
-        output=str(job.output),
+        source="standard input" if job.source == PIPE else str(job.source),
+        output="standard output" if job.output == PIPE else str(job.output),
         model=executor.name if executor else "none",
         backend=executor.backend if executor else "none",
         method=detector.name if detector else "none",
@@ -224,8 +221,10 @@ def _summary(job: Job, detector: Detector | None, executor: Executor | None, fit
     )
 
 
-def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> ResumeToken:
-    """Everything that determines which packets this job writes."""
+def _resume_token(job: Job, settings: EncodeSettings | None, summary: Summary) -> ResumeToken | None:
+    """Everything that determines which packets this job writes; None if it cannot be resumed."""
+    if not job.can_resume:
+        return None
     stat = job.source.stat()
     detector = read_manifest().get(summary.method)
     weights = weights_sha256(job.preset.model if summary.model not in read_manifest() else summary.model)
@@ -240,13 +239,28 @@ def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> Resum
     }
 
 
+def _complete(summary: Summary, source: MediaSource, passthrough: Passthrough | None) -> None:
+    """Add what is known only at the end: damage, and what the output lacks."""
+    summary.damaged, summary.retimed, summary.lost = source.damaged, source.retimed, source.lost
+    if passthrough is not None:
+        summary.damaged += passthrough.damaged + bool(passthrough.late)
+        summary.retimed += passthrough.retimed
+        summary.lost += passthrough.lost()
+    for lost in summary.lost:
+        log.warning("left out: %s", lost)
+
+
 def _reducer_sha256(tier: str) -> str:
     name = reducer_name(tier)
     return weights_sha256(name) if name else "-"
 
 
-def _partial_output(job: Job, settings: EncodeSettings, resume_token: ResumeToken) -> PartialOutput | None:
+def _partial_output(
+    job: Job, settings: EncodeSettings | None, resume_token: ResumeToken | None
+) -> PartialOutput | None:
     """The output of an interrupted run of this job, if it is to be resumed."""
+    if settings is None or resume_token is None:
+        return None
     partial = partial_path(job.output)
     if not job.resume:
         if has_resume_token(partial):

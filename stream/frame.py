@@ -55,6 +55,8 @@ class Frame:
     """False if parts were lost and the decoder concealed them, in this frame or in one that it was predicted from."""
     coding: Coding | None = None
     """How coarsely the decoder says the picture was coded; None if it does not say."""
+    alpha: Plane | None = None
+    """Opacity, in the range of the depth, at the size of the source; None: opaque everywhere."""
     placeholder: Placeholder | None = None
     """Its kind if it replaces a frame that did not arrive; None for a real frame."""
 

@@ -169,9 +169,10 @@ def sws_matrix(colour: Colour) -> Colorspace:
     return _SWS_MATRIX.get(colour.matrix, Colorspace.ITU709)
 
 
-def rgb_of(planes: Planes, name: str, colour: Colour) -> NDArray[np.uint8]:
+def rgb_of(planes: Planes, name: str, colour: Colour, *, deep: bool = False) -> NDArray[np.uint8]:
     """Convert planar Y'CbCr to RGB for display, (height, width, 3) uint8, by the matrix and range of `colour`.
 
+    `deep`: to uint16, 0..65535.
     Untagged pictures count as BT.709 from 720 rows up and as BT.601 below, as in players.
     """
     picture = picture_of(planes, name)
@@ -179,7 +180,7 @@ def rgb_of(planes: Planes, name: str, colour: Colour) -> NDArray[np.uint8]:
     matrix = _SWS_MATRIX.get(colour.matrix, untagged)
     full = colour.range == 2 or name.startswith("yuvj")
     rgb = picture.reformat(
-        format="rgb24",
+        format="rgb48le" if deep else "rgb24",
         src_colorspace=matrix,
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,

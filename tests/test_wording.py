@@ -45,8 +45,8 @@ WORDS = {
 }
 """Words of an older vocabulary, as regular expressions, and what to say instead."""
 
-STANDARD = ("unfinished_tasks",)
-"""Names of the standard library that hold such a word: `queue.Queue.unfinished_tasks`."""
+STANDARD = ("unfinished_tasks", "sink.pull()")
+"""Names of libraries that hold such a word: `queue.Queue.unfinished_tasks`, a sink of PyAV's filter graph."""
 
 NAMES = {
     "write_whole": "atomic_write",

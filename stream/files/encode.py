@@ -49,6 +49,8 @@ class EncodeSettings:
     """Use NVENC; check `nvenc_works` first."""
     restart_every: int = 250
     """Frames after which the encoder is closed and reopened; a resumed run can continue from any such point."""
+    cores: int = 0
+    """CPU cores by which the encoder divides its work, on which the bytes it writes depend; 0: those it may use."""
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
@@ -133,6 +135,8 @@ class Encoder:
         if info.interlaced and self._size == (info.width_px, info.height_px) and self._size[1] % 4 == 0:
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         context.options = _options(settings, info)
+        if settings.cores and not settings.hardware:
+            context.thread_count = _threads(settings)
         os.environ.setdefault("SVT_LOG", "0")  # otherwise SVT-AV1 logs to stderr
         return context
 
@@ -191,6 +195,11 @@ class Encoder:
         assert self.context is not None
         reported = int(self.context.reorder_depth)
         return reported if self.settings.encoder in ("libx264", "libsvtav1") else max(reported, _MAX_REORDER_DEPTH)
+
+
+def _threads(settings: EncodeSettings) -> int:
+    """The number of frames that an encoder works on at once; 0 for one whose output does not depend on it."""
+    return {"h264": min(settings.cores, 16), "hevc": max(1, min(settings.cores // 2, 4))}.get(settings.codec, 0)
 
 
 def _options(settings: EncodeSettings, info: VideoInfo) -> dict[str, str]:

@@ -12,7 +12,7 @@ from types import TracebackType
 import av
 from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.stream import AttachmentStream, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
@@ -39,10 +39,15 @@ class Passthrough:
     the file is interleaved.
     """
 
-    def __init__(self, path: Path, *, exclude: int, demuxer: str | None = None) -> None:
-        """`exclude`: index of the video stream that is repaired, not copied. `demuxer`: see `open_input`."""
+    def __init__(
+        self, path: Path, *, exclude: int, demuxer: str | None = None, container: InputContainer | None = None
+    ) -> None:
+        """`exclude`: index of the video stream that is repaired, not copied. `demuxer`: see `open_input`.
+
+        `container`: the open file, if it cannot be opened a second time.
+        """
         self._path = path
-        self._container = open_input(path, demuxer=demuxer)
+        self._container = container or open_input(path, demuxer=demuxer)
         self._main = self._container.streams[exclude]
         self._streams = [s for s in self._container.streams if s.index != exclude]
         self._outputs: dict[int, Stream] = {}
@@ -114,6 +119,11 @@ class Passthrough:
         """What the file has beside its video that the output does not have."""
         late = f"{self.late} packets of a track that begins late in the file: it could not be known at its beginning"
         return [*self.skipped, *([late] if self.late else [])]
+
+    def track_names(self) -> list[str]:
+        """What the tracks are: `audio aac`, …"""
+        named = ((s.type, "" if s.codec_context is None else s.codec_context.name) for s in self._streams)
+        return [f"{kind} {codec}".strip() for kind, codec in named]
 
     @property
     def starts_before_zero(self) -> bool:

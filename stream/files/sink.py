@@ -38,7 +38,11 @@ _FRAGMENTED_ISO_OPTIONS = {
 }
 _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
 _WRITE_ERRORS = (av.error.FFmpegError, OSError, ValueError)
-_MATROSKA_OPTIONS = {"cluster_time_limit": "1000", "flush_packets": "1"}
+_MATROSKA_OPTIONS = {
+    "cluster_time_limit": "1000",
+    "flush_packets": "1",
+    "fflags": "+bitexact",  # no random identifiers: equal runs write equal files
+}
 
 
 class Sink(Protocol):
@@ -134,7 +138,6 @@ class FileSink:
             stream.codec_tag = "hvc1"  # required by Apple's players
         if self._passthrough is not None:
             self._passthrough.add_tracks(self._container, video=stream)
-            self.warnings += self._passthrough.skipped
         if self._info.display_matrix is not None:
             stream.set_display_matrix(self._info.display_matrix)
         return stream

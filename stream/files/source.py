@@ -93,7 +93,7 @@ class FileSource:
             self._first = self._first_picture()
             self._extras = dict.fromkeys(extras_of_track(self._stream, self._first))
             self.pixel_format = planes.planar_format(self._first.format.name)
-            self.info = _describe(self.path, self._container, self._stream, self._first)
+            self.info = describe(self.path, self._container, self._stream, self._first)
         except BaseException:
             self._container.close()
             raise
@@ -108,8 +108,8 @@ class FileSource:
         self._reader.close()
         self._container.close()
 
-    def choose_pixel_format(self, encoder: str) -> None:
-        """Convert frames to a pixel format that `encoder` (FFmpeg's name) supports; the source's own if possible."""
+    def choose_pixel_format(self, encoder: str | None) -> None:
+        """Convert frames to a pixel format that `encoder` (FFmpeg's name) supports; None: of any encoder."""
         self.pixel_format = planes.planar_format(self.info.pixel_format, encoder=encoder)
 
     @property
@@ -131,6 +131,9 @@ class FileSource:
     def busy_s(self) -> float:
         """Seconds spent reading and decoding."""
         return self._reader.busy_s + self._converting_s
+
+    def interrupt(self) -> None:
+        """Nothing to do: reading a file does not wait."""
 
     def __iter__(self) -> Iterator[Frame]:
         timestamps = _FrameTimestamps(self.info, decoding_order_only=self._container.format.name == "avi")
@@ -206,7 +209,8 @@ class _FrameTimestamps:
         return self._timestamps.place(pts)
 
 
-def _describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
+def describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
+    """The properties of a video: those of its track, and of the first picture that was decoded."""
     side_data = {data.type: bytes(data) for data in side_data_of(first)}
     duration = container.duration / av.time_base if container.duration else None
     return VideoInfo(

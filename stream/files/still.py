@@ -15,13 +15,16 @@ from deepclarity.atomic_write import atomic_write
 from deepclarity.errors import OutputError, SourceError, UsageError
 from deepclarity.stream import errors
 from deepclarity.stream.frame import Plane, Planes
+from deepclarity.stream.pictures.metadata import read_tiff, upright, write_tiff
+from deepclarity.stream.pictures.pillow_formats import PILLOW_SUFFIXES, encode_with_pillow, read_with_pillow
 
 log = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | PILLOW_SUFFIXES
 """File extensions of the supported picture formats, lower case."""
 
 _JPEG_QUALITY = 95
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Picture:
     """Opacity, (height, width), same dtype as `pixels`; None without an alpha channel."""
     profile: NDArray[np.uint8] | None = None
     """ICC colour profile (ISO 15076-1), copied unchanged."""
+    exif: bytes | None = None
+    """EXIF (JEITA CP-3451) as it was read: its orientation has been applied to the pixels."""
 
     @property
     def max_value(self) -> int:
@@ -54,12 +59,14 @@ class Picture:
         alpha = self.alpha
         if alpha is not None and alpha.shape != luma.shape:
             alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        return Picture(pixels, alpha, self.profile)  # type: ignore[arg-type]
+        return Picture(pixels, alpha, self.profile, self.exif)  # type: ignore[arg-type]
 
 
 def read_picture(path: Path) -> Picture:
     """Read a picture file of any colour model, 8 or 16 bits; raises SourceError if it cannot be decoded."""
     errors.check_readable(path)
+    if path.suffix.lower() in PILLOW_SUFFIXES:
+        return _read_with_pillow(path)
     data = np.fromfile(path, np.uint8)
     try:
         pixels, kinds, chunks = cv2.imdecodeWithMetadata(
@@ -82,9 +89,23 @@ def read_picture(path: Path) -> Picture:
         alpha = unchanged[:, :, 3].astype(pixels.dtype)
     if cv2.imcount(str(path)) > 1:
         log.warning("%s: contains several pictures; only the first is used", path)
-    profiles = [chunk for kind, chunk in zip(kinds, chunks, strict=True) if kind == cv2.IMAGE_METADATA_ICCP]
-    profile = np.asarray(profiles[0], np.uint8).ravel() if profiles else None
-    return Picture(pixels, alpha, profile)  # type: ignore[arg-type]
+    found = {kind: np.asarray(chunk, np.uint8).ravel() for kind, chunk in zip(kinds, chunks, strict=True)}
+    profile, exif = found.get(cv2.IMAGE_METADATA_ICCP), found.get(cv2.IMAGE_METADATA_EXIF)
+    if data[:4].tobytes() in _TIFF_SIGNATURES:  # OpenCV reads no metadata of them
+        tiff_exif, tiff_profile = read_tiff(data.tobytes())
+        return Picture(pixels, alpha, _as_array(tiff_profile), tiff_exif)  # type: ignore[arg-type]
+    return Picture(pixels, alpha, profile, None if exif is None else exif.tobytes())  # type: ignore[arg-type]
+
+
+def _read_with_pillow(path: Path) -> Picture:
+    read = read_with_pillow(path)
+    pixels = np.ascontiguousarray(read.rgba[:, :, 2::-1])
+    alpha = np.ascontiguousarray(read.rgba[:, :, 3]) if read.rgba.shape[2] == 4 else None
+    return Picture(pixels, alpha, _as_array(read.profile), read.exif)
+
+
+def _as_array(profile: bytes | None) -> NDArray[np.uint8] | None:
+    return None if profile is None else np.frombuffer(profile, np.uint8)
 
 
 def _to_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -96,22 +117,35 @@ def _to_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 def write_picture(path: Path, picture: Picture) -> None:
     """Write `picture` atomically, in the format of the file extension.
 
-    JPEG and BMP lose alpha; only PNG and TIFF keep 16 bits. Raises UsageError for an unsupported format, OutputError if
-    the file cannot be written.
+    JPEG and BMP lose alpha; only PNG and TIFF keep 16 bits. EXIF and the ICC profile are kept, but in BMP. Raises
+    UsageError for an unsupported format, OutputError if the file cannot be written.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise UsageError(
             f"{path}: cannot write '{path.suffix}' pictures. Use one of {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
-    pixels = picture.pixels
+    atomic_write(path, _encoded(path, picture))
+
+
+def _encoded(path: Path, picture: Picture) -> bytes:
+    pixels, suffix = picture.pixels, path.suffix.lower()
+    exif = None if picture.exif is None else upright(picture.exif, pixels.shape[1::-1])
     has_no_alpha = path.suffix.lower() in (".jpg", ".jpeg", ".bmp")
     if picture.alpha is not None and not has_no_alpha:
         pixels = np.dstack([pixels, picture.alpha])  # type: ignore[assignment]
-    if pixels.dtype == np.uint16 and path.suffix.lower() not in (".png", ".tif", ".tiff"):
+    if pixels.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
         pixels = (pixels >> 8).astype(np.uint8)
+    if suffix in PILLOW_SUFFIXES:
+        profile = None if picture.profile is None else picture.profile.tobytes()
+        rgba = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
+        return encode_with_pillow(path, rgba, exif=exif, profile=profile)  # type: ignore[arg-type]
     flags = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    kinds, chunks = ([cv2.IMAGE_METADATA_ICCP], [picture.profile]) if picture.profile is not None else ([], [])
-    encoded, data = cv2.imencodeWithMetadata(path.suffix, pixels, kinds, chunks, flags)
+    is_tiff = suffix in (".tif", ".tiff")
+    metadata = {cv2.IMAGE_METADATA_ICCP: picture.profile, cv2.IMAGE_METADATA_EXIF: _as_array(exif)}
+    known = {} if is_tiff or suffix == ".bmp" else {kind: data for kind, data in metadata.items() if data is not None}
+    encoded, content = cv2.imencodeWithMetadata(path.suffix, pixels, list(known), list(known.values()), flags)
     if not encoded:
         raise OutputError(f"{path}: cannot be encoded. Choose another format with -o.")
-    atomic_write(path, data.tobytes())
+    if is_tiff:
+        return write_tiff(content.tobytes(), exif, None if picture.profile is None else picture.profile.tobytes())
+    return content.tobytes()

@@ -41,7 +41,7 @@ def test_unwritable_output_path_is_refused(clip: Path, tmp_path: Path, capfd: Ca
     assert output.rsplit("/", 1)[0] in stderr
 
 
-@pytest.mark.parametrize("name", ["out.gif", "out.avi", "out", "out.mp4.part", ".mp4"])
+@pytest.mark.parametrize("name", ["out.flv", "out.avi", "out", "out.mp4.part", ".mp4"])
 def test_unknown_extension_error_lists_the_supported_ones(
     clip: Path, tmp_path: Path, capfd: Capture, name: str
 ) -> None:

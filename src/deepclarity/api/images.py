@@ -17,6 +17,7 @@ from deepclarity.pipelines.detect import detect_picture
 from deepclarity.pipelines.route import parse_repair
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.frame import Planes
+from deepclarity.stream.pictures.sniff import check_still
 
 from .arrays import ColourImage, Image, Order, PlanarImage, PlanarPicture, check_order, colour_image, planar_picture
 from .networks import as_detector, as_enhancer
@@ -174,6 +175,7 @@ def _read(image: Path_ | Image | PlanarImage, order: Order) -> ColourImage:
     path = Path(image)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise UsageError(f"{path}: not a picture file. Use detect_file or upscale for videos.")
+    check_still(path)
     picture = read_picture(path)
     array = ColourImage(picture.pixels, order, picture).like(picture)
     return ColourImage(array, order, picture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deepclarity.models.verdict import Detector
 from deepclarity.pipelines import upscale as pipeline
 from deepclarity.pipelines.detect_file import FileVerdict
 from deepclarity.pipelines.detect_file import detect_file as detect_path
+from deepclarity.pipelines.jobs.job import Job
 from deepclarity.pipelines.preset import Preset, load_preset
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection, parse_repair
@@ -42,26 +44,25 @@ def upscale(
     track: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    fps: Fraction | float | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Repair the pixelated frames of a video file; what `deepclarity upscale` does.
 
     Args:
-        source: The video file.
-        output: The file to write; default: `film.clear.mp4` beside `film.mp4`.
+        source: The video file; a GIF, an animated WebP or APNG; or numbered pictures, `frames/%05d.png`.
+        output: The file to write, of any of these kinds; default: `film.clear.mp4` beside `film.mp4`.
         preset: Name of a preset, path of a TOML file, or a `Preset`. The arguments below override it.
-        model: Tier: `auto`, `turbo`, `srgan`, …; or the path of a model file.
-        detector: Method: `lattice-net`, `grid`, …
+        model, detector: `auto`, `turbo`, `srgan`, …, or the path of a model file; `lattice-net`, `grid`, …
         which: Frames to repair: `pixelated`, `all` or `none`.
         repair: Kinds to repair, of `pixelated,blocky,soft`.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
-        codec: `h264`, `hevc` or `av1`.
-        crf: Constant rate factor of the encoder.
+        codec, crf: `h264`, `hevc` or `av1`; constant rate factor of the encoder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         report: Path of a report to write, `.html` or `.json`.
         track: Index of the video track in the file; None takes the one that is the video.
-        resume: Continue an interrupted run of the same job.
-        overwrite: Replace an output that exists.
+        resume, overwrite: Continue an interrupted run of the same job; replace an output that exists.
+        fps: Pictures per second of numbered pictures; default: 25.
         progress: Called after every frame with (frames done, expected frames or None).
 
     Returns:
@@ -74,13 +75,14 @@ def upscale(
         DeviceError: The device does not exist or failed.
     """
     changes = {"model": model, "method": detector, "which": which, "repair": repair, "size": size}
-    job = pipeline.Job(
+    job = Job(
         source=Path(source),
         output=pipeline.default_output(Path(source)) if output is None else Path(output),
         preset=_overridden(preset, **changes, codec=codec, crf=crf, device=device, track=track),
         overwrite=overwrite,
         report=None if report is None else Path(report),
         resume=resume,
+        rate=None if fps is None else Fraction(fps).limit_denominator(100_000),
     )
     return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
 

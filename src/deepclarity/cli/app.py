@@ -26,6 +26,7 @@ _COMMANDS = {
     "upscale": "Repair the pixelated frames of a video file.",
     "detect": "Detect pixelation in pictures and videos.",
     "correct": "Repair pixelated pictures.",
+    "batch": "Repair folders and lists of videos and pictures.",
     "live": "Repair a camera stream in real time.",
     "relay": "Repair a network stream and publish it via RTSP.",
     "demo": "Generate a pixelated clip, repair it and write a report.",
@@ -38,6 +39,8 @@ _COMMANDS = {
     "evaluate": "Evaluate enhancers and detectors on test data.",
 }
 
+_MODULES = {"detect_app": "page_apps", "correct_app": "page_apps"}
+"""Commands that share a module."""
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -59,7 +62,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"deepclarity.cli.commands.{cmd_name}")
+        module = importlib.import_module(f"deepclarity.cli.commands.{_MODULES.get(cmd_name, cmd_name)}")
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command

@@ -10,10 +10,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deepclarity.pipelines.jobs.job import Job
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection
-from deepclarity.pipelines.upscale import Job, upscale
+from deepclarity.pipelines.upscale import upscale
 from deepclarity.stream.info import VideoInfo
 
 from .errors import RefusedError

@@ -65,6 +65,7 @@ def correct(
     from deepclarity.pipelines.correct import side_by_side
     from deepclarity.pipelines.route import Routing, parse_repair
     from deepclarity.stream.files.still import read_picture, write_picture
+    from deepclarity.stream.pictures.sniff import check_still
 
     if math.isnan(scale):
         raise UsageError("--scale nan: not a number. Use 0.1 to 16.")
@@ -84,6 +85,7 @@ def correct(
                 comparison = target.with_suffix(".compare.png")
                 for file in (target, comparison) if compare else (target,):
                     check_target(file, image, overwrite=yes)
+                check_still(image)
                 before = read_picture(image)
                 result = correct_picture(
                     before,

@@ -23,7 +23,8 @@ def demo(output: Path, seconds: float, model: str | None, device: str | None, qu
     """
     from deepclarity.cli.progress import Progress, summary_lines
     from deepclarity.pipelines.demo.demo import make_clip, show
-    from deepclarity.pipelines.upscale import Job, upscale
+    from deepclarity.pipelines.jobs.job import Job
+    from deepclarity.pipelines.upscale import upscale
 
     preset = options.load_overridden_preset("default", {"model": model, "device": device})
     if not quiet:

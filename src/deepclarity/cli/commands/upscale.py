@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
 
 from deepclarity.cli import options
+from deepclarity.errors import UsageError
+
+_PIPE = Path("-")
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output file. Default: IN.clear.EXT beside IN.")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, allow_dash=True),
+    help="Output file, or - for standard output. Default: IN.clear.EXT beside IN.",
+)  # fmt: skip
+@click.option(
+    "--format", "pipe_format", metavar="nut|mkv|y4m|ts", help="Format on standard output. Default: nut, raw pictures."
+)
+@click.option("--fps", metavar="N|N/M", help="Pictures per second of numbered pictures, IN/%05d.png. Default: 25.")
 @options.preset("default")
 @options.model
 @options.method
@@ -38,6 +49,8 @@ from deepclarity.cli import options
 def upscale(
     source: Path,
     output: Path | None,
+    pipe_format: str | None,
+    fps: str | None,
     preset_name: str,
     report: Path | None,
     resume: bool,
@@ -49,13 +62,26 @@ def upscale(
 
     Videos smaller than Full HD are enlarged to Full HD; see --size. Audio, subtitles, chapters and timestamps are
     kept. The output file appears only when it is complete. Options override the values of the preset.
+
+    IN and the output may also be numbered pictures (frames/%05d.png), a GIF, an animated WebP or an APNG. Sizes of
+    pictures need not be even.
+
+    IN and the output may be - for pipes: standard input is read in any format that FFmpeg reads from a pipe.
     """
     from deepclarity.cli.progress import Progress, summary_lines
-    from deepclarity.pipelines.upscale import Job, default_output, raise_if_damaged
+    from deepclarity.pipelines.jobs.job import Job
+    from deepclarity.pipelines.upscale import default_output, raise_if_damaged
     from deepclarity.pipelines.upscale import upscale as run
-    from deepclarity.stream.errors import check_readable
+    from deepclarity.stream.media import Medium, check_source, source_medium
 
-    check_readable(source)
+    rate = None if fps is None else parse_rate(fps)
+    check_source(source, rate=rate)
+    if source == _PIPE and output is None:
+        raise UsageError("-: from standard input there is no name for the output. Add -o FILE, or -o - for a pipe.")
+    if pipe_format is not None and output != _PIPE:
+        raise UsageError(f"--format {pipe_format}: for -o - only; a file's format is that of its ending.")
+    if source_medium(source) is Medium.NUMBERED and output is None:
+        raise UsageError(f"{source}: numbered pictures have no default output. Add -o FILE or -o FOLDER/%05d.png.")
     preset = options.load_overridden_preset(preset_name, values)
     job = Job(
         source=source,
@@ -64,10 +90,23 @@ def upscale(
         overwrite=yes,
         report=report,
         resume=resume,
+        pipe_format=pipe_format or "nut",
+        rate=rate,
     )
-    with Progress(quiet=quiet, name=source.name) as progress:
+    with Progress(quiet=quiet, name="standard input" if source == _PIPE else source.name) as progress:
         summary = run(job, progress=progress)
     if not quiet:
         for line in summary_lines(summary, which=preset.which):
-            click.echo(line)
+            click.echo(line, err=output == _PIPE)
     raise_if_damaged(summary)
+
+
+def parse_rate(text: str) -> Fraction:
+    """Parse pictures per second, `24`, `23.976` or `24000/1001`; raises UsageError for anything else."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not Fraction(1, 1000) <= rate <= 1000:
+        raise UsageError(f"--fps {text}: not a frame rate. Use a number such as 24, or a fraction such as 24000/1001.")
+    return rate

@@ -1,0 +1,1 @@
+"""What a run of the upscale pipeline is asked to do."""

@@ -1,0 +1,1 @@
+"""Pictures as videos: numbered files, GIF, animated WebP and APNG."""

@@ -1,0 +1,1 @@
+"""Standard input and output: video through pipes, from and to other programs."""
