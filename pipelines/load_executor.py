@@ -95,6 +95,10 @@ class Networks:
             self._reducers[key] = load_reducer_for(executor, {Kind.BLOCKY})
         return self._reducers[key] if Kind.BLOCKY in repair else None
 
+    def picture_reducer(self, enhancer: Enhancer, repair: Collection[Kind]) -> ArtifactReducer | None:
+        """The artifact reducer that goes with an enhancer, for still pictures."""
+        return self.reducer(CpuExecutor(enhancer), repair)
+
     def enhancer(self, model: str, *, device: str) -> Enhancer:
         """The enhancer of a tier or model file, for still pictures; see `load_enhancer`."""
         key = model, device

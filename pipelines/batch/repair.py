@@ -73,10 +73,13 @@ def _repair_video(file: BatchFile, options: BatchOptions, networks: Networks, re
 
 def _repair_picture(file: BatchFile, options: BatchOptions, networks: Networks) -> FileResult:
     preset = options.preset
+    enhancer = networks.enhancer(options.picture_model, device=preset.device)
     result = correct(
         read_picture(file.source),
         detector=networks.detector(preset.method, pixel_art=preset.pixel_art),
-        enhancer=networks.enhancer(options.picture_model, device=preset.device),
+        enhancer=enhancer,
+        repair=preset.routing.repair,
+        reducer=networks.picture_reducer(enhancer, preset.routing.repair),
         scale=options.scale,
         force=options.force,
     )

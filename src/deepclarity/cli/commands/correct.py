@@ -69,12 +69,7 @@ def correct(
 
     if math.isnan(scale):
         raise UsageError("--scale nan: not a number. Use 0.1 to 16.")
-    if output is not None and len(images) > 1 and not output.is_dir():
-        raise UsageError(f"{output}: not a folder. For several images, -o must be an existing folder.")
-    targets = [target_of(image, output) for image in images]
-    if len(set(targets)) < len(targets):
-        duplicate = next(target for target in targets if targets.count(target) > 1)
-        raise UsageError(f"{duplicate}: two images would be written to this file. Repair them one at a time.")
+    targets = _targets(images, output)
     kinds = parse_repair(repair) if repair is not None else Routing().repair
     detector, code = load_detector(DEFAULT_DETECTOR if method is None else method, pixel_art=bool(pixel_art)), 0
     options.silence_opencv()
@@ -107,6 +102,17 @@ def correct(
             if not quiet:
                 click.echo(_result_line(image, target, result.verdict, repaired=result.repaired))
     return code
+
+
+def _targets(images: tuple[Path, ...], output: Path | None) -> list[Path]:
+    """The paths of all repaired pictures; UsageError if two are the same."""
+    if output is not None and len(images) > 1 and not output.is_dir():
+        raise UsageError(f"{output}: not a folder. For several images, -o must be an existing folder.")
+    targets = [target_of(image, output) for image in images]
+    if len(set(targets)) < len(targets):
+        duplicate = next(target for target in targets if targets.count(target) > 1)
+        raise UsageError(f"{duplicate}: two images would be written to this file. Repair them one at a time.")
+    return targets
 
 
 def target_of(image: Path, output: Path | None) -> Path:
