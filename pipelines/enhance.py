@@ -84,7 +84,7 @@ def _repaired(started: _Started, size: tuple[int, int]) -> Frame:
     if mask is not None:
         before = frame if frame.size == size else resized(frame, size)
         planes = blend(before.planes, planes, mask)
-    return replace(frame, planes=planes, picture=None)
+    return replace(frame, planes=planes, picture=None, changed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def _padded(frame: Frame, fit: Fit) -> Frame:
     left, top = ((outer - inner) // 4 * 2 for outer, inner in zip(fit.canvas, frame.size, strict=True))
     luma = _padded_plane(frame.planes[0], fit.canvas, (left, top), (1, 1), fill=black)
     blue, red = (_padded_plane(p, fit.canvas, (left, top), frame.subsampling, fill=grey) for p in frame.planes[1:])
-    return replace(frame, planes=(luma, blue, red), picture=None)
+    return replace(frame, planes=(luma, blue, red), picture=None, changed=True)
 
 
 def _padded_plane(

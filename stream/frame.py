@@ -55,6 +55,8 @@ class Frame:
     """False if parts were lost and the decoder concealed them, in this frame or in one that it was predicted from."""
     coding: Coding | None = None
     """How coarsely the decoder says the picture was coded; None if it does not say."""
+    changed: bool = False
+    """Whether the samples are no longer those that the decoder gave."""
     placeholder: Placeholder | None = None
     """Its kind if it replaces a frame that did not arrive; None for a real frame."""
 
