@@ -11,34 +11,29 @@ from pathlib import Path
 
 from deepclarity.errors import DamagedInputError, UsageError
 from deepclarity.models.detectors import load_detector
-from deepclarity.models.load import check_enhancer, weights_sha256
+from deepclarity.models.load import check_enhancer
 from deepclarity.models.verdict import Detector
-from deepclarity.models.weights import read_manifest
 from deepclarity.stream.errors import check_readable
 from deepclarity.stream.files.encode import EncodeSettings, nvenc_works
-from deepclarity.stream.files.output_path import CONTAINERS, check_writable, container_of, partial_path
+from deepclarity.stream.files.output_path import CONTAINERS, check_writable, container_of
 from deepclarity.stream.files.passthrough import Passthrough
-from deepclarity.stream.files.resume import (
-    PartialOutput,
-    ResumeToken,
-    find_partial_output,
-    has_resume_token,
-    remove_resume_files,
-)
 from deepclarity.stream.files.sink import FileSink, Sink
 from deepclarity.stream.files.source import FileSource, Source
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.planes import depth_of
-from deepclarity.version import __version__
+from deepclarity.stream.segments.errors import CopyError
+from deepclarity.stream.segments.splice import Splicer
 
 from .detect import detect
 from .enhance import enhance
 from .executor import Executor
+from .files.copying import plan_copying, record_copying
+from .files.resume import find_output, resume_token
 from .fit import Fit, SizeRequest, fit
 from .load_executor import encoding_of, load_executor
-from .preset import Preset
+from .preset import Preset, check_copy
 from .records import Summary
 from .report.recorder import Recorder
 from .report.report import check_report
@@ -120,23 +115,45 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         check_report(job.report)
     container_of(job.output, "av1" if preset.codec == "auto" else preset.codec)
     size_request = SizeRequest.parse(preset.size, pad=preset.pad)
+    check_copy(preset.copy)
     check_enhancer(preset.model)
-    repairs = preset.which is not FrameSelection.NONE
-    detector = load_detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
+    detector = None
+    if preset.which is not FrameSelection.NONE:
+        detector = load_detector(preset.method, pixel_art=preset.pixel_art)
+    try:
+        summary, recorder = _run(job, detector, size_request, progress)
+    except CopyError as error:
+        log.info("%s: starting again, without copying: %s", job.source, error)
+        encoded = replace(job, preset=replace(preset, copy="never"))
+        summary, recorder = _run(encoded, detector, size_request, progress)
+        summary.encoded_because = {str(error): summary.frames_out}
+    summary.elapsed_s = time.perf_counter() - started
+    if job.report is not None:
+        recorder.report.write(job.report, summary)
+    return summary
+
+
+def _run(
+    job: Job, detector: Detector | None, size_request: SizeRequest, progress: Progress
+) -> tuple[Summary, Recorder]:
+    """Repair one file. CopyError if copying turns out to be impossible when frames have been written already."""
+    preset = job.preset
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(FileSource(job.source, demuxer=job.demuxer))
         executor = None
-        if repairs:
+        if detector is not None:
             executor = opened.enter_context(contextlib.closing(_executor(preset, source.info)))
         settings = encode_settings(preset, source.pixel_format, job.output, executor)
         source.choose_pixel_format(settings.encoder)
         fitted = fit(source.info, size_request)
+        splicer = plan_copying(preset, source, fitted, settings, demuxer=job.demuxer)
         passthrough = opened.enter_context(Passthrough(job.source, exclude=source.stream_index, demuxer=job.demuxer))
         _warn_if_interlaced(source.info, fitted)
         summary = _summary(job, detector, executor, fitted)
         recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
-        resume_token = _resume_token(job, settings, summary)
-        partial_output = _partial_output(job, settings, resume_token)
+        token = resume_token(job.source, preset, settings, summary)
+        copies = isinstance(splicer, Splicer)
+        partial_output = find_output(job.output, token, settings, wanted=job.resume and not copies)
         sink = opened.enter_context(
             FileSink(
                 job.output,
@@ -146,7 +163,8 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
                 settings=settings,
                 passthrough=passthrough,
                 partial_output=partial_output,
-                resume_token=resume_token,
+                resume_token=None if copies else token,
+                track=splicer if isinstance(splicer, Splicer) else None,
             )
         )
         for warning in sink.warnings:
@@ -155,13 +173,11 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
             source, sink, detector=detector, executor=executor, preset=preset, fit=fitted, recorder=recorder,
             progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
+    record_copying(splicer, summary, recorder)
     summary.damaged = source.damaged + passthrough.damaged
     summary.retimed = source.retimed + passthrough.retimed
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
-    summary.elapsed_s = time.perf_counter() - started
-    if job.report is not None:
-        recorder.report.write(job.report, summary)
-    return summary
+    return summary, recorder
 
 
 def _executor(preset: Preset, info: VideoInfo) -> Executor:
@@ -212,38 +228,6 @@ def _summary(job: Job, detector: Detector | None, executor: Executor | None, fit
         method=detector.name if detector else "none",
         size=f"{fitted.canvas[0]}x{fitted.canvas[1]}",
     )
-
-
-def _resume_token(job: Job, settings: EncodeSettings, summary: Summary) -> ResumeToken:
-    """Everything that determines which packets this job writes."""
-    stat = job.source.stat()
-    detector = read_manifest().get(summary.method)
-    weights = weights_sha256(job.preset.model if summary.model not in read_manifest() else summary.model)
-    return {
-        "input": f"{job.source.resolve()} {stat.st_size} {stat.st_mtime_ns}",
-        "preset": repr(job.preset),
-        "encoding": repr(settings),
-        "model": f"{summary.model} {summary.backend} {weights}",
-        "method": f"{summary.method} {detector.sha256 if detector else '-'}",
-        "size": summary.size,
-        "version": __version__,
-    }
-
-
-def _partial_output(job: Job, settings: EncodeSettings, resume_token: ResumeToken) -> PartialOutput | None:
-    """The output of an interrupted run of this job, if it is to be resumed."""
-    partial = partial_path(job.output)
-    if not job.resume:
-        if has_resume_token(partial):
-            log.warning("%s: discarding the output of an interrupted run; use --resume to continue one", partial)
-        remove_resume_files(partial)
-        return None
-    found = find_partial_output(partial, resume_token, restart_every=settings.restart_every)
-    if found is None:
-        log.warning("%s: nothing to resume; starting at the first frame", partial)
-    else:
-        log.info("resuming after %d frames", found.frames)
-    return found
 
 
 def _is_html(report: Path | None) -> bool:

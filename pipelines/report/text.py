@@ -31,9 +31,10 @@ def numbers(summary: Summary) -> list[tuple[str, str]]:
     """The summary table as (label, value) pairs."""
     values = summary_values(summary)
     values["frames_by_kind"] = ", ".join(f"{count:,} {kind}" for kind, count in summary.frames_by_kind.items())
+    values["encoded_because"] = "; ".join(f"{count:,}: {why}" for why, count in summary.encoded_because.items())
     values["elapsed_s"], values["frames_per_s"] = f"{summary.elapsed_s:,.2f}", f"{summary.frames_per_s:,.1f}"
     labels = {"elapsed_s": "Time taken, s", "frames_per_s": "Frames per second", "passed": "Untouched"}
-    labels |= {"frames_by_kind": "Frames by kind"}
+    labels |= {"frames_by_kind": "Frames by kind", "copied": "Copied byte for byte", "encoded_because": "Encoded anew"}
     labels |= {"fallback": "Only resized, repair failed", "damaged": "Damaged packets", "method": "Detector"}
     labels |= {"retimed": "Timestamps moved", "backend": "Back end"}
     rows = [(labels.get(k, k.replace("_", " ").capitalize()), v) for k, v in values.items() if k != "stage_s"]
@@ -67,6 +68,8 @@ def notes(summary: Summary, length_s: float) -> Iterator[str]:
         engine = " on ".join(part for part in (summary.model, summary.backend) if part)
         speed = f"{summary.frames_per_s:,.1f} frames per second{real_time}"
         yield f"Took {summary.elapsed_s:,.1f} s: {speed}{'; ' + engine if engine else ''}."
+    if summary.copied:
+        yield f"{summary.copied:,} of {_frames(summary.frames_out)} copied untouched, byte for byte."
     blocky, damaged = (summary.frames_by_kind.get(kind, 0) for kind in (Kind.BLOCKY, Kind.DAMAGED))
     if blocky:
         yield f"Blocky, coded with too few bits: {_frames(blocky)}, left as they are. There is no repair for that yet."

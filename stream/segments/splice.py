@@ -23,10 +23,10 @@ from .segment import Entry, Segment
 from .syntax import H264Syntax
 from .track import picture_of
 
-REPAIRED = "frames in them were repaired"
-_NO_ENTRY = "they lean on a segment that was encoded anew"
-_DAMAGED = "frames in them are damaged"
-_MISMATCH = "their frames are not those that the packets announce"
+REPAIRED = "segments with repaired frames"
+_DEPENDENT = "segments that depend on one that was encoded anew"
+_DAMAGED = "segments with damaged frames"
+_MISMATCH = "segments whose frames are not those that their packets announce"
 
 
 @dataclass(slots=True)
@@ -158,7 +158,7 @@ class Splicer:
         elif segment.obstacle is None and segment.reorder_depth > self._depth:
             self._reason = "frames are reordered further than at the beginning"
         elif segment.obstacle is None and segment.entry is Entry.OPEN and self._before is None:
-            self._reason = _NO_ENTRY
+            self._reason = _DEPENDENT
         else:
             self._reason = segment.obstacle
 
@@ -182,7 +182,7 @@ class Splicer:
 
     def _encode(self, picture: VideoFrame, pts: int, duration: int) -> Iterator[AnyPacket]:
         if self._encoder is None:
-            raise CopyError(f"{self._reader.codec} packets cannot stand beside encoded ones, and {self._reason}")
+            raise CopyError(f"{self._reader.codec} packets cannot stand beside encoded ones: {self._reason}")
         info = self._info
         ready = planes.prepare_for_encoder(
             picture, pts=pts, time_base=info.time_base, duration=duration, colour=info.colour

@@ -14,7 +14,7 @@ from deepclarity.models.verdict import Detector
 from deepclarity.pipelines import upscale as pipeline
 from deepclarity.pipelines.detect_file import FileVerdict
 from deepclarity.pipelines.detect_file import detect_file as detect_path
-from deepclarity.pipelines.preset import Preset, load_preset
+from deepclarity.pipelines.preset import Preset, check_copy, load_preset
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection, parse_repair
 from deepclarity.stream.info import VideoInfo
@@ -37,6 +37,7 @@ def upscale(
     size: str | None = None,
     codec: str | None = None,
     crf: int | None = None,
+    copy: str | None = None,
     device: str | None = None,
     report: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -56,6 +57,7 @@ def upscale(
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
         codec: `h264`, `hevc` or `av1`.
         crf: Constant rate factor of the encoder.
+        copy: `auto` copies segments without a frame to repair byte for byte if size and codec stay, or `never`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         report: Path of a report to write, `.html` or `.json`.
         resume: Continue an interrupted run of the same job.
@@ -63,7 +65,7 @@ def upscale(
         progress: Called after every frame with (frames done, expected frames or None).
 
     Returns:
-        The `Summary` of the run. `Summary.damaged` counts packets of the input that could not be decoded.
+        The `Summary` of the run. `Summary.damaged` counts packets that could not be decoded.
 
     Raises:
         SourceError: The source is missing or no video.
@@ -74,8 +76,9 @@ def upscale(
     path = Path(source)
     base = load_preset(preset) if isinstance(preset, str) else preset
     changes = _changes(
-        model=model, method=detector, which=which, repair=repair, size=size, codec=codec, crf=crf, device=device
-    )
+        model=model, method=detector, which=which, repair=repair, size=size, codec=codec, crf=crf, copy=copy,
+        device=device,
+    )  # fmt: skip
     job = pipeline.Job(
         source=path,
         output=pipeline.default_output(path) if output is None else Path(output),
@@ -122,6 +125,8 @@ def _changes(**given: Any) -> dict[str, Any]:
         if which not in set(FrameSelection):
             raise UsageError(f"which '{which}'; {did_you_mean(which, list(FrameSelection))}")
         changes["which"] = FrameSelection(which)
+    if "copy" in changes:
+        check_copy(str(changes["copy"]), where="copy")
     if "repair" in changes:
         parse_repair(str(changes["repair"]), where="repair")
     return changes
