@@ -117,7 +117,7 @@ def _with_less_artifacts(item: Routed, reducer: ArtifactReducer, summary: Summar
         log.warning("frame %d could not be repaired: %s", frame.index, error)
         summary.fallback += 1
         return replace(item, reduce=False)
-    return replace(item, reduced=replace(frame, planes=planes, picture=None))
+    return replace(item, reduced=replace(frame, planes=planes, picture=None, changed=True))
 
 
 def _repaired(started: _Started, size: tuple[int, int]) -> Frame:
@@ -128,7 +128,7 @@ def _repaired(started: _Started, size: tuple[int, int]) -> Frame:
     if mask is not None:
         before = frame if frame.size == size else resized(frame, size)
         planes = blend(before.planes, planes, mask)
-    return replace(frame, planes=planes, picture=None)
+    return replace(frame, planes=planes, picture=None, changed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def _padded(frame: Frame, fit: Fit) -> Frame:
     if alpha is not None:
         resized_alpha = cv2.resize(alpha, frame.size, interpolation=cv2.INTER_AREA)
         alpha = _padded_plane(resized_alpha, fit.canvas, (left, top), (1, 1), fill=frame.max_value)  # type: ignore[arg-type]
-    return replace(frame, planes=(luma, blue, red), picture=None, alpha=alpha)
+    return replace(frame, planes=(luma, blue, red), picture=None, alpha=alpha, changed=True)
 
 
 def _padded_plane(

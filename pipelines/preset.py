@@ -13,6 +13,8 @@ from deepclarity.models.detectors import DEFAULT_DETECTOR
 
 from .route import FrameSelection, Routing, parse_repair
 
+COPY_MODES = ("auto", "never")
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -40,6 +42,8 @@ class Preset:
     """Encoder effort, by the names of x264's presets."""
     track: int | None = None
     """Index of the video track in the file; None: the one that is the video."""
+    copy: str = "auto"
+    """`auto`: packets in which nothing is to be repaired are copied, where size and codec stay; `never`."""
     encoder: str = "auto"
     """`software`, `nvenc`, or auto: NVENC if the enhancer runs on the GPU and a probe shows that it works."""
     device: str = "auto"
@@ -70,6 +74,12 @@ class Preset:
 def load_preset(name: str) -> Preset:
     """Load a preset by its name in `configs/`, or by the path of your own TOML file; UsageError if it is invalid."""
     return preset_from(_read(name), where=name)
+
+
+def check_copy(value: str, *, where: str = "--copy") -> None:
+    """UsageError, which names `where`, for anything but `auto` and `never`."""
+    if value not in COPY_MODES:
+        raise UsageError(f"{where} '{value}': {did_you_mean(value, COPY_MODES)}")
 
 
 def preset_from(values: dict[str, Any], *, where: str) -> Preset:
@@ -147,6 +157,8 @@ def _validated(key: str, value: object, where: str) -> object:
         if value not in set(FrameSelection):
             raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(str(value), list(FrameSelection))}")
         return FrameSelection(str(value))
+    if key == "copy":
+        check_copy(str(value), where=f"preset {where}: copy")
     if key == "repair":
         parse_repair(str(value), where=f"preset {where}: repair")
     if key in _BOUNDS and isinstance(value, int | float):

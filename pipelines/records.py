@@ -49,6 +49,10 @@ class Summary:
     """Frames that went through the network."""
     resized: int = 0
     passed: int = 0
+    copied: int = 0
+    """Frames whose packets were copied from the source, byte for byte."""
+    encoded_because: dict[str, int] = field(default_factory=dict)
+    """Frames that were encoded anew though copying was allowed, by the reason."""
     fallback: int = 0
     """Frames that should have been repaired but could only be resized."""
     damaged: int = 0

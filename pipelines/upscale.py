@@ -10,20 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from deepclarity.errors import DamagedInputError, UsageError
-from deepclarity.models.artifacts.reducer import ArtifactReducer, reducer_name
-from deepclarity.models.load import check_enhancer, weights_sha256
+from deepclarity.models.artifacts.reducer import ArtifactReducer
+from deepclarity.models.load import check_enhancer
 from deepclarity.models.verdict import Detector
-from deepclarity.models.weights import read_manifest
 from deepclarity.stream.files.encode import EncodeSettings, nvenc_works
-from deepclarity.stream.files.output_path import CONTAINERS, partial_path
+from deepclarity.stream.files.output_path import CONTAINERS
 from deepclarity.stream.files.passthrough import Passthrough
-from deepclarity.stream.files.resume import (
-    PartialOutput,
-    ResumeToken,
-    find_partial_output,
-    has_resume_token,
-    remove_resume_files,
-)
 from deepclarity.stream.files.sink import Sink
 from deepclarity.stream.files.source import Source
 from deepclarity.stream.frame import Frame
@@ -40,15 +32,18 @@ from deepclarity.stream.media import (
 )
 from deepclarity.stream.pictures.sniff import is_animation
 from deepclarity.stream.planes import depth_of
-from deepclarity.version import __version__
+from deepclarity.stream.segments.errors import CopyError
+from deepclarity.stream.segments.splice import Splicer
 
 from .detect import detect
 from .enhance import enhance
 from .executor import Executor
+from .files.copying import plan_copying, record_copying
+from .files.resume import find_output, resume_token
 from .fit import Fit, SizeRequest, fit
 from .jobs.job import Job
 from .load_executor import Networks, encoding_of
-from .preset import Preset
+from .preset import Preset, check_copy
 from .records import Summary
 from .report.recorder import Recorder
 from .route import FrameSelection, route
@@ -111,11 +106,29 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
     preset, started = job.preset, time.perf_counter()
     job.check()
     size_request = SizeRequest.parse(preset.size, pad=preset.pad)
+    check_copy(preset.copy)
     check_enhancer(preset.model)
-    repairs = preset.which is not FrameSelection.NONE
     with contextlib.ExitStack() as opened:
         if networks is None:
             networks = opened.enter_context(contextlib.closing(Networks()))
+        try:
+            summary, recorder = _run(job, networks, size_request, progress)
+        except CopyError as error:
+            log.info("%s: starting again, without copying: %s", job.source, error)
+            encoded = replace(job, preset=replace(preset, copy="never"))
+            summary, recorder = _run(encoded, networks, size_request, progress)
+            summary.encoded_because = {str(error): summary.frames_out}
+    summary.elapsed_s = time.perf_counter() - started
+    if job.report is not None:
+        recorder.report.write(job.report, summary)
+    return summary
+
+
+def _run(job: Job, networks: Networks, size_request: SizeRequest, progress: Progress) -> tuple[Summary, Recorder]:
+    """Repair one file. CopyError if copying turns out to be impossible when frames have been written already."""
+    preset = job.preset
+    repairs = preset.which is not FrameSelection.NONE
+    with contextlib.ExitStack() as opened:
         detector = networks.detector(preset.method, pixel_art=preset.pixel_art) if repairs else None
         source = opened.enter_context(
             open_source(job.source, output=job.output, demuxer=job.demuxer, rate=job.rate, track=preset.track)
@@ -125,14 +138,16 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
         settings = _settings(job, source.pixel_format, executor)
         source.choose_pixel_format(settings.encoder if settings else None)
         fitted = fit(source.info, size_request, step_px=job.size_step_px)
+        splicer = plan_copying(job, source, fitted, settings)
         passthrough = open_passthrough(source, demuxer=job.demuxer)
         opened.enter_context(passthrough or contextlib.nullcontext())
         _warn_if_interlaced(source.info, fitted)
         summary = _summary(job, detector, executor, fitted)
         summary.other_videos = source.other_videos
         recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
-        resume_token = _resume_token(job, settings, summary)
-        partial_output = _partial_output(job, settings, resume_token)
+        copies = isinstance(splicer, Splicer)
+        token = resume_token(job, settings, summary)
+        partial_output = find_output(job.output, token, settings, wanted=job.resume and not copies)
         options = SinkOptions(
             info=replace(source.info, sample_aspect=fitted.sample_aspect),
             size=fitted.canvas,
@@ -141,7 +156,8 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
             pipe_format=job.pipe_format,
             passthrough=passthrough,
             partial_output=partial_output,
-            resume_token=resume_token,
+            resume_token=None if copies else token,
+            track=splicer if isinstance(splicer, Splicer) else None,
         )
         sink = opened.enter_context(open_sink(job.output, options, source=source))
         for warning in sink.warnings:
@@ -150,12 +166,10 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
             source, sink, detector=detector, executor=executor, reducer=reducer, preset=preset, fit=fitted,
             recorder=recorder, progress=progress, skip=partial_output.frames if partial_output else 0,
         )  # fmt: skip
+    record_copying(splicer, summary, recorder)
     _complete(summary, source, passthrough)
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
-    summary.elapsed_s = time.perf_counter() - started
-    if job.report is not None:
-        recorder.report.write(job.report, summary)
-    return summary
+    return summary, recorder
 
 
 def _settings(job: Job, pixel_format: str, executor: Executor | None) -> EncodeSettings | None:
@@ -221,24 +235,6 @@ def _summary(job: Job, detector: Detector | None, executor: Executor | None, fit
     )
 
 
-def _resume_token(job: Job, settings: EncodeSettings | None, summary: Summary) -> ResumeToken | None:
-    """Everything that determines which packets this job writes; None if it cannot be resumed."""
-    if not job.can_resume:
-        return None
-    stat = job.source.stat()
-    detector = read_manifest().get(summary.method)
-    weights = weights_sha256(job.preset.model if summary.model not in read_manifest() else summary.model)
-    return {
-        "input": f"{job.source.resolve()} {stat.st_size} {stat.st_mtime_ns}",
-        "preset": repr(job.preset),
-        "encoding": repr(settings),
-        "model": f"{summary.model} {summary.backend} {weights} {_reducer_sha256(summary.model)}",
-        "method": f"{summary.method} {detector.sha256 if detector else '-'}",
-        "size": summary.size,
-        "version": __version__,
-    }
-
-
 def _complete(summary: Summary, source: MediaSource, passthrough: Passthrough | None) -> None:
     """Add what is known only at the end: damage, and what the output lacks."""
     summary.damaged, summary.retimed, summary.lost = source.damaged, source.retimed, source.lost
@@ -248,31 +244,6 @@ def _complete(summary: Summary, source: MediaSource, passthrough: Passthrough | 
         summary.lost += passthrough.lost()
     for lost in summary.lost:
         log.warning("left out: %s", lost)
-
-
-def _reducer_sha256(tier: str) -> str:
-    name = reducer_name(tier)
-    return weights_sha256(name) if name else "-"
-
-
-def _partial_output(
-    job: Job, settings: EncodeSettings | None, resume_token: ResumeToken | None
-) -> PartialOutput | None:
-    """The output of an interrupted run of this job, if it is to be resumed."""
-    if settings is None or resume_token is None:
-        return None
-    partial = partial_path(job.output)
-    if not job.resume:
-        if has_resume_token(partial):
-            log.warning("%s: discarding the output of an interrupted run; use --resume to continue one", partial)
-        remove_resume_files(partial)
-        return None
-    found = find_partial_output(partial, resume_token, restart_every=settings.restart_every)
-    if found is None:
-        log.warning("%s: nothing to resume; starting at the first frame", partial)
-    else:
-        log.info("resuming after %d frames", found.frames)
-    return found
 
 
 def _is_html(report: Path | None) -> bool:

@@ -57,6 +57,8 @@ class Frame:
     """How coarsely the decoder says the picture was coded; None if it does not say."""
     alpha: Plane | None = None
     """Opacity, in the range of the depth, at the size of the source; None: opaque everywhere."""
+    changed: bool = False
+    """Whether the samples are no longer those that the decoder gave."""
     placeholder: Placeholder | None = None
     """Its kind if it replaces a frame that did not arrive; None for a real frame."""
 

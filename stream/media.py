@@ -28,6 +28,7 @@ from .pictures.sniff import ANIMATION_SUFFIXES, is_animation
 from .pictures.source import PictureSource
 from .pipe.sink import RAW_FORMATS, PipeSink, check_format
 from .pipe.source import PipeSource
+from .segments.track import TrackWriter
 
 PIPE = Path("-")
 """Standard input or output."""
@@ -209,6 +210,8 @@ class SinkOptions:
     passthrough: Passthrough | None = None
     partial_output: PartialOutput | None = None
     resume_token: ResumeToken | None = None
+    track: TrackWriter | None = None
+    """Makes the packets of the video track of a file, instead of an encoder."""
 
 
 def open_sink(path: Path, options: SinkOptions, *, source: MediaSource) -> MediaSink:
@@ -236,6 +239,7 @@ def open_sink(path: Path, options: SinkOptions, *, source: MediaSource) -> Media
         passthrough=options.passthrough,
         partial_output=options.partial_output,
         resume_token=options.resume_token,
+        track=options.track,
     )
 
 

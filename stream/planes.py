@@ -192,7 +192,8 @@ def resized(frame: Frame, size: tuple[int, int]) -> Frame:
     """`frame` resized to `size` (width, height) by Lanczos; format, colour and range unchanged."""
     picture = frame.picture
     if not isinstance(picture, VideoFrame):
-        return replace(frame, planes=resized_planes(frame.planes, size, frame.subsampling), picture=None)
+        planes = resized_planes(frame.planes, size, frame.subsampling)
+        return replace(frame, planes=planes, picture=None, changed=True)
     sample_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
     scaled = picture.reformat(
         width=size[0],
@@ -202,7 +203,7 @@ def resized(frame: Frame, size: tuple[int, int]) -> Frame:
         src_color_range=sample_range,
         dst_color_range=sample_range,
     )
-    return replace(frame, planes=planes_of(scaled), picture=scaled)
+    return replace(frame, planes=planes_of(scaled), picture=scaled, changed=True)
 
 
 def resized_planes(planes: Planes, size: tuple[int, int], subsampling: tuple[int, int]) -> Planes:

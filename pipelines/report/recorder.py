@@ -16,7 +16,8 @@ from deepclarity.stream.frame import Frame, Planes
 from deepclarity.stream.info import Colour
 from deepclarity.stream.planes import rgb_of
 
-from .report import Comparison, Report
+from .pictures import Comparison
+from .report import Report
 
 
 class Recorder:

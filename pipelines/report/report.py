@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import math
 import os
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deepclarity.errors import OutputError, UsageError
 from deepclarity.models.verdict import Kind
 from deepclarity.pipelines.records import FrameRecord, Lane, Summary
 
+from .pictures import Comparison, EncodedComparison, encode_comparison
 from .text import headline, name, notes, numbers, summary_values
-
-Picture = NDArray[np.uint8]
-"""RGB, (height, width, 3), 0..255."""
 
 MAX_COMPARISONS = 6
 """Number of before/after pairs in a report."""
@@ -36,36 +30,13 @@ MIN_GAP_S = 1.0
 """Minimum time between two pairs: neighbouring frames are nearly identical."""
 MIN_SCORE_GAIN = 0.02
 """Minimum score difference to replace a kept pair; otherwise slowly growing scores would re-encode every frame."""
-MAX_SIDE_PX, THUMBNAIL_PX = 1920, 240
 TIMELINE_COLUMNS = 1200
 """Columns of the timeline; if there are more frames, a column shows its lowest and highest score."""
+TIMELINE_VALUES = ("start", "frame", "low", "high", "kind", "lane", "fixed", "copied", "left")
 MAX_RANGES_SHOWN = 300
 KINDS, LANES = list(Kind), list(Lane)
 _LEFT = (Kind.DAMAGED, Kind.BLOCKY)
 """Kinds of damage that are shown in the timeline though they are not repaired."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One repaired frame before and after; RGB, uint8, (height, width, 3), both of the same shape."""
-
-    index: int
-    time_s: float
-    score: float
-    before: Picture
-    """Enlarged to the size of `after` by nearest neighbour."""
-    after: Picture
-
-
-@dataclass(frozen=True, slots=True)
-class _EncodedComparison:
-    """A comparison with its pictures encoded as JPEG, to save memory."""
-
-    index: int
-    time_s: float
-    score: float
-    pictures: dict[str, Any]
-    """`before`, `after` and `thumb` as data URLs; `focus`, the point to zoom to, (x, y) in 0..1."""
 
 
 def check_suffix(path: Path) -> None:
@@ -87,8 +58,8 @@ class Report:
     def __init__(self) -> None:
         self._index, self._time, self._score = array("q"), array("d"), array("f")
         self._kind, self._block, self._lane = array("B"), array("f"), array("B")
-        self._severity = array("f")
-        self._comparisons: list[_EncodedComparison] = []
+        self._severity, self._copied = array("f"), array("B")
+        self._comparisons: list[EncodedComparison] = []
 
     def __len__(self) -> int:
         return len(self._index)
@@ -102,6 +73,12 @@ class Report:
         self._block.append(math.nan if record.block_px is None else record.block_px)
         self._lane.append(LANES.index(record.lane))
         self._severity.append(math.nan if record.severity is None else record.severity)
+        self._copied.append(0)
+
+    def mark_copied(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Mark frames as copied from the source; `ranges`: first and last index, in order, of each stretch."""
+        for first, last in ranges:
+            self._copied[first : last + 1] = array("B", [1]) * (last + 1 - first)
 
     def would_keep(self, record: FrameRecord) -> bool:
         """Whether `add_comparison` would keep this frame: repaired, and among the worst so far."""
@@ -113,7 +90,7 @@ class Report:
         if replaced is None:
             return
         kept = [k for k in self._comparisons if k not in replaced]
-        self._comparisons = sorted([*kept, _encode(comparison)], key=lambda k: k.time_s)
+        self._comparisons = sorted([*kept, encode_comparison(comparison)], key=lambda k: k.time_s)
 
     def ranges(self) -> list[dict[str, Any]]:
         """The ranges of consecutive repaired frames.
@@ -189,7 +166,7 @@ class Report:
         with _write_atomically(Path(path)) as out:  # one pass, so that a placeholder inside a file name is not replaced
             out.write(re.sub("@@([A-Z]+)@@", lambda m: texts[m[1]], page))
 
-    def _replaced_by(self, time_s: float, score: float) -> list[_EncodedComparison] | None:
+    def _replaced_by(self, time_s: float, score: float) -> list[EncodedComparison] | None:
         """The kept pairs that a frame would replace: none (an empty list) or some; None if it would not be kept."""
         near = [k for k in self._comparisons if abs(k.time_s - time_s) < MIN_GAP_S]
         if near:
@@ -215,10 +192,9 @@ class Report:
         return self._end_s() - self._time[0] if len(self) else 0.0
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        columns = zip(
-            self._index, self._time, self._score, self._kind, self._block, self._lane, self._severity, strict=True
-        )
-        for index, time_s, score, kind, block, lane, severity in columns:
+        verdicts = zip(self._score, self._kind, self._block, self._severity, strict=True)
+        columns = zip(self._index, self._time, verdicts, self._lane, self._copied, strict=True)
+        for index, time_s, (score, kind, block, severity), lane, copied in columns:
             yield {
                 "index": index,
                 "time_s": round(time_s, 6),
@@ -227,13 +203,14 @@ class Report:
                 "block_px": None if math.isnan(block) else round(block, 3),
                 "lane": LANES[lane],
                 "severity": None if math.isnan(severity) else round(severity, 4),
+                "copied": bool(copied),
             }
 
     def _timeline(self) -> dict[str, list[Any]]:
         """The score over time in at most `TIMELINE_COLUMNS` columns; other values are those of the highest score."""
         edges = np.unique(np.linspace(0, len(self), min(len(self), TIMELINE_COLUMNS) + 1).astype(np.int64)).tolist()
         scores, lanes = np.array(self._score, np.float32), np.array(self._lane, np.uint8)
-        line: dict[str, list[Any]] = {k: [] for k in ("start", "frame", "low", "high", "kind", "lane", "fixed", "left")}
+        line: dict[str, list[Any]] = {k: [] for k in TIMELINE_VALUES}
         for first, end in pairwise(edges):
             worst = first + int(np.argmax(scores[first:end]))
             line["start"].append(round(self._time[first], 4))
@@ -243,38 +220,9 @@ class Report:
             line["kind"].append(KINDS[self._kind[worst]])
             line["lane"].append(LANES[self._lane[worst]])
             line["fixed"].append(int((lanes[first:end] == LANES.index(Lane.ENHANCE)).any()))
+            line["copied"].append(int(all(self._copied[first:end])))
             line["left"].append(next((kind for kind in _LEFT if KINDS.index(kind) in self._kind[first:end]), ""))
         return {**line, "end": [round(self._end_s(), 4)]}
-
-
-def _encode(comparison: Comparison) -> _EncodedComparison:
-    pictures = {
-        "focus": _focus(comparison.before, comparison.after),
-        "before": _jpeg(comparison.before, MAX_SIDE_PX, 90),
-        "after": _jpeg(comparison.after, MAX_SIDE_PX, 90),
-        "thumb": _jpeg(comparison.after, THUMBNAIL_PX, 80),
-    }
-    return _EncodedComparison(comparison.index, round(comparison.time_s, 6), round(comparison.score, 4), pictures)
-
-
-def _focus(before: Picture, after: Picture) -> tuple[float, float]:
-    """The point that the repair changed most, (x, y) in 0..1 of the picture size."""
-    change = cv2.resize(cv2.absdiff(before, after), (32, 18), interpolation=cv2.INTER_AREA)
-    smooth = cv2.GaussianBlur(change.sum(axis=-1, dtype=np.float32), (0, 0), 2.0)
-    row, column = divmod(int(np.argmax(smooth)), 32)
-    return (column + 0.5) / 32, (row + 0.5) / 18
-
-
-def _jpeg(picture: Picture, max_side_px: int, quality: int) -> str:
-    """`picture` as a JPEG data URL; 4:4:4, so that the encoder does not blur the chroma of fine edges."""
-    height, width = picture.shape[:2]
-    scale = min(1.0, max_side_px / max(height, width))
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-    _, data = cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality, *sampling))
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 @contextmanager

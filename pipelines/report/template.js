@@ -9,6 +9,7 @@ const createNode = (tag, className, text) => {
 };
 const clamp = (low, value, high) => Math.max(low, Math.min(high, value));
 for (const kind of ["blocky", "damaged"]) byId(kind + "-key").hidden = !data.timeline.left.includes(kind);
+byId("copied-key").hidden = !data.timeline.copied.some(Boolean);
 const lanes = { pass: "untouched", resize: "resized", enhance: "repaired" };
 
 /* m:ss, h:mm:ss from an hour on; `digits` after the point */
@@ -79,7 +80,7 @@ function drawTimeline() {
     return out;
   }
   function areas() {
-    const name = (i) => line.fixed[i] ? "fixed" : line.left[i];
+    const name = (i) => line.fixed[i] ? "fixed" : line.left[i] || (line.copied[i] ? "copied" : "");
     let out = "";
     for (let i = 0; i < count; i++) {
       if (!name(i)) continue;
@@ -117,7 +118,8 @@ function drawTimeline() {
     const low = line.low[selected], high = line.high[selected];
     const text = formatTime(line.start[selected], 2) + " · frame " + line.frame[selected] + " · score " + high.toFixed(2)
       + (high - low > 0.004 ? " (lowest nearby " + low.toFixed(2) + ")" : "")
-      + " · " + line.kind[selected] + " · " + (lanes[line.lane[selected]] || line.lane[selected]);
+      + " · " + line.kind[selected] + " · " + (lanes[line.lane[selected]] || line.lane[selected])
+      + (line.copied[selected] ? " · copied" : "");
     byId("readout").textContent = text;
     box.setAttribute("aria-valuenow", selected);
     box.setAttribute("aria-valuetext", text);

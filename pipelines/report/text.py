@@ -32,9 +32,10 @@ def numbers(summary: Summary) -> list[tuple[str, str]]:
     values = summary_values(summary)
     values |= {"lost": "; ".join(summary.lost), "other_videos": "; ".join(summary.other_videos)}
     values["frames_by_kind"] = ", ".join(f"{count:,} {kind}" for kind, count in summary.frames_by_kind.items())
+    values["encoded_because"] = "; ".join(f"{count:,}: {why}" for why, count in summary.encoded_because.items())
     values["elapsed_s"], values["frames_per_s"] = f"{summary.elapsed_s:,.2f}", f"{summary.frames_per_s:,.1f}"
     labels = {"elapsed_s": "Time taken, s", "frames_per_s": "Frames per second", "passed": "Untouched"}
-    labels |= {"frames_by_kind": "Frames by kind"}
+    labels |= {"frames_by_kind": "Frames by kind", "copied": "Copied byte for byte", "encoded_because": "Encoded anew"}
     labels |= {"fallback": "Only resized, repair failed", "damaged": "Damaged packets", "method": "Detector"}
     labels |= {"lost": "Left out", "other_videos": "Video tracks not repaired"}
     labels |= {"retimed": "Timestamps moved", "backend": "Back end"}
@@ -69,6 +70,8 @@ def notes(summary: Summary, length_s: float) -> Iterator[str]:
         engine = " on ".join(part for part in (summary.model, summary.backend) if part)
         speed = f"{summary.frames_per_s:,.1f} frames per second{real_time}"
         yield f"Took {summary.elapsed_s:,.1f} s: {speed}{'; ' + engine if engine else ''}."
+    if summary.copied:
+        yield f"{summary.copied:,} of {_frames(summary.frames_out)} copied untouched, byte for byte."
     blocky, damaged = (summary.frames_by_kind.get(kind, 0) for kind in (Kind.BLOCKY, Kind.DAMAGED))
     if blocky:
         yield f"Blocky, coded with too few bits: {_frames(blocky)}."
@@ -76,6 +79,10 @@ def notes(summary: Summary, length_s: float) -> Iterator[str]:
         yield f"Damaged, with losses that the decoder filled in: {_frames(damaged)}, left as they are."
     if summary.frames_out and not (summary.repaired or summary.fallback or blocky or damaged):
         yield "If you see blocks, run again with --all: it repairs every frame."
+    yield from _problems(summary)
+
+
+def _problems(summary: Summary) -> Iterator[str]:
     if summary.fallback and summary.repaired:
         yield f"{_frames(summary.fallback)} should have been repaired and could only be resized."
     if summary.damaged:

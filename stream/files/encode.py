@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,8 @@ from av.video.frame import VideoFrame
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.packets import AnyPacket
+
+from .timestamps import DecodeTimes
 
 SPEEDS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
@@ -107,12 +108,7 @@ class Encoder:
         self._size = size
         self._pixel_format = pixel_format
         self._global_header = global_header
-        self._negative_dts = negative_dts
-        self._frames = 0
-        self._pending_pts: deque[int] = deque()
-        self._packets = 0
-        self._first_pts: int | None = None
-        self._step = 1
+        self._times = DecodeTimes(negative=negative_dts)
         self._encoded = 0
         self.context: VideoCodecContext | None = None
 
@@ -145,50 +141,30 @@ class Encoder:
         if self.context is None:
             raise RuntimeError("set Encoder.context before encoding the first picture")
         assert picture.pts is not None
-        if self._encoded and self._frames % self.settings.restart_every == 0:
+        if self._encoded and self._times.frames % self.settings.restart_every == 0:
             yield from self.finish()
             context = av.CodecContext.create(self.settings.encoder, "w")
             assert isinstance(context, VideoCodecContext)
             self.context = self.configure(context)
-        self._register(picture.pts)
+        self._times.register(picture.pts)
         self._encoded += 1
         yield from self._with_dts(self.context.encode(picture))
 
     def skip(self, pts: int) -> None:
         """Count a frame whose packet is copied from a partial output, as if it had been encoded here."""
         assert self.context is not None
-        self._register(pts)
-        self._packets += 1
-        if len(self._pending_pts) > self._reorder_depth():
-            self._pending_pts.popleft()
+        self._times.register(pts)
+        self._times.skip(self._reorder_depth())
 
     def finish(self) -> Iterator[AnyPacket]:
         """Flush the encoder: yield its remaining packets."""
         if self.context is not None and self._encoded:
             yield from self._with_dts(self.context.encode(None))
 
-    def _register(self, pts: int) -> None:
-        if self._first_pts is None:
-            self._first_pts = pts
-        elif self._frames == 1:
-            self._step = max(1, pts - self._first_pts)
-        self._pending_pts.append(pts)
-        self._frames += 1
-
     def _with_dts(self, packets: list[AnyPacket]) -> Iterator[AnyPacket]:
         for packet in packets:
-            packet.dts = self._next_dts(packet)
+            packet.dts = self._times.next(packet.pts, self._reorder_depth())
             yield packet
-
-    def _next_dts(self, packet: AnyPacket) -> int:
-        assert self._first_pts is not None
-        delay = self._reorder_depth() - self._packets
-        self._packets += 1
-        if delay > 0:
-            dts = self._first_pts - delay * self._step if self._negative_dts else self._first_pts
-        else:
-            dts = self._pending_pts.popleft()
-        return dts if packet.pts is None else min(dts, packet.pts)
 
     def _reorder_depth(self) -> int:
         """Maximum B-frame reordering in frames; as reported by x264 and SVT-AV1, an upper bound for other encoders."""

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 import av
 from av.container import OutputContainer
-from av.format import Flags as FormatFlags
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from deepclarity.stream import errors, planes
+from deepclarity.stream import errors
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interrupts import defer_interrupts
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.segments.track import EncodedTrack, TrackWriter
 
 from . import resume
-from .encode import Encoder, EncodeSettings
+from .encode import EncodeSettings
 from .faststart import remux_faststart
 from .output_path import container_of, partial_path
 from .passthrough import Passthrough
@@ -36,7 +34,6 @@ _FRAGMENTED_ISO_OPTIONS = {
     "avoid_negative_ts": "disabled",
     "flush_packets": "1",
 }
-_GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
 _WRITE_ERRORS = (av.error.FFmpegError, OSError, ValueError)
 _MATROSKA_OPTIONS = {
     "cluster_time_limit": "1000",
@@ -74,12 +71,14 @@ class FileSink:
         passthrough: Passthrough | None = None,
         partial_output: PartialOutput | None = None,
         resume_token: resume.ResumeToken | None = None,
+        track: TrackWriter | None = None,
     ) -> None:
         """Open the partial file of `path`.
 
         `info`: properties of the output, which are the source's apart from what a resize changes. `size`: (width,
         height) in pixels. `pixel_format`: planar format of all frames. `partial_output`: the output of an interrupted
         run; its packets are copied instead of encoding their frames again. `resume_token`: saved for a later resume.
+        `track`: makes the packets of the video track, instead of an encoder with `settings`.
 
         Raises OutputError if the file cannot be written, UsageError if the container does not support the codec.
         """
@@ -91,10 +90,11 @@ class FileSink:
         self._writing = False
         self._closed = False
         self._info = info
-        self._pixel_format = pixel_format
         self._passthrough = passthrough
         self._resumed_frames = partial_output.frames if partial_output else 0
-        self._resumed_packets = partial_output.packets() if partial_output else _no_packets()
+        self._track = track or EncodedTrack(
+            settings, info, size=size, pixel_format=pixel_format, partial_output=partial_output
+        )
         self._muxer = container_of(path, settings.codec)
         self._fragmented = self._muxer in ("mp4", "mov")
         try:
@@ -102,17 +102,8 @@ class FileSink:
         except _WRITE_ERRORS as error:
             raise errors.write_failed(error, path) from error
 
-        flags = self._container.format.flags
-        self._encoder = Encoder(
-            settings,
-            info,
-            size=size,
-            pixel_format=pixel_format,
-            global_header=bool(flags & _GLOBAL_HEADER),
-            negative_dts=self._fragmented,
-        )
         try:
-            self._stream = self._add_video(settings)
+            self._stream = self._add_video()
             if resume_token is not None:
                 resume.save_resume_token(self.partial, resume_token)
         except _WRITE_ERRORS as error:
@@ -129,13 +120,8 @@ class FileSink:
         """Whether all tracks must be shifted together, as Matroska has no negative timestamps."""
         return self._passthrough is not None and self._passthrough.starts_before_zero
 
-    def _add_video(self, settings: EncodeSettings) -> VideoStream:
-        stream = self._container.add_stream(settings.encoder, rate=self._info.rate or 25)
-        assert isinstance(stream, VideoStream)
-        stream.time_base = self._info.time_base
-        self._encoder.context = self._encoder.configure(stream.codec_context)
-        if self._fragmented and settings.codec == "hevc":
-            stream.codec_tag = "hvc1"  # required by Apple's players
+    def _add_video(self) -> VideoStream:
+        stream = self._track.add_stream(self._container, negative_dts=self._fragmented)
         if self._passthrough is not None:
             self._passthrough.add_tracks(self._container, video=stream)
         if self._info.display_matrix is not None:
@@ -168,45 +154,27 @@ class FileSink:
 
     def _write(self, frame: Frame) -> None:
         started = time.perf_counter()
-        picture = self._encoder_picture(frame)
         self._writing = True
         try:
-            if self._passthrough is not None:
-                self._passthrough.mux_until(frame.pts * frame.time_base, self._container)
-            if self.frames < self._resumed_frames:
-                self._encoder.skip(frame.pts)
-                self._mux(itertools.islice(self._resumed_packets, 1))
-            else:
-                self._mux(self._encoder.packets(picture))
+            self._mux(self._track.write(frame))
         except _WRITE_ERRORS as error:
             raise errors.write_failed(error, self.path) from error
         self._writing = False
         self.frames += 1
         self.busy_s += time.perf_counter() - started
 
-    def _encoder_picture(self, frame: Frame) -> VideoFrame:
-        return planes.prepare_for_encoder(
-            self._picture(frame),
-            pts=frame.pts,
-            time_base=frame.time_base,
-            duration=frame.duration,
-            colour=self._info.colour,
-        )
-
-    def _picture(self, frame: Frame) -> VideoFrame:
-        if isinstance(frame.picture, VideoFrame):
-            return frame.picture
-        return planes.picture_of(frame.planes, self._pixel_format)
-
     def _mux(self, packets: Iterable[AnyPacket]) -> None:
+        """Write packets of the video track, and the other tracks up to their time."""
         for packet in packets:
+            if self._passthrough is not None and packet.dts is not None:
+                self._passthrough.mux_until(packet.dts * packet.time_base, self._container)
             packet.stream = self._stream
             self._container.mux_one(packet)
 
     def _finish(self) -> None:
         """Flush the encoder and the other tracks, apply faststart to ISO files, and rename the file."""
         started = time.perf_counter()
-        self._mux(self._encoder.finish())
+        self._mux(self._track.finish())
         if self._passthrough is not None:
             self._passthrough.mux_until(None, self._container)
         self._container.close()
@@ -224,7 +192,7 @@ class FileSink:
             self.partial.unlink()
         else:
             self.partial.replace(self.path)
-        self._resumed_packets.close()  # before the file it reads is removed
+        self._track.close()  # before the file it reads is removed
         resume.remove_resume_files(self.partial)
         self.busy_s += time.perf_counter() - started
 
@@ -234,17 +202,19 @@ class FileSink:
         `flush`: write the encoder's remaining packets. Not after a failed write: its packets are lost, and the
         following ones would come after a gap.
         """
-        with contextlib.suppress(*_WRITE_ERRORS):  # must not hide the original error
+        with contextlib.suppress(*_WRITE_ERRORS, RuntimeError):  # must not hide the original error
             if flush:
-                self._mux(self._encoder.finish())
+                self._mux(self._track.finish())
         with contextlib.suppress(*_WRITE_ERRORS):
             self._container.close()
+        self._track.close()
         if self.frames <= self._resumed_frames:
             self._restore_previous()
 
     def _abandon(self) -> None:
         with contextlib.suppress(*_WRITE_ERRORS):  # must not hide the original error
             self._container.close()
+        self._track.close()
         self._restore_previous()
 
     def _restore_previous(self) -> None:
@@ -252,7 +222,3 @@ class FileSink:
         self.partial.unlink(missing_ok=True)
         resume.restore_partial(self.partial)
         resume.remove_stale_token(self.partial)
-
-
-def _no_packets() -> Generator[AnyPacket, None, None]:
-    yield from ()

@@ -1,6 +1,8 @@
-"""Forces timestamps of damaged or concatenated files to increase strictly."""
+"""Timestamps: forces those of damaged or concatenated files to increase strictly, and computes decoding times."""
 
 from __future__ import annotations
+
+from collections import deque
 
 _NEW_TIMELINE = 3
 """This many timestamps in a row that are too early are not errors: the file was concatenated."""
@@ -36,3 +38,46 @@ class MonotonicTimestamps:
                 self._offset = placed - time
         self.last = placed
         return placed
+
+
+class DecodeTimes:
+    """Computes DTS: the n-th packet gets the PTS of the (n - reorder depth)-th frame in presentation order.
+
+    They increase strictly for any variable frame rate, whichever encoders the packets come from.
+    """
+
+    def __init__(self, *, negative: bool) -> None:
+        """`negative`: whether the container allows a DTS before the first PTS."""
+        self.frames = 0
+        """Frames so far."""
+        self._negative = negative
+        self._pending: deque[int] = deque()
+        self._packets = 0
+        self._first: int | None = None
+        self._step = 1
+
+    def register(self, pts: int) -> None:
+        """Count a frame, in presentation order, before any packet that is decoded after it."""
+        if self._first is None:
+            self._first = pts
+        elif self.frames == 1:
+            self._step = max(1, pts - self._first)
+        self._pending.append(pts)
+        self.frames += 1
+
+    def next(self, pts: int | None, depth: int) -> int:
+        """The DTS of the next packet in decoding order, no later than its `pts`; `depth`: reorder depth in frames."""
+        assert self._first is not None
+        delay = depth - self._packets
+        self._packets += 1
+        if delay > 0:
+            dts = self._first - delay * self._step if self._negative else self._first
+        else:
+            dts = self._pending.popleft()
+        return dts if pts is None else min(dts, pts)
+
+    def skip(self, depth: int) -> None:
+        """Count a packet that has its DTS already."""
+        self._packets += 1
+        if len(self._pending) > depth:
+            self._pending.popleft()

@@ -16,7 +16,7 @@ from deepclarity.pipelines import upscale as pipeline
 from deepclarity.pipelines.detect_file import FileVerdict
 from deepclarity.pipelines.detect_file import detect_file as detect_path
 from deepclarity.pipelines.jobs.job import Job
-from deepclarity.pipelines.preset import Preset, load_preset
+from deepclarity.pipelines.preset import Preset, check_copy, load_preset
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection, parse_repair
 from deepclarity.stream.info import VideoInfo
@@ -39,6 +39,7 @@ def upscale(
     size: str | None = None,
     codec: str | None = None,
     crf: int | None = None,
+    copy: str | None = None,
     device: str | None = None,
     report: str | os.PathLike[str] | None = None,
     track: int | None = None,
@@ -58,6 +59,7 @@ def upscale(
         repair: Kinds to repair, of `pixelated,blocky,soft`.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
         codec, crf: `h264`, `hevc` or `av1`; constant rate factor of the encoder.
+        copy: `auto` copies segments without a frame to repair byte for byte if size and codec stay, or `never`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         report: Path of a report to write, `.html` or `.json`.
         track: Index of the video track in the file; None takes the one that is the video.
@@ -66,7 +68,7 @@ def upscale(
         progress: Called after every frame with (frames done, expected frames or None).
 
     Returns:
-        The `Summary` of the run. `Summary.damaged` counts packets of the input that could not be decoded.
+        The `Summary` of the run. `Summary.damaged` counts packets that could not be decoded.
 
     Raises:
         SourceError: The source is missing or no video.
@@ -74,7 +76,7 @@ def upscale(
         OutputError: The output cannot be written.
         DeviceError: The device does not exist or failed.
     """
-    changes = {"model": model, "method": detector, "which": which, "repair": repair, "size": size}
+    changes = {"model": model, "method": detector, "which": which, "repair": repair, "size": size, "copy": copy}
     job = Job(
         source=Path(source),
         output=pipeline.default_output(Path(source)) if output is None else Path(output),
@@ -130,6 +132,8 @@ def _changes(**given: Any) -> dict[str, Any]:
         if which not in set(FrameSelection):
             raise UsageError(f"which '{which}'; {did_you_mean(which, list(FrameSelection))}")
         changes["which"] = FrameSelection(which)
+    if "copy" in changes:
+        check_copy(str(changes["copy"]), where="copy")
     if "repair" in changes:
         parse_repair(str(changes["repair"]), where="repair")
     return changes

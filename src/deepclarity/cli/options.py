@@ -30,7 +30,7 @@ model = click.option("--model", metavar="TIER|FILE", help="Enhancer tier, or a m
 method = click.option("--method", metavar="DETECTOR", help="Detector; see 'deepclarity models'.")
 pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Treat pixel art as pixelated.")
 all_frames = click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not.")
-no_frames = click.option("--none", "which", flag_value="none", help="Enhance no frame: only resize and re-encode.")
+no_frames = click.option("--none", "which", flag_value="none", help="Enhance no frame: only resize or copy.")
 repair = click.option(
     "--repair",
     metavar="KINDS",

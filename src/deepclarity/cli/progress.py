@@ -81,6 +81,8 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in summary.frames_by_kind.items())
     if set(summary.frames_by_kind) - {"clean"}:
         yield f"  kinds     {kinds}"
+    if summary.copied or (summary.encoded_because and not summary.resized):
+        yield f"  copied    {_copied(summary)}"
     yield f"  problems  {_problems(summary)}"
     for other in summary.other_videos:
         yield f"  track     not repaired: {other}; choose it with --track"
@@ -90,6 +92,11 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
         yield f"  {soft} frames were enlarged from a smaller picture. To repair such frames, add soft to --repair."
     if summary.repaired == 0 and which is FrameSelection.PIXELATED:
         yield "  No pixelated frames were found, so none were repaired. To enhance every frame, add --all."
+
+
+def _copied(summary: Summary) -> str:
+    anew = ", ".join(f"{count:,} encoded anew ({why})" for why, count in summary.encoded_because.items())
+    return f"{summary.copied:,} of {summary.frames_out:,} frames copied untouched{'; ' if anew else ''}{anew}"
 
 
 def _problems(summary: Summary) -> str:

@@ -72,6 +72,7 @@ def test_json_contains_every_frame_and_the_summary(tmp_path: Path) -> None:
         "block_px": None,
         "lane": "pass",
         "severity": None,
+        "copied": False,
     }
     fixed = {
         "index": 1,
@@ -81,6 +82,7 @@ def test_json_contains_every_frame_and_the_summary(tmp_path: Path) -> None:
         "block_px": 4.0,
         "lane": "enhance",
         "severity": None,
+        "copied": False,
     }
     assert data["frames"] == [clean, fixed]
     assert data["summary"] == dataclasses.asdict(summary) | {"frames_per_s": 0.5}

@@ -34,6 +34,9 @@ _PIPE = Path("-")
 @click.option("--size", metavar="auto|fhd|WxH", help="Output size. auto: Full HD; larger videos keep their size.")
 @click.option("--pad/--no-pad", default=None, help="Pad to the output size with black bars.")
 @click.option("--codec", metavar="h264|hevc|av1", help="Output codec. Default: h264; hevc for 10 bit; av1 for WebM.")
+@click.option(
+    "--copy", metavar="auto|never", help="auto: copy what needs no repair, byte for byte, if size and codec stay."
+)
 @options.crf
 @options.speed
 @click.option("--encoder", metavar="auto|software|nvenc", help="Encoder. auto: NVENC on a GPU, else software.")
@@ -60,7 +63,8 @@ def upscale(
 ) -> None:
     """Repair the pixelated frames of IN; all other frames stay unchanged.
 
-    Videos smaller than Full HD are enlarged to Full HD; see --size. Audio, subtitles, chapters and timestamps are
+    Videos smaller than Full HD are enlarged to Full HD; see --size. Where size and codec stay, segments without a frame
+    to repair are copied byte for byte, not encoded anew. Audio, subtitles, chapters and timestamps are
     kept. The output file appears only when it is complete. Options override the values of the preset.
 
     IN and the output may also be numbered pictures (frames/%05d.png), a GIF, an animated WebP or an APNG. Sizes of

@@ -1,0 +1,1 @@
+"""Parts of the upscale pipeline that only files have: copied packets, and resume."""
