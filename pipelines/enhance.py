@@ -17,8 +17,8 @@ from deepclarity.models.verdict import Plane
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.planes import resized
 
+from .artifacts.reduce import reduced
 from .blend import MaskTracker, RepairMask, blend, map_of
-from .detect import severity_of
 from .executor import Executor, Pending, RepairRequest
 from .fit import Fit
 from .records import Lane, Summary
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 _LIVE_EVERYWHERE = 0.5
 """Support of the block map from which a live frame is repaired everywhere."""
-_SAME_SEVERITY = 0.05
 _MAX_FAILURES = 5
 """Consecutive failures after which the device counts as lost."""
 
@@ -59,7 +58,7 @@ def enhance(
     failures DeviceError is raised.
     """
     failures = 0
-    for started in _in_flight(_reduced(routed, reducer, summary, skip=skip), executor, fit, skip=skip):
+    for started in _in_flight(reduced(routed, reducer, summary, skip=skip), executor, fit, skip=skip):
         item, clock = started.routed, time.perf_counter()
         lane, frame = item.lane, item.reduced or item.frame
         if frame.index < skip:
@@ -86,38 +85,6 @@ def enhance(
             summary.add_stage_time(lane.value, started.busy_s + time.perf_counter() - clock)
         _count(lane, summary)
         yield Enhanced(frame, replace(item, lane=lane))
-
-
-def _reduced(
-    routed: Iterable[Routed], reducer: ArtifactReducer | None, summary: Summary, *, skip: int
-) -> Iterator[Routed]:
-    """The same frames, those that are to be reduced without most of their coding artifacts."""
-    for item in routed:
-        if not item.reduce:
-            yield item
-        elif reducer is None:
-            yield replace(item, reduce=False)
-        elif item.frame.index < skip:
-            yield item
-        else:
-            started = time.perf_counter()
-            yield _with_less_artifacts(item, reducer, summary)
-            summary.add_stage_time("reduce", time.perf_counter() - started)
-
-
-def _with_less_artifacts(item: Routed, reducer: ArtifactReducer, summary: Summary) -> Routed:
-    frame, coding = item.frame, item.frame.coding
-    qp = None
-    # Where the picture shows a coarser coding than its last one, the quantiser does not describe the damage.
-    if coding is not None and (item.scored.verdict.severity or 0) <= (severity_of(coding) or 0) + _SAME_SEVERITY:
-        qp = coding.qp if coding.qp_map is None else coding.qp_map
-    try:
-        planes = reducer(frame.planes, qp=qp, max_value=frame.max_value, subsampling=frame.subsampling)
-    except (DeviceError, MemoryError) as error:
-        log.warning("frame %d could not be repaired: %s", frame.index, error)
-        summary.fallback += 1
-        return replace(item, reduce=False)
-    return replace(item, reduced=replace(frame, planes=planes, picture=None, changed=True))
 
 
 def _repaired(started: _Started, size: tuple[int, int]) -> Frame:

@@ -62,11 +62,16 @@ def folded(luma: Tensor, blue: Tensor, red: Tensor) -> Tensor:
 
 
 def train_reducer(
-    data: ArtifactArrays, recipe: ReducerRecipe, *, say: Callable[[str], None], save: Callable[[Tensors], None]
+    data: ArtifactArrays,
+    recipe: ReducerRecipe,
+    *,
+    say: Callable[[str], None],
+    save: Callable[[Tensors], None],
+    start: Tensors | None = None,
 ) -> Tensors:
-    """Train to the last step; `save` is called with the averaged weights now and then."""
+    """Train to the last step; `save` is called with the averaged weights now and then. `start`: initial weights."""
     torch.manual_seed(recipe.seed)
-    network = ReducerNetwork(recipe.net)
+    network = ReducerNetwork(recipe.net, start)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
     optimiser = torch.optim.Adam(network.parameters(), recipe.learning_rate)
     losses: list[float] = []

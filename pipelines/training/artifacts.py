@@ -32,6 +32,7 @@ from deepclarity.models.artifacts.architecture import FOLD, ReducerNet, scaled_q
 from deepclarity.models.artifacts.torch import ReducerNetwork
 from deepclarity.models.generator import Tensors
 from deepclarity.models.train.artifacts import ArtifactArrays, ReducerRecipe, folded, train_reducer
+from deepclarity.models.weights import read_tensors
 from deepclarity.pipelines.datasets.artifact_dataset import ArtifactDataset
 from deepclarity.pipelines.datasets.photos import Split, find_source_images
 
@@ -152,6 +153,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="a weights folder to write to")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
+    parser.add_argument("--start", type=Path, help="initial weights")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--share", type=float, default=1.0, help="share of the pairs, for a quick trial")
     chosen = parser.parse_args(arguments)
@@ -164,7 +167,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     recipe = RECIPES[chosen.name]
-    recipe = replace(recipe, steps=chosen.steps or recipe.steps)
+    recipe = replace(recipe, steps=chosen.steps or recipe.steps, seed=chosen.seed)
+    start = read_tensors(chosen.start) if chosen.start else None
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     made = {
@@ -178,7 +182,7 @@ def _run(chosen: argparse.Namespace) -> int:
     def save(tensors: Tensors) -> None:
         atomic_write(chosen.out / WEIGHTS, safetensors.numpy.save(tensors))
 
-    tensors = train_reducer(arrays_of(made[Split.TRAIN]), recipe, say=_say, save=save)
+    tensors = train_reducer(arrays_of(made[Split.TRAIN]), recipe, say=_say, save=save, start=start)
     save(tensors)
     text = json.dumps(measure(recipe.net, tensors, made[Split.TEST]), indent=1)
     (chosen.out / "report.json").write_text(text + "\n")
