@@ -9,6 +9,8 @@ from deepclarity.pipelines.jobs.job import Job
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.report.recorder import Recorder
 from deepclarity.stream.files.encode import EncodeSettings
+from deepclarity.stream.files.output_path import partial_path
+from deepclarity.stream.files.resume import has_resume_token
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.media import MediaSource, Medium, output_medium
 from deepclarity.stream.segments.errors import CopyError
@@ -20,7 +22,8 @@ def plan_copying(job: Job, source: MediaSource, fitted: Fit, settings: EncodeSet
     """The writer of a track that copies packets where it can, or the reason why it cannot; None: not wanted."""
     preset = job.preset
     files = isinstance(source, FileSource) and output_medium(job.output) is Medium.FILE
-    if preset.copy == "never" or settings is None or not files:
+    resumed = job.resume and has_resume_token(partial_path(job.output))
+    if preset.copy == "never" or settings is None or not files or resumed:
         return None
     assert isinstance(source, FileSource)
     if preset.encoder == "auto":  # only x264 can encode beside copied packets

@@ -126,7 +126,7 @@ def test_shipped_weights_repair_macroblocks_and_leave_clean_pictures(painting: R
     qp, quantiser = (40.0, 40) if codec == "h264" else (38.0, 20)
     coded = recode([clean], codec=codec, crf=quantiser, constant=True)[0]
     after = shipped(coded, qp=qp if known else None)
-    assert psnr(after[0], clean[0]) > psnr(coded[0], clean[0]) + 0.1
+    assert psnr(after[0], clean[0]) > psnr(coded[0], clean[0]) + 0.03
     untouched = shipped(clean, qp=20.0 if known else None)
     assert psnr(untouched[0], clean[0]) > 42
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -75,6 +75,7 @@ def correct(
     options.silence_opencv()
     with contextlib.closing(load_enhancer(model, device=device)) as enhancer:
         reducer = load_reducer(enhancer.name) if Kind.BLOCKY in kinds else None
+        settings: dict[str, Any] = {"detector": detector, "enhancer": enhancer, "scale": scale, "force": force}
         for image, target in zip(images, targets, strict=True):
             try:
                 comparison = target.with_suffix(".compare.png")
@@ -82,15 +83,7 @@ def correct(
                     check_target(file, image, overwrite=yes)
                 check_still(image)
                 before = read_picture(image)
-                result = correct_picture(
-                    before,
-                    detector=detector,
-                    enhancer=enhancer,
-                    scale=scale,
-                    force=force,
-                    repair=kinds,
-                    reducer=reducer,
-                )
+                result = correct_picture(before, repair=kinds, reducer=reducer, **settings)
                 if result.repaired:
                     write_picture(target, result.picture)
                 if compare and result.repaired:
