@@ -29,8 +29,8 @@ def defer_interrupts(wait: Wait | None = None) -> Iterator[None]:
     """Context manager that holds back SIGINT and SIGTERM until the block ends, then raises the first of them again.
 
     Python runs a signal handler wherever the main thread happens to be: between the encoder's output and the muxer's
-    input, an exception would lose a frame; in a function that a library calls back, it would be lost itself. Does nothing
-    in other threads, which receive no signals. `wait`: what a signal may end nevertheless.
+    input, an exception would lose a frame; in a function that a library calls back, it would be lost itself. In other
+    threads, which receive no signals, this does nothing. `wait`: what a signal may end nevertheless.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
