@@ -41,8 +41,11 @@ def _contents(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def start_command(*arguments: str | Path) -> subprocess.Popen[bytes]:
-    """Start `deepclarity` in a subprocess that receives SIGINT even if the tests run in the background."""
+def start_command(*arguments: str | Path, group: bool = False) -> subprocess.Popen[bytes]:
+    """Start `deepclarity` in a subprocess that receives SIGINT even if the tests run in the background.
+
+    `group`: in a process group of its own, as a terminal does.
+    """
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
@@ -50,6 +53,7 @@ def start_command(*arguments: str | Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            process_group=0 if group else None,
         )
     finally:
         signal.signal(signal.SIGINT, previous)
@@ -69,6 +73,15 @@ def wait_for_size(path: Path, min_bytes: int, process: subprocess.Popen[bytes], 
     """Wait until `path` has at least `min_bytes`; fails if `process` ends before that."""
     deadline = time.monotonic() + timeout_s
     while _size(path) < min_bytes:
+        assert process.poll() is None, f"ended too soon: {process.communicate()}"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def wait_for_file(path: Path, process: subprocess.Popen[bytes], *, timeout_s: float = 60) -> None:
+    """Wait until `path` exists; fails if `process` ends before that."""
+    deadline = time.monotonic() + timeout_s
+    while not path.exists():
         assert process.poll() is None, f"ended too soon: {process.communicate()}"
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -22,6 +22,19 @@ from .worker import serve
 _STOP_TIMEOUT_S = 10.0
 
 
+@contextlib.contextmanager
+def _interrupts_kept_from_children() -> Iterator[None]:
+    """Block SIGINT, as Ctrl-C reaches the entire process group: a process that is started inherits that for good."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
 @dataclass(slots=True)
 class _Worker:
     process: SpawnProcess
@@ -65,6 +78,9 @@ class WorkerPool:
 
     def submit(self, file: BatchFile) -> None:
         """Give `file` to an idle worker, which is started if need be."""
+        for each in [each for each in self._workers if each.file is None and not each.process.is_alive()]:
+            each.connection.close()  # it died while it had nothing to do
+            self._workers.remove(each)
         worker = next((each for each in self._workers if each.file is None), None) or self._start()
         worker.file = file
         with contextlib.suppress(OSError):  # it has just died: `results` says so
@@ -90,7 +106,8 @@ class WorkerPool:
         used = {worker.number for worker in self._workers}
         number = next(each for each in range(self._jobs) if each not in used)
         process = context.Process(target=serve, args=(theirs, self._options, number, self._jobs), daemon=True)
-        process.start()
+        with _interrupts_kept_from_children():
+            process.start()
         theirs.close()
         worker = _Worker(process, ours, number)
         self._workers.append(worker)

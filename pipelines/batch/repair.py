@@ -15,6 +15,7 @@ from deepclarity.pipelines.correct import correct
 from deepclarity.pipelines.jobs.job import Job
 from deepclarity.pipelines.load_executor import Networks
 from deepclarity.pipelines.records import Summary
+from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import upscale
 from deepclarity.stream.files.output_path import partial_path
 from deepclarity.stream.files.resume import companion_files
@@ -73,6 +74,9 @@ def _repair_video(file: BatchFile, options: BatchOptions, networks: Networks, re
 
 def _repair_picture(file: BatchFile, options: BatchOptions, networks: Networks) -> FileResult:
     preset = options.preset
+    if preset.which is FrameSelection.NONE:
+        _copy(file.source, file.output)
+        return FileResult(file.source, file.output, Outcome.CLEAN)
     enhancer = networks.enhancer(options.picture_model, device=preset.device)
     result = correct(
         read_picture(file.source),
@@ -81,7 +85,7 @@ def _repair_picture(file: BatchFile, options: BatchOptions, networks: Networks) 
         repair=preset.routing.repair,
         reducer=networks.picture_reducer(enhancer, preset.routing.repair),
         scale=options.scale,
-        force=options.force,
+        force=options.force or preset.which is FrameSelection.ALL,
     )
     if result.repaired:
         write_picture(file.output, result.picture)

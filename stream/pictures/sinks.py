@@ -23,6 +23,7 @@ from .animation_encoder import AnimationEncoder, Rgba
 from .apng import ApngEncoder
 from .gif import GifEncoder
 from .numbered import numbered
+from .orientation import as_shown, is_transposed
 from .webp import WebpEncoder
 
 ENCODERS: dict[str, Callable[..., AnimationEncoder]] = {
@@ -93,6 +94,7 @@ class AnimationSink:
         self._own_delays, self._keep_exact = own_delays, keep_exact
         self._waiting: Frame | None = None
         self._last_delay_s = 1 / (info.rate or Fraction(25))
+        size = size[::-1] if is_transposed(info.display_matrix) else size
         colour = None if profile is None else profile.tobytes()
         try:
             self._encoder = ENCODERS[path.suffix.lower()](self._partial, size=size, loops=loops, profile=colour)
@@ -152,7 +154,9 @@ def picture_of(frame: Frame, info: VideoInfo, pixel_format: str, profile: Profil
         blank = np.zeros((1, 1, 3), frame.planes[0].dtype)
         return Picture(blank, _resized(frame), profile).with_planes(frame.planes)
     rgb = planes.rgb_of(frame.planes, pixel_format, info.colour, deep=frame.depth > 8)
-    return Picture(np.ascontiguousarray(rgb[:, :, ::-1]), _resized(frame), profile)
+    alpha = _resized(frame)
+    shown = as_shown(np.ascontiguousarray(rgb[:, :, ::-1]), info.display_matrix)
+    return Picture(shown, None if alpha is None else as_shown(alpha, info.display_matrix), profile)
 
 
 def rgba_of(picture: Picture) -> Rgba:

@@ -8,6 +8,7 @@ import select
 import sys
 
 from deepclarity.errors import UsageError
+from deepclarity.stream.interrupts import Wait, WaitEndedError
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -25,12 +26,16 @@ class PipeReader:
             raise UsageError("standard input is closed. Send a video through a pipe.") from error
         self.name = "standard input"
         self.failure: BaseException | None = None
-        """What ended a read: PyAV does not hand on an interruption raised in it."""
+        """What ended a read: PyAV hands on no interruption."""
+        self.wait = Wait()
         self._wake_read, self._wake_write = os.pipe()
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; empty at the end and after `interrupt`."""
         try:
+            self.wait.active = True
+            if self.wait.caught:
+                raise WaitEndedError
             if sys.platform != "win32":  # where only sockets can be waited for
                 ready, _, _ = select.select([_STDIN, self._wake_read], [], [])
                 if self._wake_read in ready:
@@ -39,6 +44,8 @@ class PipeReader:
         except BaseException as error:
             self.failure = error
             return b""
+        finally:
+            self.wait.active = False
 
     def interrupt(self) -> None:
         """End the read that is waiting, and every later one; may be called from another thread."""
@@ -77,7 +84,8 @@ class PipeWriter:
             raise UsageError("standard output is closed. Send it to a program, or name a file with -o.") from error
         self.name = "standard output"
         self.failure: BaseException | None = None
-        """What ended a write: PyAV does not hand on an interruption raised in it."""
+        """What ended a write: PyAV hands on no interruption."""
+        self.wait = Wait()
         self.discard = False
         """Whether to write nothing more: after a failure, no end of a file may follow."""
 
@@ -87,10 +95,15 @@ class PipeWriter:
             return len(data)
         remaining = memoryview(data)
         try:
+            self.wait.active = True
+            if self.wait.caught:
+                raise WaitEndedError
             while remaining:
                 remaining = remaining[os.write(self._output, remaining) :]
         except BaseException as error:
             self.failure, self.discard = error, True
+        finally:
+            self.wait.active = False
         return len(data)
 
     def check(self) -> None:

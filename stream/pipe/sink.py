@@ -22,6 +22,7 @@ from deepclarity.stream.files.encode import Encoder, EncodeSettings
 from deepclarity.stream.files.passthrough import Passthrough
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interrupts import defer_interrupts
 from deepclarity.stream.packets import AnyPacket
 
 from .files import PipeWriter
@@ -89,12 +90,23 @@ class PipeSink:
             self._stream = self._add_raw_video() if settings is None else self._add_encoded_video(settings)
             if passthrough is not None:
                 passthrough.add_tracks(self._container, video=self._stream)
+            self._keep_matrix(name)
+            if settings is None and (info.mastering or info.light_level):
+                self.warnings.append("HDR metadata left out: raw pictures have none; add --codec hevc to keep them")
         except _WRITE_ERRORS as error:
             self._writer.close()
             raise errors.write_failed(error, Path(_NAME)) from error
         except BaseException:
             self._writer.close()
             raise
+
+    def _keep_matrix(self, name: str) -> None:
+        if self._info.display_matrix is None:
+            return
+        if self._muxer == "matroska":
+            self._stream.set_display_matrix(self._info.display_matrix)
+        else:
+            self.warnings.append(f"rotation left out: {name} cannot state it; use --format mkv, or rotate afterwards")
 
     def _add_raw_video(self) -> VideoStream:
         stream = self._container.add_stream("rawvideo", rate=self._info.rate or 25)
@@ -156,7 +168,11 @@ class PipeSink:
             self._writer.close()
 
     def write(self, frame: Frame) -> None:
-        """Write one frame, and the other tracks up to its time; waits for the reader."""
+        """Write one frame, and the other tracks up to its time; waits for the reader, which SIGINT and SIGTERM end."""
+        with defer_interrupts(self._writer.wait):
+            self._write(frame)
+
+    def _write(self, frame: Frame) -> None:
         started = time.perf_counter()
         picture = planes.prepare_for_encoder(
             self._picture(frame),
@@ -191,7 +207,7 @@ class PipeSink:
             log.warning("y4m has no timestamps: from frame %d on, times are not kept; use --format nut", self._frames)
 
     def _finish(self) -> None:
-        with self._translated_errors():
+        with defer_interrupts(self._writer.wait), self._translated_errors():
             self._mux(self._encoder.finish() if self._encoder else self._stream.codec_context.encode(None))
             if self._passthrough is not None:
                 self._passthrough.mux_until(None, self._container)

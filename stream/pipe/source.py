@@ -26,6 +26,7 @@ from deepclarity.stream.files.source import describe
 from deepclarity.stream.files.timestamps import MonotonicTimestamps
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
+from deepclarity.stream.interrupts import defer_interrupts
 from deepclarity.stream.packets import AnyPacket
 
 from .files import PipeReader
@@ -57,6 +58,10 @@ class PipeSource:
         self.other_videos: list[str] = []
         self.lost: list[str] = []
         self._reader = PipeReader()
+        with defer_interrupts(self._reader.wait):
+            self._read_beginning()
+
+    def _read_beginning(self) -> None:
         self._container = self._open()
         try:
             self._stream = _video_stream(self._container)

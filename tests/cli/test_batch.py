@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +18,7 @@ from deepclarity.pipelines.batch import pool
 from deepclarity.pipelines.demo.scene import pixelate
 from deepclarity.stream.pictures.gif import GifEncoder
 from tests.clips import ClipSpec, encode_clip, encode_long_clip
-from tests.commands import expect_error, start_command, wait_for_exit, wait_for_size
+from tests.commands import expect_error, start_command, wait_for_exit, wait_for_file, wait_for_size
 from tests.conftest import Rgb
 
 OPTIONS = ("--size", "160x90", "--speed", "ultrafast", "--model", "lanczos")
@@ -111,7 +113,7 @@ def test_a_folder_without_videos_is_bad_usage(tmp_path: Path, capfd: pytest.Capt
 
 def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    encode_long_clip(tmp_path / "in/long.mp4", 1000)
+    encode_long_clip(tmp_path / "in/long.mp4", 600)
     options = ("--size", "1280x720", "--none", "--speed", "ultrafast")
     process = start_command("batch", tmp_path / "in", "-o", tmp_path / "out", *options)
     wait_for_size(tmp_path / "out/long.partial.mp4", 10_000, process)
@@ -121,11 +123,23 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path) -> None:
     assert tree(tmp_path / "out") == {}
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_is_reported_once(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(encode_long_clip(tmp_path / "in/a.mp4", 300), tmp_path / "in/b.mp4")
+    process = start_command("batch", tmp_path / "in", "-o", tmp_path / "out", "--jobs", "2", "--none", group=True)
+    wait_for_file(tmp_path / "out/.deepclarity-batch.jsonl", process)
+    os.killpg(process.pid, signal.SIGINT)  # most likely while the workers still import libraries
+    code, stderr = wait_for_exit(process, timeout_s=30)
+    assert (code, stderr) == (130, "deepclarity: stopped.\n")
+    assert tree(tmp_path / "out") == {}
+
+
 def test_watching_takes_files_as_they_come(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     options = ("--size", "160x90", "--none", "--speed", "ultrafast", "--settle", "0.1")
     process = start_command("batch", tmp_path / "in", "-o", tmp_path / "out", "--watch", *options)
-    wait_for_size(tmp_path / "out/.deepclarity-batch.jsonl", 0, process)
+    wait_for_file(tmp_path / "out/.deepclarity-batch.jsonl", process)
     encode_clip(tmp_path / "in/a.mp4", ClipSpec(count=5))
     wait_for_size(tmp_path / "out/a.mp4", 1, process)
     wait_for_size(tmp_path / "out/.deepclarity-batch.jsonl", 1, process)

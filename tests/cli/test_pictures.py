@@ -163,6 +163,15 @@ def test_a_gif_is_detected_as_a_video(tmp_path: Path, scenes: list[Rgb]) -> None
         assert [(part["first_frame"], part["last_frame"]) for part in verdict.ranges] == [(0, 2)]
 
 
+def test_pictures_of_a_rotated_video_are_upright(tmp_path: Path) -> None:
+    clip = encode_clip(tmp_path / "clip.mp4", ClipSpec(count=2, rotation=90))
+    (tmp_path / "out").mkdir()
+    for target in ("out/%d.png", "a.webp"):
+        assert run_upscale(clip, tmp_path / target, "--none", "-q", "--size", "160x160") == 0
+    assert cv2.imread(str(tmp_path / "out/1.png")).shape == (160, 90, 3)
+    assert read(tmp_path / "a.webp")[0][0].shape == (160, 90, 4)
+
+
 def test_a_video_becomes_a_gif(tmp_path: Path) -> None:
     clip = encode_clip(tmp_path / "clip.mp4", ClipSpec(pts=[0, 4, 8, 20, 21, 22, 30, 40, 50, 60]))
     assert run_upscale(clip, tmp_path / "clip.gif", "--none", "-q", "--size", "160x90") == 0

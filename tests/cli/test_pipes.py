@@ -116,6 +116,17 @@ def test_a_file_to_a_pipe_prints_its_summary_to_stderr(tmp_path: Path) -> None:
     assert stderr.startswith(b"standard output: 160x90")
 
 
+@pytest.mark.parametrize(("name", "kept"), [("mkv", True), ("nut", False), ("ts", False)])
+def test_rotation_is_kept_or_its_loss_is_named(tmp_path: Path, name: str, kept: bool) -> None:
+    clip = encode_clip(tmp_path / "clip.mp4", ClipSpec(rotation=90))
+    process = start_command("upscale", clip, "-o", "-", "--format", name, *OPTIONS)
+    stdout, stderr = process.communicate(timeout=60)
+    (tmp_path / f"out.{name}").write_bytes(stdout)
+    with av.open(str(tmp_path / f"out.{name}")) as container:
+        assert (next(container.decode(video=0)).rotation == 90) == kept
+    assert (b"rotation left out" in stderr) != kept
+
+
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     clip = encode_long_clip(tmp_path / "long.mp4", 200)
     process = start_command("upscale", clip, "-o", "-", *OPTIONS)
@@ -144,9 +155,8 @@ def test_a_signal_ends_it_while_it_waits(tmp_path: Path, uneven: Path, number: i
         assert process.wait(timeout=30) == 128 + number
         process.stdin.close()
         process.stdin = None
-    code, stderr = wait_for_exit(process, timeout_s=30)
-    assert code == 128 + number
-    assert stderr.count("\n") == 1
+    stopped = "terminated" if number == signal.SIGTERM else "stopped"
+    assert wait_for_exit(process, timeout_s=30) == (128 + number, f"deepclarity: {stopped}.\n")
 
 
 @pytest.mark.parametrize(
