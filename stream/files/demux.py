@@ -14,6 +14,7 @@ from deepclarity.errors import SourceError
 from deepclarity.stream import errors
 from deepclarity.stream.packets import AnyPacket
 
+from .reading.joined_parts import joined_parts
 from .reading.late_tracks import is_incremental, probe_size, probing
 
 _PROTOCOLS = {"protocol_whitelist": "file,pipe"}  # a playlist inside a file must not access the network
@@ -66,20 +67,27 @@ def demux_packets(
     *,
     on_damage: Callable[[], None],
     on_late_packet: Callable[[], None] = lambda: None,
+    on_join: Callable[[], None] = lambda: None,
 ) -> Iterator[AnyPacket]:
     """Yield the packets of `streams` in file order; `on_damage` is called for each packet that cannot be read.
 
     `on_late_packet` is called for packets of tracks that the file did not announce at its beginning: transport streams
-    and FLV may begin them anywhere.
+    and FLV may begin them anywhere. `on_join` is called where the times of a joined recording begin anew; they are
+    shifted onto one timeline.
 
     Raises SourceError if the disk or network drive fails, which is neither damage nor the end of the file.
     """
+    parts = joined_parts(container, on_join=on_join)
+    read = streams if parts is None else list(container.streams)
+    wanted = {stream.index for stream in streams}
     failures = 0
     while failures < _MAX_CONSECUTIVE_ERRORS:
         try:
-            for packet in container.demux(streams):
+            for packet in container.demux(read):
                 failures = 0
-                if packet.size:
+                if packet.size and parts is not None:
+                    parts.place(packet)
+                if packet.size and packet.stream_index in wanted:
                     yield packet
             return
         except EOFError:

@@ -208,7 +208,7 @@ def test_packets_of_a_track_that_is_not_announced_are_counted(tmp_path: Path) ->
         half = iter([IndexError])
 
         class Broken:
-            name, streams = container.name, container.streams
+            name, streams, format = container.name, container.streams, container.format
 
             def demux(self, streams: list[Stream]) -> Iterator[object]:
                 for number, packet in enumerate(container.demux(streams)):
