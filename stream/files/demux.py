@@ -77,17 +77,27 @@ def demux_packets(
 
     Raises SourceError if the disk or network drive fails, which is neither damage nor the end of the file.
     """
-    parts = joined_parts(container, on_join=on_join)
+    wanted, parts = {stream.index for stream in streams}, joined_parts(container, on_join=on_join)
     read = streams if parts is None else list(container.streams)
-    wanted = {stream.index for stream in streams}
+    packets = _readable(container, read, on_damage=on_damage, on_late_packet=on_late_packet)
+    for packet in packets if parts is None else parts.placed(packets):
+        if packet.stream_index in wanted:
+            yield packet
+
+
+def _readable(
+    container: InputContainer,
+    streams: list[Stream],
+    *,
+    on_damage: Callable[[], None],
+    on_late_packet: Callable[[], None],
+) -> Iterator[AnyPacket]:
     failures = 0
     while failures < _MAX_CONSECUTIVE_ERRORS:
         try:
-            for packet in container.demux(read):
+            for packet in container.demux(streams):
                 failures = 0
-                if packet.size and parts is not None:
-                    parts.place(packet)
-                if packet.size and packet.stream_index in wanted:
+                if packet.size:
                     yield packet
             return
         except EOFError:

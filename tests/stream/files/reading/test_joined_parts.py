@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import av
+import pytest
 
 from deepclarity.stream.files.reading.joined_parts import JoinedParts
 from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
@@ -21,13 +22,13 @@ SECOND = 90_000
 
 def placed(packets: list[tuple[int, float]]) -> list[float]:
     """Decoding times in seconds of (track, time) pairs after they were placed on one timeline."""
-    parts, times = JoinedParts(), []
-    for track, time_s in packets:
-        time = round(time_s * SECOND)
-        packet = SimpleNamespace(stream_index=track, pts=time, dts=time, duration=SECOND // 10, time_base=RTP_TIME_BASE)
-        parts.place(cast("AnyPacket", packet))
-        times.append(round(packet.dts / SECOND, 3))
-    return times
+    packets_of = [
+        SimpleNamespace(stream_index=track, pts=time, dts=time, duration=SECOND // 10, time_base=RTP_TIME_BASE)
+        for track, time in ((track, round(time_s * SECOND)) for track, time_s in packets)
+    ]
+    return [
+        round((packet.dts or 0) / SECOND, 3) for packet in JoinedParts().placed(cast("list[AnyPacket]", packets_of))
+    ]
 
 
 def two_tracks(start_s: float, count: int = 20) -> list[tuple[int, float]]:
@@ -35,24 +36,26 @@ def two_tracks(start_s: float, count: int = 20) -> list[tuple[int, float]]:
 
 
 def test_times_of_one_recording_stay_as_they_are() -> None:
-    packets = [*two_tracks(5), (0, 7.3), (0, 7.2), (1, 60), (0, 60.1)]  # slightly late, and after a gap
-    assert placed(packets) == [time for _, time in packets]
+    packets = [*two_tracks(5), (0, 7.3), (0, 7.2), *two_tracks(60)]  # slightly late, and after a gap
+    assert placed(packets) == [round(time, 3) for _, time in packets]
 
 
 def test_second_part_continues_the_first_on_all_tracks() -> None:
     late = [(0, 7.0), (0, 7.1)]  # the first track ends later than the other
-    assert placed(two_tracks(5) + late + two_tracks(1))[-40:] == [round(time + 6.2, 3) for _, time in two_tracks(1)]
+    assert placed([*two_tracks(5), *late, *two_tracks(1)])[-40:] == [round(time + 6.2, 3) for _, time in two_tracks(1)]
 
 
 def test_last_packets_of_a_part_may_come_after_the_join() -> None:
-    packets = [*two_tracks(5), (0, 1.0), (1, 7.0), (1, 1.0), (0, 1.1)]
-    assert placed(packets)[-4:] == [7.0, 7.0, 7.0, 7.1]
+    first, second = two_tracks(5), two_tracks(1)
+    found = placed([*first, second[0], (1, 7.0), *second[1:]])
+    assert found[40:44] == [7.0, 7.0, 7.0, 7.1]
 
 
-def test_damaged_times_move_nothing_after_them() -> None:
-    for wrong in (0.0, 90_000.0):
-        packets = [*two_tracks(5), (0, wrong), (1, 7.0), (0, 7.1), (1, 7.1)]
-        assert placed(packets)[-3:] == [7.0, 7.1, 7.1]
+@pytest.mark.parametrize("wrong", [0.0, 11.0, 90_000.0])
+def test_damaged_times_move_nothing_after_them(wrong: float) -> None:
+    following = two_tracks(7)
+    packets = [*two_tracks(5), (0, wrong), *following, (1, wrong), *two_tracks(9)]
+    assert placed(packets) == [round(time, 3) for _, time in packets]
 
 
 def test_sound_stays_in_step_in_a_joined_transport_stream(tmp_path: Path) -> None:
