@@ -23,6 +23,7 @@ from .packets_seen import PacketsSeen
 _OPTIONS = {"libdav1d": {"max_frame_delay": "1"}}
 """Decoder options in which no picture is in flight, where slice threads are not enough."""
 _MAX_FLUSHES = 50
+_MAX_FALSE_ALARMS = 3
 
 
 class _DamageError(Exception):
@@ -53,6 +54,7 @@ class PictureReader:
         self._on_join = on_join
         self._second: InputContainer | None = None
         self._expects_order = container.format.name != "avi"  # which has no presentation times: FFmpeg makes them up
+        self._false_alarms = 0
         self.packets = 0
         """Packets read so far."""
         self.busy_s = 0.0
@@ -111,7 +113,9 @@ class PictureReader:
         if self._expects_order and seen.has_gap_before(picture):
             if self._slice_threads_find_more(seen, before=picture.pts):
                 raise _DamageError
-            self._expects_order = False  # not every packet of this file holds a picture
+            seen.accept_gap_before(picture)
+            self._false_alarms += 1  # not every packet of this file holds a picture
+            self._expects_order = self._false_alarms < _MAX_FALSE_ALARMS
 
     def _slice_threads_find_more(self, seen: PacketsSeen, *, before: int | None) -> bool:
         """Whether the second decoder has a missing picture to be shown before this time; None: at any time."""

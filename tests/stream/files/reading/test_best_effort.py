@@ -10,6 +10,8 @@ from typing import cast
 
 import av
 import pytest
+from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from deepclarity.stream.files.reading.best_effort import BestEffortTimestamps
@@ -35,6 +37,29 @@ def test_b_frames_in_avi_are_evenly_spaced(tmp_path: Path) -> None:
     assert {after - before for before, after in pairwise(steps)} == {Fraction(1, 25)}
     brightness = [frame.brightness for frame in decode_frames(target)]
     assert brightness == sorted(brightness)
+
+
+def test_packed_b_frames_are_each_shown_once_and_evenly(tmp_path: Path) -> None:
+    """As in DivX films: one packet holds two pictures, and an empty one follows."""
+    spec = ClipSpec(count=24, codec="mpeg4", options={"bf": "1", "b_strategy": "0", "g": "12"})
+    path = tmp_path / "packed.avi"
+    with av.open(str(encode_clip(tmp_path / "a.avi", spec))) as read, av.open(str(path), "w") as write:
+        video = read.streams.video[0]
+        copy = write.add_stream_from_template(video, opaque=True)
+        pictures = [bytes(packet) for packet in read.demux(video) if packet.size]
+        packed = [pictures[0].replace(b"\0\0\1\xb6", b"\0\0\1\xb2DivX503b1393p\0\0\1\xb6", 1)]
+        for first, second in zip(pictures[1::2], [*pictures[2::2], b""], strict=True):
+            packed += [first + second, b"\0\0\1\xb6\x50\xcf"] if second else [first]
+        for number, data in enumerate(packed):
+            packet: Packet[Stream] = Packet(data)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), copy, number == 0
+            write.mux(packet)
+    with FileSource(path) as source:
+        frames = [(frame.pts, float(frame.luma.mean())) for frame in source]
+        assert (source.restarted, source.damaged, source.retimed) == (False, 0, 0)
+    assert [pts - frames[0][0] for pts, _ in frames] == list(range(24))
+    assert [light for _, light in frames] == sorted(light for _, light in frames)
 
 
 def test_timestamps_that_fail_less_often_are_taken() -> None:
