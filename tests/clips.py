@@ -106,9 +106,9 @@ def encode_video(container: OutputContainer, stream: VideoStream, spec: ClipSpec
     container.mux(stream.encode(None))
 
 
-def add_audio(container: OutputContainer, language: str = "und") -> AudioStream:
-    """Add an empty stereo AAC track."""
-    stream = container.add_stream("aac", rate=_SAMPLE_RATE_HZ)
+def add_audio(container: OutputContainer, language: str = "und", *, codec: str = "aac") -> AudioStream:
+    """Add an empty stereo track."""
+    stream = container.add_stream(codec, rate=_SAMPLE_RATE_HZ)
     assert isinstance(stream, AudioStream)
     stream.codec_context.layout = "stereo"
     stream.metadata["language"] = language

@@ -72,6 +72,7 @@ class FileSource:
         self.damaged = 0
         self.retimed = 0
         self._converting_s = 0.0
+        self._joins = 0
         errors.check_readable(self.path)
         self._container = open_input(self.path, demuxer=demuxer)
         try:
@@ -88,6 +89,7 @@ class FileSource:
                 options={"export_side_data": "venc_params"} if self._codec in EXPORTING else {},
                 on_damage=self._count_damage,
                 on_restart=self._forget_damage,
+                on_join=self._count_join,
             )
             self._pictures = self._reader.pictures()
             self._first = self._first_picture()
@@ -140,7 +142,7 @@ class FileSource:
         coding = None
         for index, picture in enumerate(self._all_pictures()):
             pts = timestamps.assign(picture)
-            self.retimed = timestamps.moved
+            self.retimed = timestamps.moved + self._joins
             started = time.perf_counter()
             if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
                 self._extras.update(dict.fromkeys(extras_of(picture)))
@@ -174,8 +176,11 @@ class FileSource:
         self._damage.lost()
 
     def _forget_damage(self) -> None:
-        """Packets are read again from the beginning: damage will be counted again."""
-        self.damaged = 0
+        """Packets are read again from the beginning: damage and joins will be counted again."""
+        self.damaged = self._joins = 0
+
+    def _count_join(self) -> None:
+        self._joins += 1
 
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:

@@ -2,6 +2,7 @@
 
 FFmpeg's rule (`guess_correct_pts` in libavcodec): a picture has a presentation time, and the decoding time of the
 packet that brought it out. Both must increase from picture to picture; whichever has failed to more rarely is taken.
+The last pictures, which no packet brings out, have no decoding time: none is better than one that has failed.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ class BestEffortTimestamps:
         self._last_dts: int | None = None
         self._faulty_pts = 0
         self._faulty_dts = 0
+        self._has_dts = False
 
     def _jumps(self, time: int | None, last: int | None) -> bool:
         return time is not None and last is not None and abs(time - last) > self._jump
 
     def of(self, picture: VideoFrame) -> int | None:
-        """The timestamp of the next picture in the stream's time base; None if it has none at all."""
+        """The timestamp of the next picture in the stream's time base; None if it has none that is to be believed."""
         pts, dts = picture.pts, picture.dts
         if self._jumps(pts, self._last_pts) and dts is not None and not self._jumps(dts, self._last_dts):
             pts = dts  # a single damaged timestamp; at the start of a new timeline both jump
+        self._has_dts = self._has_dts or dts is not None
         if dts is not None:
             self._faulty_dts += self._last_dts is not None and dts <= self._last_dts
             self._last_dts = dts
@@ -45,8 +48,5 @@ class BestEffortTimestamps:
             self._last_pts = pts
         elif dts is not None:
             self._last_pts = dts
-        if self._decoding_order_only and dts is not None and not self._faulty_dts:
-            return dts
-        if pts is not None and (dts is None or self._faulty_pts <= self._faulty_dts):
-            return pts
-        return dts
+        believed = self._faulty_pts <= self._faulty_dts and (self._faulty_dts > 0 or not self._decoding_order_only)
+        return pts if believed and pts is not None else dts if self._has_dts else pts

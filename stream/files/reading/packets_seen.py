@@ -46,6 +46,9 @@ class PacketsSeen:
             self._keys.append(number)
         packet.pts = number
         self._forget(number - _REACH)
+        if len(self._expected) > 2 * _REACH:
+            self._expected = [(time, number) for number, time in self.missing.items() if time is not None]
+            heapq.heapify(self._expected)
 
     def _forget(self, number: int) -> None:
         self._times.pop(number, None)
@@ -71,6 +74,13 @@ class PacketsSeen:
         while self._expected and self._expected[0][1] not in self.missing:
             heapq.heappop(self._expected)
         return picture.pts is not None and bool(self._expected) and self._expected[0][0] < picture.pts
+
+    def accept_gap_before(self, picture: VideoFrame) -> None:
+        """Expect no picture any more that should have been shown before this one: its packet held none."""
+        shown = picture.pts
+        hidden = [n for n, time in self.missing.items() if time is not None and shown is not None and time < shown]
+        for number in hidden:
+            del self.missing[number]
 
     def lacks_end(self) -> bool:
         """Whether one of the last packets has brought no picture."""

@@ -23,6 +23,7 @@ from .packets_seen import PacketsSeen
 _OPTIONS = {"libdav1d": {"max_frame_delay": "1"}}
 """Decoder options in which no picture is in flight, where slice threads are not enough."""
 _MAX_FLUSHES = 50
+_MAX_FALSE_ALARMS = 3
 
 
 class _DamageError(Exception):
@@ -41,16 +42,19 @@ class PictureReader:
         options: Mapping[str, str],
         on_damage: Callable[[], None],
         on_restart: Callable[[], None],
+        on_join: Callable[[], None] = lambda: None,
     ) -> None:
         """`reopen`: opens the file anew; `options`: of the decoder.
 
         `on_damage` is called for each packet that cannot be read or decoded, `on_restart` before packets that may have
-        been counted already are read again.
+        been counted already are read again, `on_join` where the times of a joined recording begin anew.
         """
         self._container, self._stream, self._reopen = container, stream, reopen
         self._options, self._on_damage, self._on_restart = dict(options), on_damage, on_restart
+        self._on_join = on_join
         self._second: InputContainer | None = None
         self._expects_order = container.format.name != "avi"  # which has no presentation times: FFmpeg makes them up
+        self._false_alarms = 0
         self.packets = 0
         """Packets read so far."""
         self.busy_s = 0.0
@@ -80,7 +84,7 @@ class PictureReader:
         stream = self._stream
         stream.thread_type = "AUTO"
         stream.codec_context.options = self._options
-        packets = demux_packets(self._container, [stream], on_damage=_refuse)
+        packets = demux_packets(self._container, [stream], on_damage=_refuse, on_join=self._on_join)
         ended = False
         while not ended:
             started = time.perf_counter()
@@ -109,7 +113,9 @@ class PictureReader:
         if self._expects_order and seen.has_gap_before(picture):
             if self._slice_threads_find_more(seen, before=picture.pts):
                 raise _DamageError
-            self._expects_order = False  # not every packet of this file holds a picture
+            seen.accept_gap_before(picture)
+            self._false_alarms += 1  # not every packet of this file holds a picture
+            self._expects_order = self._false_alarms < _MAX_FALSE_ALARMS
 
     def _slice_threads_find_more(self, seen: PacketsSeen, *, before: int | None) -> bool:
         """Whether the second decoder has a missing picture to be shown before this time; None: at any time."""
@@ -120,7 +126,7 @@ class PictureReader:
         return found is not None and (before is None or (found.pts is not None and found.pts < before))
 
     def _by_slice_threads(self, done: PacketsSeen, *, counts: bool = True) -> Generator[VideoFrame, None, None]:
-        """The pictures that the first decoder has not delivered. `counts`: report damage."""
+        """The pictures that the first decoder has not delivered. `counts`: report damage and joins."""
         if counts:
             self._on_restart()
         self._second = container = self._reopen()
@@ -128,11 +134,11 @@ class PictureReader:
         assert isinstance(stream, VideoStream)
         stream.thread_type = "SLICE"
         stream.codec_context.options = {**self._options, **_OPTIONS.get(stream.codec_context.codec.name, {})}
-        read, missing = done.count, frozenset(done.missing)
+        on_damage, on_join = (self._on_damage, self._on_join) if counts else (_ignore, _ignore)
+        packets = demux_packets(container, [stream], on_damage=on_damage, on_join=on_join)
+        read, missing, first = done.count, frozenset(done.missing), done.entry_point()
         seen = PacketsSeen()
-        for picture in self._decoded(
-            container, stream, seen, done.entry_point(), self._on_damage if counts else _ignore
-        ):
+        for picture in self._decoded(packets, stream, seen, first, on_damage):
             number = _identify(seen, picture, stream)
             repeated = seen.count <= read if number is None else number < read and number not in missing
             if not repeated:
@@ -140,14 +146,14 @@ class PictureReader:
 
     def _decoded(
         self,
-        container: InputContainer,
+        packets: Iterator[AnyPacket],
         stream: VideoStream,
         seen: PacketsSeen,
         first: int,
         on_damage: Callable[[], None],
     ) -> Iterator[VideoFrame]:
         """The pictures from packet number `first` on."""
-        for packet in demux_packets(container, [stream], on_damage=on_damage):
+        for packet in packets:
             seen.mark(packet)
             self.packets = max(self.packets, seen.count)
             if seen.count > first:

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import av
 import pytest
 from av.container import InputContainer
 from av.stream import Disposition, Stream
-from av.video.frame import VideoFrame
 
 import deepclarity as dc
 from deepclarity.errors import SourceError, UsageError
 from deepclarity.stream.files.demux import demux_packets
-from deepclarity.stream.files.reading.best_effort import BestEffortTimestamps
 from deepclarity.stream.files.source import FileSource
 from tests.clips import ClipSpec, add_audio, add_video, encode_audio, encode_clip, encode_video
 from tests.commands import QUICK, run_upscale
-from tests.decoding import assert_same_frames, decode_frames, frame_times
+from tests.decoding import assert_same_frames, decode_frames
 
 Capture = pytest.CaptureFixture[str]
-
-
-def picture(pts: int | None, dts: int | None) -> VideoFrame:
-    return cast("VideoFrame", SimpleNamespace(pts=pts, dts=dts))
 
 
 def two_videos(path: Path, first: ClipSpec, second: ClipSpec, *, dispositions: tuple[int, int] = (1, 1)) -> Path:
@@ -103,41 +94,6 @@ def test_file_with_a_cover_picture_alone_has_no_video(tmp_path: Path) -> None:
         FileSource(path)
 
 
-def test_b_frames_in_avi_are_evenly_spaced(tmp_path: Path) -> None:
-    """AVI stores no presentation times, as in every DivX film."""
-    spec = ClipSpec(count=24, codec="mpeg4", options={"bf": "2", "b_strategy": "0"})
-    path, target = encode_clip(tmp_path / "a.avi", spec), tmp_path / "o.mp4"
-    with FileSource(path) as source:
-        times = [frame.pts for frame in source]
-    assert {after - before for before, after in pairwise(times)} == {1}
-    assert run_upscale(path, target, *QUICK) == 0
-    steps = frame_times(target)
-    assert {after - before for before, after in pairwise(steps)} == {Fraction(1, 25)}
-    brightness = [frame.brightness for frame in decode_frames(target)]
-    assert brightness == sorted(brightness)
-
-
-def test_timestamps_that_fail_less_often_are_taken() -> None:
-    clock = BestEffortTimestamps(step=1)
-    pairs = [(2, 3), (3, 4), (5, 5), (4, 6), (6, 7), (9, 8), (8, 9), (10, 10)]
-    assert [clock.of(picture(*pair)) for pair in pairs] == [2, 3, 5, 6, 7, 8, 9, 10]
-    sound = BestEffortTimestamps(step=1)
-    assert [sound.of(picture(pts, pts - 2)) for pts in range(3, 8)] == [3, 4, 5, 6, 7]
-    absent = BestEffortTimestamps(step=1)
-    assert [absent.of(picture(None, dts)) for dts in (0, 1, None)] == [0, 1, None]
-
-
-def test_one_damaged_timestamp_is_replaced_and_a_new_timeline_is_not() -> None:
-    clock = BestEffortTimestamps(step=10)
-    pairs = [(0, 0), (10, 10), (99_999, 20), (30, 30), (40, 40)]
-    assert [clock.of(picture(*pair)) for pair in pairs] == [0, 10, 20, 30, 40]
-    jump = BestEffortTimestamps(step=10)
-    assert [jump.of(picture(*pair)) for pair in [(0, 0), (10, 10), (99_990, 99_990), (100_000, 100_000)]][2:] == [
-        99_990,
-        100_000,
-    ]
-
-
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_every_picture_of_a_truncated_file_is_read(tmp_path: Path, codec: str) -> None:
     """As many as slice threads give: frame threads drop those in flight."""
@@ -208,7 +164,7 @@ def test_packets_of_a_track_that_is_not_announced_are_counted(tmp_path: Path) ->
         half = iter([IndexError])
 
         class Broken:
-            name, streams = container.name, container.streams
+            name, streams, format = container.name, container.streams, container.format
 
             def demux(self, streams: list[Stream]) -> Iterator[object]:
                 for number, packet in enumerate(container.demux(streams)):
