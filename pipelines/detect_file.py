@@ -14,6 +14,7 @@ from deepclarity.models.verdict import Detector, Kind, Region, Verdict
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.handover import Handover
+from deepclarity.stream.interlaced.modes import Deinterlacing
 
 from .detect import Scored, detect, detect_picture
 from .records import Summary
@@ -93,14 +94,16 @@ def _detect_video(path: Path, detector: Detector) -> FileVerdict:
     summary, report = Summary(), Report()
     worst: Scored | None = None
     severity: float | None = None
-    with FileSource(path) as source, Handover(source, size=4) as frames:
-        scored = detect(frames, detector, summary)
-        for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
-            report.add(frame_record(routed))
-            if worst is None or routed.scored.verdict.score > worst.verdict.score:
-                worst = routed.scored
-            severity = _higher(severity, routed.scored.verdict.severity)
-            summary.frames_in += 1
+    with FileSource(path) as source:
+        source.deinterlace(Deinterlacing(keep_pictures=True))  # combs are no evidence of anything
+        with Handover(source, size=4) as frames:
+            scored = detect(frames, detector, summary)
+            for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
+                report.add(frame_record(routed))
+                if worst is None or routed.scored.verdict.score > worst.verdict.score:
+                    worst = routed.scored
+                severity = _higher(severity, routed.scored.verdict.severity)
+                summary.frames_in += 1
     assert worst is not None
     ranges = report.ranges()
     elapsed_ms = summary.stage_s["detect"] * 1000 / summary.frames_in

@@ -52,7 +52,7 @@ def enhance(
         item, clock = started.routed, time.perf_counter()
         lane, frame = item.lane, item.frame
         if frame.index < skip:
-            _count(lane, summary)
+            _count(lane, item.frame, summary)
             yield Enhanced(frame, item)
             continue
         if started.pending is not None and executor is not None:
@@ -72,7 +72,7 @@ def enhance(
             frame = _padded(frame, fit)
         if lane is not Lane.PASS:
             summary.add_stage_time(lane.value, started.busy_s + time.perf_counter() - clock)
-        _count(lane, summary)
+        _count(lane, item.frame, summary)
         yield Enhanced(frame, replace(item, lane=lane))
 
 
@@ -151,10 +151,11 @@ def _request(item: Routed, fit: Fit) -> RepairRequest:
     )
 
 
-def _count(lane: Lane, summary: Summary) -> None:
+def _count(lane: Lane, frame: Frame, summary: Summary) -> None:
     summary.repaired += lane is Lane.ENHANCE
     summary.resized += lane is Lane.RESIZE
-    summary.passed += lane is Lane.PASS
+    summary.passed += lane is Lane.PASS and (not frame.deinterlaced or frame.field_order is not None)
+    summary.deinterlaced += frame.deinterlaced and lane is not Lane.PASS
 
 
 def output_size(frame: Frame, fit: Fit) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.models.detectors import DEFAULT_DETECTOR
+from deepclarity.stream.interlaced.modes import DeinterlaceMode
 
 from .route import FrameSelection, Routing, parse_repair
 
@@ -32,6 +33,8 @@ class Preset:
     """`auto` (Full HD, larger pictures keep their size), `fhd` or `WIDTHxHEIGHT`."""
     pad: bool = False
     """Fill the output size with black bars."""
+    deinterlace: DeinterlaceMode = DeinterlaceMode.AUTO
+    """`auto` (interlaced pictures that are resized or repaired; telecine is undone), `off`, `frame` or `field`."""
     codec: str = "auto"
     """`h264`, `hevc`, `av1`; auto: h264 for 8 bit, hevc for 10 bit, av1 in webm."""
     crf: int | None = None
@@ -82,6 +85,13 @@ def preset_from(values: dict[str, Any], *, where: str) -> Preset:
     if preset.off_score > preset.on_score:
         raise UsageError(f"preset {where}: off_score {preset.off_score} is above on_score {preset.on_score}.")
     return preset
+
+
+def parse_deinterlace(text: str, *, where: str = "--deinterlace") -> DeinterlaceMode:
+    """The mode of that name; UsageError, which names `where`, if there is none."""
+    if text not in set(DeinterlaceMode):
+        raise UsageError(f"{where} '{text}': {did_you_mean(text, list(DeinterlaceMode))}")
+    return DeinterlaceMode(text)
 
 
 def preset_names() -> list[str]:
@@ -143,6 +153,8 @@ def _validated(key: str, value: object, where: str) -> object:
         if value not in set(FrameSelection):
             raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(str(value), list(FrameSelection))}")
         return FrameSelection(str(value))
+    if key == "deinterlace":
+        return parse_deinterlace(str(value), where=f"preset {where}: deinterlace")
     if key == "repair":
         parse_repair(str(value), where=f"preset {where}: repair")
     if key in _BOUNDS and isinstance(value, int | float):

@@ -30,6 +30,7 @@ from deepclarity.stream.files.source import FileSource, Source
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interlaced.modes import DeinterlaceMode, Deinterlacing
 from deepclarity.stream.planes import depth_of
 from deepclarity.version import __version__
 
@@ -132,6 +133,8 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
         source.choose_pixel_format(settings.encoder)
         fitted = fit(source.info, size_request)
         passthrough = opened.enter_context(Passthrough(job.source, exclude=source.stream_index, demuxer=job.demuxer))
+        setting = _deinterlacing(preset, fitted)
+        source.deinterlace(setting)
         _warn_if_interlaced(source.info, fitted)
         summary = _summary(job, detector, executor, fitted)
         recorder = Recorder(summary, source.pixel_format, source.info.colour, keep_pictures=_is_html(job.report))
@@ -158,6 +161,8 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None) -> Sum
     summary.damaged = source.damaged + passthrough.damaged
     summary.retimed = source.retimed + passthrough.retimed
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
+    if source.deinterlacer is not None:
+        summary.add_deinterlacing(source.deinterlacer.counts, kept=setting.keep_pictures)
     summary.elapsed_s = time.perf_counter() - started
     if job.report is not None:
         recorder.report.write(job.report, summary)
@@ -250,10 +255,19 @@ def _is_html(report: Path | None) -> bool:
     return report is not None and report.suffix.lower() in (".html", ".htm")
 
 
+def _deinterlacing(preset: Preset, fitted: Fit) -> Deinterlacing:
+    """How to deinterlace: with `auto`, an interlaced video that keeps its size changes only where it is repaired."""
+    repairs = preset.which is not FrameSelection.NONE
+    if preset.deinterlace is not DeinterlaceMode.AUTO or fitted.canvas != fitted.source:
+        return Deinterlacing(preset.deinterlace)
+    return Deinterlacing(DeinterlaceMode.AUTO, keep_pictures=True) if repairs else Deinterlacing(DeinterlaceMode.OFF)
+
+
 def _warn_if_interlaced(info: VideoInfo, fitted: Fit) -> None:
-    if info.interlaced and fitted.size != (info.width_px, info.height_px):
-        log.warning("the video is interlaced: resizing mixes its two fields. Deinterlace it first for best results.")
+    """Warn of a video that stays interlaced."""
+    if info.interlaced and fitted.canvas != fitted.source:
+        log.warning("the video is interlaced: resizing mixes its two fields. Leave out --deinterlace off.")
     elif info.interlaced and info.height_px % 4:
         log.warning("the video is interlaced, but fields of this height cannot be encoded: kept as complete frames.")
     elif info.interlaced:
-        log.warning("the video is interlaced: its field order is kept, frames are not deinterlaced.")
+        log.warning("the video is interlaced: its field order is kept; --deinterlace frame makes it progressive.")

@@ -15,6 +15,7 @@ from deepclarity.models.detectors.evidence import AxisEvidence, evidence
 from deepclarity.models.verdict import Bytes, Detector, Plane, Verdict
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, Picture, read_picture
+from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.planes import rgb_of
 
 _WIDTH, _GAP, _HEAD, _PLOT = 720, 16, 40, 250
@@ -70,6 +71,7 @@ def _scored(picture: Picture, verdict: Verdict, title: str) -> _Scored:
 def _of_video(path: Path, detector: Detector) -> _Scored:
     best: _Scored | None = None
     with FileSource(path) as source:
+        source.deinterlace(Deinterlacing(keep_pictures=True))
         for frame in source:
             verdict = detector(frame.luma, max_value=frame.max_value, chroma=frame.planes[1:])
             if best is None or verdict.pixelated or verdict.score > best.verdict.score:

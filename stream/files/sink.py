@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from deepclarity.stream import errors, planes
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interlaced.bwdif import FieldLabel
 from deepclarity.stream.interrupts import defer_interrupts
 from deepclarity.stream.packets import AnyPacket
 
@@ -89,6 +90,7 @@ class FileSink:
         self._info = info
         self._pixel_format = pixel_format
         self._passthrough = passthrough
+        self._field_label = FieldLabel()
         self._resumed_frames = partial_output.frames if partial_output else 0
         self._resumed_packets = partial_output.packets() if partial_output else _no_packets()
         self._muxer = container_of(path, settings.codec)
@@ -193,7 +195,8 @@ class FileSink:
     def _picture(self, frame: Frame) -> VideoFrame:
         if isinstance(frame.picture, VideoFrame):
             return frame.picture
-        return planes.picture_of(frame.planes, self._pixel_format)
+        picture = planes.picture_of(frame.planes, self._pixel_format)
+        return picture if frame.field_order is None else self._field_label(picture, frame.field_order)
 
     def _mux(self, packets: Iterable[AnyPacket]) -> None:
         for packet in packets:

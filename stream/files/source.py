@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,9 @@ from deepclarity.stream.damage import DamageTracker
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interlaced.deinterlace import Deinterlacer
+from deepclarity.stream.interlaced.modes import Deinterlacing
+from deepclarity.stream.interlaced.picture import TimedPicture
 
 from .coding import EXPORTING, coding_of, side_data_of
 from .demux import demux_packets, open_input
@@ -71,6 +75,8 @@ class FileSource:
             self._first = self._first_picture()
             self.pixel_format = planes.planar_format(self._first.format.name)
             self.info = _describe(self.path, self._container, self._stream, self._first)
+            self.deinterlacer: Deinterlacer | None = None
+            self._timed = self._timed_pictures()
         except BaseException:
             self._container.close()
             raise
@@ -93,31 +99,56 @@ class FileSource:
         """Index of the decoded stream in the file."""
         return self._stream.index
 
+    def deinterlace(self, setting: Deinterlacing) -> None:
+        """Deinterlace pictures from here on; call it before the iteration. `info` becomes that of the result."""
+        if not setting.is_active:
+            return
+        before = self.info
+        self.deinterlacer = Deinterlacer(self._timed, setting, rate=before.rate, time_base=before.time_base)
+        self._timed = iter(self.deinterlacer)
+        rate, frames = self.deinterlacer.rate, before.frames
+        if rate and before.rate and frames:
+            frames = round(frames * rate / before.rate)
+        self.info = replace(
+            before,
+            time_base=self.deinterlacer.time_base,
+            rate=rate,
+            frames=frames,
+            interlaced=before.interlaced and setting.keep_pictures,
+        )
+
     def __iter__(self) -> Iterator[Frame]:
-        timestamps, coding = _FrameTimestamps(self.info), None
-        for index, picture in enumerate(self._all_pictures()):
-            pts = timestamps.assign(picture)
-            self.retimed = timestamps.moved
+        for index, timed in enumerate(self._timed):
             started = time.perf_counter()
-            intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
-            coding = coding_of(picture, self._codec, coding)
-            picture = planes.to_planar(picture, self.pixel_format)  # noqa: PLW2901
+            picture = planes.to_planar(timed.picture, self.pixel_format)
+            kept = picture if timed.original is None else planes.to_planar(timed.original, self.pixel_format)
             frame = Frame(
                 planes=planes.planes_of(picture),
                 index=index,
-                pts=pts,
+                pts=timed.pts,
                 time_base=self.info.time_base,
-                duration=picture.duration or 0,
+                duration=timed.duration,
                 depth=planes.depth_of(self.pixel_format),
                 subsampling=planes.subsampling_of(self.pixel_format),
                 full_range=self.info.colour.range == 2,
-                picture=picture,
-                intact=intact,
-                coding=coding,
+                picture=kept,
+                intact=timed.intact,
+                coding=timed.coding,
+                deinterlaced=timed.deinterlaced is not None,
+                field_order=timed.order,
             )
             self.busy_s += time.perf_counter() - started
             yield frame
         self.damaged += self._missing_packets()
+
+    def _timed_pictures(self) -> Iterator[TimedPicture]:
+        timestamps, coding = _FrameTimestamps(self.info), None
+        for picture in self._all_pictures():
+            pts = timestamps.assign(picture)
+            self.retimed = timestamps.moved
+            intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
+            coding = coding_of(picture, self._codec, coding)
+            yield TimedPicture(picture, pts, picture.duration or 0, intact, coding)
 
     def _all_pictures(self) -> Iterator[VideoFrame]:
         yield self._first

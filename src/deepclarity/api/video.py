@@ -14,7 +14,7 @@ from deepclarity.models.verdict import Detector
 from deepclarity.pipelines import upscale as pipeline
 from deepclarity.pipelines.detect_file import FileVerdict
 from deepclarity.pipelines.detect_file import detect_file as detect_path
-from deepclarity.pipelines.preset import Preset, load_preset
+from deepclarity.pipelines.preset import Preset, load_preset, parse_deinterlace
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection, parse_repair
 from deepclarity.stream.info import VideoInfo
@@ -35,6 +35,7 @@ def upscale(
     which: str | None = None,
     repair: str | None = None,
     size: str | None = None,
+    deinterlace: str | None = None,
     codec: str | None = None,
     crf: int | None = None,
     device: str | None = None,
@@ -54,6 +55,7 @@ def upscale(
         which: Frames to repair: `pixelated`, `all` or `none`.
         repair: Kinds to repair, of `pixelated,blocky,soft`; only pixelated frames have a repair so far.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
+        deinterlace: `auto` (frames that are resized or repaired; telecine becomes film), `off`, `frame` or `field`.
         codec: `h264`, `hevc` or `av1`.
         crf: Constant rate factor of the encoder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -74,8 +76,8 @@ def upscale(
     path = Path(source)
     base = load_preset(preset) if isinstance(preset, str) else preset
     changes = _changes(
-        model=model, method=detector, which=which, repair=repair, size=size, codec=codec, crf=crf, device=device
-    )
+        model=model, method=detector, which=which, repair=repair, size=size, deinterlace=deinterlace, codec=codec,
+        crf=crf, device=device)  # fmt: skip
     job = pipeline.Job(
         source=path,
         output=pipeline.default_output(path) if output is None else Path(output),
@@ -122,6 +124,8 @@ def _changes(**given: Any) -> dict[str, Any]:
         if which not in set(FrameSelection):
             raise UsageError(f"which '{which}'; {did_you_mean(which, list(FrameSelection))}")
         changes["which"] = FrameSelection(which)
+    if "deinterlace" in changes:
+        changes["deinterlace"] = parse_deinterlace(str(changes["deinterlace"]), where="deinterlace")
     if "repair" in changes:
         parse_repair(str(changes["repair"]), where="repair")
     return changes

@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from deepclarity.pipelines.records import Summary
+from deepclarity.pipelines.report.text import deinterlacing
 from deepclarity.pipelines.route import FrameSelection
 from deepclarity.stream.info import VideoInfo
 
@@ -81,6 +82,8 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in summary.frames_by_kind.items())
     if set(summary.frames_by_kind) - {"clean"}:
         yield f"  kinds     {kinds}"
+    if fields := ", ".join(deinterlacing(summary)):
+        yield f"  fields    {fields}"
     yield f"  problems  {_problems(summary)}"
     yield f"  time      {stages} (stages run in parallel)"
     yield f"  models    {summary.model} on {summary.backend}, detector {summary.method}"

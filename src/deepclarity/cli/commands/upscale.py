@@ -22,6 +22,7 @@ from deepclarity.cli import options
 @options.repair
 @click.option("--size", metavar="auto|fhd|WxH", help="Output size. auto: Full HD; larger videos keep their size.")
 @click.option("--pad/--no-pad", default=None, help="Pad to the output size with black bars.")
+@options.deinterlace
 @click.option("--codec", metavar="h264|hevc|av1", help="Output codec. Default: h264; hevc for 10 bit; av1 for WebM.")
 @options.crf
 @options.speed
