@@ -74,18 +74,13 @@ def upscale(
         DeviceError: The device does not exist or failed.
     """
     path = Path(source)
-    base = load_preset(preset) if isinstance(preset, str) else preset
-    changes = _changes(
-        model=model, method=detector, which=which, repair=repair, size=size, deinterlace=deinterlace, codec=codec,
-        crf=crf, device=device)  # fmt: skip
-    job = pipeline.Job(
-        source=path,
-        output=pipeline.default_output(path) if output is None else Path(output),
-        preset=replace(base, **changes),
-        overwrite=overwrite,
-        report=None if report is None else Path(report),
-        resume=resume,
-    )
+    changed = _overridden(
+        preset, model=model, method=detector, which=which, repair=repair, size=size, deinterlace=deinterlace,
+        codec=codec, crf=crf, device=device,
+    )  # fmt: skip
+    target = pipeline.default_output(path) if output is None else Path(output)
+    report_path = None if report is None else Path(report)
+    job = pipeline.Job(path, target, changed, overwrite=overwrite, report=report_path, resume=resume)
     return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
 
 
@@ -114,8 +109,8 @@ def detect_file(path: str | os.PathLike[str], *, detector: Detector | str = DEFA
     return detect_path(Path(path), as_detector(detector))
 
 
-def _changes(**given: Any) -> dict[str, Any]:
-    """The fields of a preset that the caller overrides."""
+def _overridden(preset: Preset | str, **given: Any) -> Preset:
+    """`preset`, or the one of that name, with the arguments that the caller gives in place of its own."""
     changes = {key: value for key, value in given.items() if value is not None}
     if "model" in changes:
         changes["model"] = os.fspath(changes["model"])
@@ -128,4 +123,4 @@ def _changes(**given: Any) -> dict[str, Any]:
         changes["deinterlace"] = parse_deinterlace(str(changes["deinterlace"]), where="deinterlace")
     if "repair" in changes:
         parse_repair(str(changes["repair"]), where="repair")
-    return changes
+    return replace(load_preset(preset) if isinstance(preset, str) else preset, **changes)
