@@ -118,12 +118,6 @@ def _frame(grey: Grey, pixel_format: str) -> VideoFrame:
     return frame if pixel_format == "yuv420p" else frame.reformat(format=pixel_format)
 
 
-def lumas(path: Path) -> list[Grey]:
-    """The luma of every frame of a video, as 8 bits."""
-    with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-
-
 def position(grey: Grey) -> float:
     """Where the square of `moving_bars` is, as a share of the width: the mean column of the bright samples."""
     rows = cv2.GaussianBlur(grey, (0, 0), 1)[grey.shape[0] // 2 - 4 : grey.shape[0] // 2 + 4]

@@ -18,8 +18,10 @@ from .modes import DeinterlaceCounts, Deinterlaced, DeinterlaceMode, Deinterlaci
 from .picture import TimedPicture
 from .telecine import LOOKAHEAD, FilmPlanner, Making, Output, Plan, film_step_s
 
-_NEAR = 2
-"""Pictures on each side that are looked at if nothing says that a picture is interlaced."""
+_NEAR = 5
+"""Pictures on each side, a cycle of pulldown, that are compared if nothing says that a picture is interlaced."""
+_PLAIN_NEAR = 2
+"""How many of these must be plainly combed: scrolling text gives a single one now and then."""
 _MAX_STEP = Fraction(3, 2)
 """Times its duration: a longer step to the next picture is a gap, and fields are timed by the duration."""
 
@@ -112,7 +114,7 @@ class Deinterlacer:
             return picture.score >= SLIGHT
         after = [each.score for each in islice(self._window, number + 1, number + 1 + _NEAR)]
         plain = sum(score >= PLAIN for score in (*self._behind, *after))
-        return (picture.score >= PLAIN and plain >= 1) or (picture.score >= SLIGHT and plain >= 2)
+        return picture.score >= SLIGHT and plain >= _PLAIN_NEAR
 
     def _count(self, plan: Plan) -> None:
         counts, makings = self.counts, [output.making for output in plan.outputs]
