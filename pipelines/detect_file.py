@@ -13,6 +13,7 @@ from deepclarity.models.block_map import BlockMap
 from deepclarity.models.verdict import Detector, Kind, Region, Verdict
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, read_picture
 from deepclarity.stream.handover import Handover
+from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.media import open_source
 from deepclarity.stream.pictures.sniff import is_animation
 
@@ -102,15 +103,17 @@ def _detect_video(path: Path, detector: Detector, track: int | None) -> FileVerd
     worst: Scored | None = None
     severity: float | None = None
     soft: Scored | None = None
-    with open_source(path, track=track) as source, Handover(source, size=4) as frames:
-        scored = detect(frames, detector, summary)
-        for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
-            report.add(frame_record(routed))
-            if worst is None or routed.scored.verdict.score > worst.verdict.score:
-                worst = routed.scored
-            severity = _higher(severity, routed.scored.verdict.severity)
-            soft = soft or (routed.scored if routed.kind is Kind.SOFT and routed.scored.verdict.factors else None)
-            summary.frames_in += 1
+    with open_source(path, track=track) as source:
+        source.deinterlace(Deinterlacing(keep_pictures=True))  # combs are no evidence of anything
+        with Handover(source, size=4) as frames:
+            scored = detect(frames, detector, summary)
+            for routed in route(scored, Routing(), resize=False, enlarge=False, summary=summary):
+                report.add(frame_record(routed))
+                if worst is None or routed.scored.verdict.score > worst.verdict.score:
+                    worst = routed.scored
+                severity = _higher(severity, routed.scored.verdict.severity)
+                soft = soft or (routed.scored if routed.kind is Kind.SOFT and routed.scored.verdict.factors else None)
+                summary.frames_in += 1
     assert worst is not None
     ranges = report.ranges()
     elapsed_ms = summary.stage_s["detect"] * 1000 / summary.frames_in

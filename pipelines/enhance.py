@@ -62,7 +62,7 @@ def enhance(
         item, clock = started.routed, time.perf_counter()
         lane, frame = item.lane, item.reduced or item.frame
         if frame.index < skip:
-            _count(Lane.ENHANCE if item.reduce else lane, summary)
+            _count(Lane.ENHANCE if item.reduce else lane, item.frame, summary)
             yield Enhanced(frame, item)
             continue
         if started.pending is not None and executor is not None:
@@ -83,7 +83,7 @@ def enhance(
         lane = Lane.ENHANCE if item.reduce else lane
         if lane is not Lane.PASS:
             summary.add_stage_time(lane.value, started.busy_s + time.perf_counter() - clock)
-        _count(lane, summary)
+        _count(lane, item.frame, summary)
         yield Enhanced(frame, replace(item, lane=lane))
 
 
@@ -162,10 +162,11 @@ def _request(item: Routed, fit: Fit) -> RepairRequest:
     )
 
 
-def _count(lane: Lane, summary: Summary) -> None:
+def _count(lane: Lane, frame: Frame, summary: Summary) -> None:
     summary.repaired += lane is Lane.ENHANCE
     summary.resized += lane is Lane.RESIZE
-    summary.passed += lane is Lane.PASS
+    summary.passed += lane is Lane.PASS and (not frame.deinterlaced or frame.field_order is not None)
+    summary.deinterlaced += frame.deinterlaced and lane is not Lane.PASS
 
 
 def output_size(frame: Frame, fit: Fit) -> tuple[int, int]:

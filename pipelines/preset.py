@@ -10,6 +10,7 @@ from typing import Any
 
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.models.detectors import DEFAULT_DETECTOR
+from deepclarity.stream.interlaced.modes import DeinterlaceMode
 
 from .route import FrameSelection, Routing, parse_repair
 
@@ -34,6 +35,8 @@ class Preset:
     """`auto` (Full HD, larger pictures keep their size), `fhd` or `WIDTHxHEIGHT`."""
     pad: bool = False
     """Fill the output size with black bars."""
+    deinterlace: DeinterlaceMode = DeinterlaceMode.AUTO
+    """`auto` (interlaced pictures that are resized or repaired; telecine is undone), `off`, `frame` or `field`."""
     codec: str = "auto"
     """`h264`, `hevc`, `av1`; auto: h264 for 8 bit, hevc for 10 bit, av1 in webm."""
     crf: int | None = None
@@ -96,6 +99,13 @@ def preset_from(values: dict[str, Any], *, where: str) -> Preset:
     return preset
 
 
+def parse_deinterlace(text: str, *, where: str = "--deinterlace") -> DeinterlaceMode:
+    """The mode of that name; UsageError, which names `where`, if there is none."""
+    if text not in set(DeinterlaceMode):
+        raise UsageError(f"{where} '{text}': {did_you_mean(text, list(DeinterlaceMode))}")
+    return DeinterlaceMode(text)
+
+
 def preset_names() -> list[str]:
     """Names of the presets that ship with DeepClarity."""
     folder = resources.files("deepclarity.configs")
@@ -153,14 +163,8 @@ def _validated(key: str, value: object, where: str) -> object:
     names = " or ".join(t.__name__ for t in (expected if isinstance(expected, tuple) else (expected,)))
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise UsageError(f"preset {where}: {key} = {value!r}: must be {names}, not {type(value).__name__}.")
-    if key == "which":
-        if value not in set(FrameSelection):
-            raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(str(value), list(FrameSelection))}")
-        return FrameSelection(str(value))
-    if key == "copy":
-        check_copy(str(value), where=f"preset {where}: copy")
-    if key == "repair":
-        parse_repair(str(value), where=f"preset {where}: repair")
+    if key in _WORDS:
+        return _word(key, str(value), where)
     if key in _BOUNDS and isinstance(value, int | float):
         low, high = _BOUNDS[key]
         if not low <= value <= high:
@@ -169,4 +173,22 @@ def _validated(key: str, value: object, where: str) -> object:
         minimum = 0 if key == "confirm_frames" else 1
         if value < minimum:
             raise UsageError(f"preset {where}: {key} = {value}: must be at least {minimum}.")
+    return value
+
+
+_WORDS = ("which", "copy", "deinterlace", "repair")
+
+
+def _word(key: str, value: str, where: str) -> object:
+    """The value of a key that takes one of a few words."""
+    if key == "which":
+        if value not in set(FrameSelection):
+            raise UsageError(f"preset {where}: which = '{value}': {did_you_mean(value, list(FrameSelection))}")
+        return FrameSelection(value)
+    if key == "copy":
+        check_copy(value, where=f"preset {where}: copy")
+    if key == "deinterlace":
+        return parse_deinterlace(value, where=f"preset {where}: deinterlace")
+    if key == "repair":
+        parse_repair(value, where=f"preset {where}: repair")
     return value

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from deepclarity.models.verdict import Kind
+from deepclarity.stream.interlaced.modes import DeinterlaceCounts
 
 
 class Lane(StrEnum):
@@ -61,6 +62,13 @@ class Summary:
     """Frames dropped because a live buffer was full."""
     retimed: int = 0
     """Frames whose timestamp did not increase and was corrected."""
+    deinterlaced: int = 0
+    """Frames that were deinterlaced."""
+    field_frames: int = 0
+    """Frames that field rate added: `frames_out` is larger than `frames_in` by that number."""
+    telecined: int = 0
+    """Frames of telecined film, which became `film_frames`."""
+    film_frames: int = 0
     lane_switches: int = 0
     elapsed_s: float = 0.0
     stage_s: dict[str, float] = field(default_factory=dict)
@@ -85,6 +93,14 @@ class Summary:
     def add_stage_time(self, stage: str, seconds: float) -> None:
         """Add to a stage's busy time."""
         self.stage_s[stage] = self.stage_s.get(stage, 0.0) + seconds
+
+    def add_deinterlacing(self, counts: DeinterlaceCounts, *, kept: bool) -> None:
+        """Add what deinterlacing did. `kept`: frames stay interlaced unless repaired, and those are counted already."""
+        self.frames_in = counts.pictures
+        self.field_frames, self.telecined, self.film_frames = counts.field_frames, counts.telecined, counts.film_frames
+        self.add_stage_time("deinterlace", counts.busy_s)
+        if not kept:
+            self.deinterlaced = counts.deinterlaced
 
     @property
     def frames_per_s(self) -> float:

@@ -21,6 +21,7 @@ from deepclarity.stream.files.source import Source
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import Handover
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interlaced.modes import DeinterlaceMode, Deinterlacing
 from deepclarity.stream.media import (
     PIPE,
     MediaSource,
@@ -138,7 +139,9 @@ def _run(job: Job, networks: Networks, size_request: SizeRequest, progress: Prog
         settings = _settings(job, source.pixel_format, executor)
         source.choose_pixel_format(settings.encoder if settings else None)
         fitted = fit(source.info, size_request, step_px=job.size_step_px)
-        splicer = plan_copying(job, source, fitted, settings)
+        deinterlacing = deinterlacing_of(preset, fitted)
+        splicer = plan_copying(job, source, fitted, settings, deinterlacing=deinterlacing)
+        source.deinterlace(deinterlacing)
         passthrough = open_passthrough(source, demuxer=job.demuxer)
         opened.enter_context(passthrough or contextlib.nullcontext())
         _warn_if_interlaced(source.info, fitted)
@@ -168,6 +171,8 @@ def _run(job: Job, networks: Networks, size_request: SizeRequest, progress: Prog
         )  # fmt: skip
     record_copying(splicer, summary, recorder)
     _complete(summary, source, passthrough)
+    if source.deinterlacer is not None:
+        summary.add_deinterlacing(source.deinterlacer.counts, kept=deinterlacing.keep_pictures)
     summary.stage_s = {"decode": source.busy_s, **summary.stage_s, "encode": sink.busy_s}
     return summary, recorder
 
@@ -250,10 +255,19 @@ def _is_html(report: Path | None) -> bool:
     return report is not None and report.suffix.lower() in (".html", ".htm")
 
 
+def deinterlacing_of(preset: Preset, fitted: Fit) -> Deinterlacing:
+    """How to deinterlace: with `auto`, an interlaced video that keeps its size changes only where it is repaired."""
+    repairs = preset.which is not FrameSelection.NONE
+    if preset.deinterlace is not DeinterlaceMode.AUTO or fitted.canvas != fitted.source:
+        return Deinterlacing(preset.deinterlace)
+    return Deinterlacing(DeinterlaceMode.AUTO, keep_pictures=True) if repairs else Deinterlacing(DeinterlaceMode.OFF)
+
+
 def _warn_if_interlaced(info: VideoInfo, fitted: Fit) -> None:
-    if info.interlaced and fitted.size != (info.width_px, info.height_px):
-        log.warning("the video is interlaced: resizing mixes its two fields. Deinterlace it first for best results.")
+    """Warn of a video that stays interlaced."""
+    if info.interlaced and fitted.canvas != fitted.source:
+        log.warning("the video is interlaced: resizing mixes its two fields. Leave out --deinterlace off.")
     elif info.interlaced and info.height_px % 4:
         log.warning("the video is interlaced, but fields of this height cannot be encoded: kept as complete frames.")
     elif info.interlaced:
-        log.warning("the video is interlaced: its field order is kept, frames are not deinterlaced.")
+        log.warning("the video is interlaced: its field order is kept; --deinterlace frame makes it progressive.")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .coding import Coding
+from .interlaced.modes import FieldOrder
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """One plane, (height, width): uint8, or uint16 holding 10 bits."""
@@ -59,6 +60,10 @@ class Frame:
     """Opacity, in the range of the depth, at the size of the source; None: opaque everywhere."""
     changed: bool = False
     """Whether the samples are no longer those that the decoder gave."""
+    deinterlaced: bool = False
+    """Whether `planes` were deinterlaced; `picture`, if it has a `field_order`, still holds both fields."""
+    field_order: FieldOrder | None = None
+    """The field order in which the frame is encoded; None: progressive, or as `picture` says."""
     placeholder: Placeholder | None = None
     """Its kind if it replaces a frame that did not arrive; None for a real frame."""
 

@@ -21,6 +21,8 @@ from .files.resume import PartialOutput, ResumeToken
 from .files.sink import FileSink, Sink
 from .files.source import FileSource, Source
 from .info import VideoInfo
+from .interlaced.deinterlace import Deinterlacer
+from .interlaced.modes import Deinterlacing
 from .pictures.animation import Animation
 from .pictures.numbered import NumberedPictures, check_pattern_writable, is_pattern
 from .pictures.sinks import AnimationSink, NumberedSink
@@ -59,6 +61,13 @@ class MediaSource(Source, Protocol):
     @property
     def lost(self) -> list[str]:
         """What the video has, as far as it was read, that the output will not have."""
+        ...
+
+    deinterlacer: Deinterlacer | None
+    """What deinterlaces its pictures, once `deinterlace` was called."""
+
+    def deinterlace(self, setting: Deinterlacing) -> None:
+        """Deinterlace pictures from here on; call it before the iteration. Sources that never are do nothing."""
         ...
 
     def choose_pixel_format(self, encoder: str | None) -> None:

@@ -12,13 +12,16 @@ from deepclarity.stream.files.encode import EncodeSettings
 from deepclarity.stream.files.output_path import partial_path
 from deepclarity.stream.files.resume import has_resume_token
 from deepclarity.stream.files.source import FileSource
+from deepclarity.stream.interlaced.modes import DeinterlaceMode, Deinterlacing
 from deepclarity.stream.media import MediaSource, Medium, output_medium
 from deepclarity.stream.segments.errors import CopyError
 from deepclarity.stream.segments.plan import CopyRequest, open_splicer
 from deepclarity.stream.segments.splice import Splicer
 
 
-def plan_copying(job: Job, source: MediaSource, fitted: Fit, settings: EncodeSettings | None) -> Splicer | str | None:
+def plan_copying(
+    job: Job, source: MediaSource, fitted: Fit, settings: EncodeSettings | None, *, deinterlacing: Deinterlacing
+) -> Splicer | str | None:
     """The writer of a track that copies packets where it can, or the reason why it cannot; None: not wanted."""
     preset = job.preset
     files = isinstance(source, FileSource) and output_medium(job.output) is Medium.FILE
@@ -26,6 +29,8 @@ def plan_copying(job: Job, source: MediaSource, fitted: Fit, settings: EncodeSet
     if preset.copy == "never" or settings is None or not files or resumed:
         return None
     assert isinstance(source, FileSource)
+    if source.info.interlaced or deinterlacing.mode in (DeinterlaceMode.FRAME, DeinterlaceMode.FIELD):
+        return "the video is interlaced"
     if preset.encoder == "auto":  # only x264 can encode beside copied packets
         settings = replace(settings, hardware=False)
     request = CopyRequest(

@@ -21,6 +21,7 @@ from deepclarity.pipelines.records import Summary
 from deepclarity.stream.coding import Coding
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.files.still import IMAGE_SUFFIXES, Picture, read_picture
+from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.planes import rgb_of
 
 from .evidence_views import magnified, outlined, quantiser_map
@@ -86,6 +87,7 @@ def _scored(picture: Picture, verdict: Verdict, title: str) -> _Scored:
 def _of_video(path: Path, detector: Detector, track: int | None) -> _Scored:
     best: _Scored | None = None
     with FileSource(path, track=track) as source:
+        source.deinterlace(Deinterlacing(keep_pictures=True))
         for scored in detect(source, detector, Summary()):
             frame, verdict = scored.frame, scored.verdict
             if best is None or verdict.pixelated or verdict.score > best.verdict.score:

@@ -38,6 +38,7 @@ def numbers(summary: Summary) -> list[tuple[str, str]]:
     labels |= {"frames_by_kind": "Frames by kind", "copied": "Copied byte for byte", "encoded_because": "Encoded anew"}
     labels |= {"fallback": "Only resized, repair failed", "damaged": "Damaged packets", "method": "Detector"}
     labels |= {"lost": "Left out", "other_videos": "Video tracks not repaired"}
+    labels |= {"field_frames": "Frames added at field rate", "telecined": "Telecined frames"}
     labels |= {"retimed": "Timestamps moved", "backend": "Back end"}
     rows = [(labels.get(k, k.replace("_", " ").capitalize()), v) for k, v in values.items() if k != "stage_s"]
     return [(label, f"{value:,}" if isinstance(value, int) else value or "–") for label, value in rows]
@@ -61,6 +62,17 @@ def headline(summary: Summary) -> str:
     return f"{repaired:,} of {_frames(total)} {verb} repaired{'; ' + rest if rest else ''}."
 
 
+def deinterlacing(summary: Summary) -> Iterator[str]:
+    """What was done to interlaced and telecined frames, one text each."""
+    if summary.deinterlaced:
+        yield f"{_frames(summary.deinterlaced)} deinterlaced (bwdif)"
+    if summary.field_frames:
+        added = f"{_frames(summary.field_frames)} added at field rate"
+        yield f"{added}, {summary.frames_in:,} in and {summary.frames_out:,} out"
+    if summary.telecined:
+        yield f"{_frames(summary.telecined)} of telecined film became {summary.film_frames:,}"
+
+
 def notes(summary: Summary, length_s: float) -> Iterator[str]:
     """Sentences below the headline: speed and problems."""
     if summary.elapsed_s:
@@ -77,6 +89,7 @@ def notes(summary: Summary, length_s: float) -> Iterator[str]:
         yield f"Blocky, coded with too few bits: {_frames(blocky)}."
     if damaged:
         yield f"Damaged, with losses that the decoder filled in: {_frames(damaged)}, left as they are."
+    yield from (f"{text}." for text in deinterlacing(summary))
     if summary.frames_out and not (summary.repaired or summary.fallback or blocky or damaged):
         yield "If you see blocks, run again with --all: it repairs every frame."
     yield from _problems(summary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,9 @@ from deepclarity.stream.damage import DamageTracker
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interlaced.deinterlace import Deinterlacer
+from deepclarity.stream.interlaced.modes import Deinterlacing
+from deepclarity.stream.interlaced.picture import TimedPicture
 
 from .coding import EXPORTING, coding_of
 from .demux import open_input
@@ -96,6 +100,8 @@ class FileSource:
             self._extras = dict.fromkeys(extras_of_track(self._stream, self._first))
             self.pixel_format = planes.planar_format(self._first.format.name)
             self.info = describe(self.path, self._container, self._stream, self._first)
+            self.deinterlacer: Deinterlacer | None = None
+            self._timed = self._timed_pictures()
         except BaseException:
             self._container.close()
             raise
@@ -137,34 +143,59 @@ class FileSource:
     def interrupt(self) -> None:
         """Nothing to do: reading a file does not wait."""
 
+    def deinterlace(self, setting: Deinterlacing) -> None:
+        """Deinterlace pictures from here on; call it before the iteration. `info` becomes that of the result."""
+        if not setting.is_active:
+            return
+        before = self.info
+        self.deinterlacer = Deinterlacer(self._timed, setting, rate=before.rate, time_base=before.time_base)
+        self._timed = iter(self.deinterlacer)
+        rate, frames = self.deinterlacer.rate, before.frames
+        if rate and before.rate and frames:
+            frames = round(frames * rate / before.rate)
+        self.info = replace(
+            before,
+            time_base=self.deinterlacer.time_base,
+            rate=rate,
+            frames=frames,
+            interlaced=before.interlaced and setting.keep_pictures,
+        )
+
     def __iter__(self) -> Iterator[Frame]:
+        for index, timed in enumerate(self._timed):
+            started = time.perf_counter()
+            picture = planes.to_planar(timed.picture, self.pixel_format)
+            kept = picture if timed.original is None else planes.to_planar(timed.original, self.pixel_format)
+            frame = Frame(
+                planes=planes.planes_of(picture),
+                index=index,
+                pts=timed.pts,
+                time_base=self.info.time_base,
+                duration=timed.duration,
+                depth=planes.depth_of(self.pixel_format),
+                subsampling=planes.subsampling_of(self.pixel_format),
+                full_range=self.info.colour.range == 2,
+                picture=kept,
+                intact=timed.intact,
+                coding=timed.coding,
+                deinterlaced=timed.deinterlaced is not None,
+                field_order=timed.order,
+            )
+            self._converting_s += time.perf_counter() - started
+            yield frame
+        self.damaged += self._missing_packets()
+
+    def _timed_pictures(self) -> Iterator[TimedPicture]:
         timestamps = _FrameTimestamps(self.info, decoding_order_only=self._container.format.name == "avi")
         coding = None
         for index, picture in enumerate(self._all_pictures()):
             pts = timestamps.assign(picture)
             self.retimed = timestamps.moved + self._joins
-            started = time.perf_counter()
             if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
                 self._extras.update(dict.fromkeys(extras_of(picture)))
             intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
             coding = coding_of(picture, self._codec, coding)
-            picture = planes.to_planar(picture, self.pixel_format)  # noqa: PLW2901
-            frame = Frame(
-                planes=planes.planes_of(picture),
-                index=index,
-                pts=pts,
-                time_base=self.info.time_base,
-                duration=picture.duration or 0,
-                depth=planes.depth_of(self.pixel_format),
-                subsampling=planes.subsampling_of(self.pixel_format),
-                full_range=self.info.colour.range == 2,
-                picture=picture,
-                intact=intact,
-                coding=coding,
-            )
-            self._converting_s += time.perf_counter() - started
-            yield frame
-        self.damaged += self._missing_packets()
+            yield TimedPicture(picture, pts, picture.duration or 0, intact, coding)
 
     def _all_pictures(self) -> Iterator[VideoFrame]:
         yield self._first

@@ -20,6 +20,8 @@ from deepclarity.stream.files.still import Picture
 from deepclarity.stream.frame import Frame, Plane, Planes
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import Colour, VideoInfo
+from deepclarity.stream.interlaced.deinterlace import Deinterlacer
+from deepclarity.stream.interlaced.modes import Deinterlacing
 
 _BT709, _SRGB, _BT601 = 1, 13, 5
 _LIMITED, _FULL = 1, 2
@@ -69,6 +71,7 @@ class PictureSource:
         self.busy_s = 0.0
         self.other_videos: list[str] = []
         self.lost: list[str] = []
+        self.deinterlacer: Deinterlacer | None = None
         self._for_pictures = for_pictures
         self._iterator = iter(pictures)
         first = next(self._iterator, None)
@@ -110,6 +113,9 @@ class PictureSource:
             self.pixel_format = "yuv444p16le" if self._deep else "yuv444p"
         else:
             self.pixel_format = ("yuv420p" if encoder else "yuv444p") + ("10le" if self._deep else "")
+
+    def deinterlace(self, setting: Deinterlacing) -> None:
+        """Nothing is deinterlaced here."""
 
     def __iter__(self) -> Iterator[Frame]:
         for index, timed in enumerate(self._all()):

@@ -26,6 +26,8 @@ from deepclarity.stream.files.source import describe
 from deepclarity.stream.files.timestamps import MonotonicTimestamps
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
+from deepclarity.stream.interlaced.deinterlace import Deinterlacer
+from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.interrupts import defer_interrupts
 from deepclarity.stream.packets import AnyPacket
 
@@ -57,6 +59,7 @@ class PipeSource:
         self.busy_s = 0.0
         self.other_videos: list[str] = []
         self.lost: list[str] = []
+        self.deinterlacer: Deinterlacer | None = None
         self._reader = PipeReader()
         with defer_interrupts(self._reader.wait):
             self._read_beginning()
@@ -114,6 +117,9 @@ class PipeSource:
     def passthrough(self) -> Passthrough:
         """The other tracks of the stream."""
         return self._tracks
+
+    def deinterlace(self, setting: Deinterlacing) -> None:
+        """Nothing is deinterlaced here."""
 
     def __iter__(self) -> Iterator[Frame]:
         step = max(1, round(1 / ((self.info.rate or Fraction(25)) * self.info.time_base)))

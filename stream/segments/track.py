@@ -16,6 +16,7 @@ from deepclarity.stream.files.encode import Encoder, EncodeSettings
 from deepclarity.stream.files.resume import PartialOutput
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interlaced.bwdif import FieldLabel
 from deepclarity.stream.packets import AnyPacket
 
 _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
@@ -59,6 +60,7 @@ class EncodedTrack:
         self._size = size
         self._pixel_format = pixel_format
         self._frames = 0
+        self._field_label = FieldLabel()
         self._resumed_frames = partial_output.frames if partial_output else 0
         self._resumed_packets = partial_output.packets() if partial_output else _no_packets()
         self._encoder: Encoder | None = None
@@ -101,9 +103,15 @@ class EncodedTrack:
         """Close the partial output."""
         self._resumed_packets.close()
 
+    def _picture(self, frame: Frame) -> VideoFrame:
+        picture = picture_of(frame, self._pixel_format)
+        if picture is frame.picture or frame.field_order is None:
+            return picture
+        return self._field_label(picture, frame.field_order)
+
     def _encoder_picture(self, frame: Frame) -> VideoFrame:
         return planes.prepare_for_encoder(
-            picture_of(frame, self._pixel_format),
+            self._picture(frame),
             pts=frame.pts,
             time_base=frame.time_base,
             duration=frame.duration,

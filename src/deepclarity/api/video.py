@@ -16,7 +16,7 @@ from deepclarity.pipelines import upscale as pipeline
 from deepclarity.pipelines.detect_file import FileVerdict
 from deepclarity.pipelines.detect_file import detect_file as detect_path
 from deepclarity.pipelines.jobs.job import Job
-from deepclarity.pipelines.preset import Preset, check_copy, load_preset
+from deepclarity.pipelines.preset import Preset, check_copy, load_preset, parse_deinterlace
 from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection, parse_repair
 from deepclarity.stream.info import VideoInfo
@@ -37,6 +37,7 @@ def upscale(
     which: str | None = None,
     repair: str | None = None,
     size: str | None = None,
+    deinterlace: str | None = None,
     codec: str | None = None,
     crf: int | None = None,
     copy: str | None = None,
@@ -58,6 +59,7 @@ def upscale(
         which: Frames to repair: `pixelated`, `all` or `none`.
         repair: Kinds to repair, of `pixelated,blocky,soft`.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
+        deinterlace: `auto` (frames that are resized or repaired; telecine becomes film), `off`, `frame` or `field`.
         codec, crf: `h264`, `hevc` or `av1`; constant rate factor of the encoder.
         copy: `auto` copies segments without a frame to repair byte for byte if size and codec stay, or `never`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -76,11 +78,19 @@ def upscale(
         OutputError: The output cannot be written.
         DeviceError: The device does not exist or failed.
     """
-    changes = {"model": model, "method": detector, "which": which, "repair": repair, "size": size, "copy": copy}
+    changes: dict[str, Any] = {
+        "model": model,
+        "method": detector,
+        "which": which,
+        "repair": repair,
+        "size": size,
+        "copy": copy,
+    }
+    changes |= {"copy": copy, "deinterlace": deinterlace, "codec": codec, "crf": crf, "device": device, "track": track}
     job = Job(
         source=Path(source),
         output=pipeline.default_output(Path(source)) if output is None else Path(output),
-        preset=_overridden(preset, **changes, codec=codec, crf=crf, device=device, track=track),
+        preset=_overridden(preset, **changes),
         overwrite=overwrite,
         report=None if report is None else Path(report),
         resume=resume,
@@ -118,12 +128,7 @@ def detect_file(
 
 
 def _overridden(preset: Preset | str, **given: Any) -> Preset:
-    base = load_preset(preset) if isinstance(preset, str) else preset
-    return replace(base, **_changes(**given))
-
-
-def _changes(**given: Any) -> dict[str, Any]:
-    """The fields of a preset that the caller overrides."""
+    """`preset`, or the one of that name, with the arguments that the caller gives in place of its own."""
     changes = {key: value for key, value in given.items() if value is not None}
     if "model" in changes:
         changes["model"] = os.fspath(changes["model"])
@@ -134,6 +139,8 @@ def _changes(**given: Any) -> dict[str, Any]:
         changes["which"] = FrameSelection(which)
     if "copy" in changes:
         check_copy(str(changes["copy"]), where="copy")
+    if "deinterlace" in changes:
+        changes["deinterlace"] = parse_deinterlace(str(changes["deinterlace"]), where="deinterlace")
     if "repair" in changes:
         parse_repair(str(changes["repair"]), where="repair")
-    return changes
+    return replace(load_preset(preset) if isinstance(preset, str) else preset, **changes)

@@ -36,6 +36,11 @@ repair = click.option(
     metavar="KINDS",
     help="Kinds to repair, of pixelated,blocky,soft. Default: pixelated,blocky.",
 )
+deinterlace = click.option(
+    "--deinterlace", metavar="auto|off|frame|field",
+    help="Deinterlacing. auto: where frames are resized or repaired, and telecine becomes film; "
+    "frame, field: always, one frame per picture or per field.",
+)  # fmt: skip
 crf = click.option("--crf", type=int, metavar="N", help="Constant rate factor; lower is better quality.")
 speed = click.option("--speed", metavar="PRESET", help="Encoder speed preset: ultrafast … veryslow.")
 port = click.option(
@@ -169,12 +174,14 @@ def pop_run_options(values: dict[str, Any]) -> LiveRunOptions:
 
 def load_overridden_preset(name: str, values: dict[str, Any]) -> Preset:
     """Load a preset and override it by the options in `values` that are set (not None)."""
-    from deepclarity.pipelines.preset import load_preset
+    from deepclarity.pipelines.preset import load_preset, parse_deinterlace
     from deepclarity.pipelines.route import FrameSelection, parse_repair
 
     overrides = {key: value for key, value in values.items() if value is not None}
     if "which" in overrides:
         overrides["which"] = FrameSelection(overrides["which"])
+    if "deinterlace" in overrides:
+        overrides["deinterlace"] = parse_deinterlace(overrides["deinterlace"])
     if "repair" in overrides:
         parse_repair(overrides["repair"])
     return replace(load_preset(name), **overrides)

@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from deepclarity.pipelines.records import Summary
+from deepclarity.pipelines.report.text import deinterlacing
 from deepclarity.pipelines.route import FrameSelection
 from deepclarity.stream.info import VideoInfo
 
@@ -83,6 +84,8 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
         yield f"  kinds     {kinds}"
     if summary.copied or (summary.encoded_because and not summary.resized):
         yield f"  copied    {_copied(summary)}"
+    if fields := ", ".join(deinterlacing(summary)):
+        yield f"  fields    {fields}"
     yield f"  problems  {_problems(summary)}"
     for other in summary.other_videos:
         yield f"  track     not repaired: {other}; choose it with --track"

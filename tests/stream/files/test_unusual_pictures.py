@@ -127,20 +127,20 @@ def test_anamorphic_video_gets_square_samples(tmp_path: Path, aspect: Fraction, 
 
 
 @pytest.mark.parametrize(("size", "codec"), [((160, 96), "libx264"), ((160, 90), "mpeg2video")])
-@pytest.mark.parametrize("wish", ["auto", "same"])
-def test_interlaced_video_is_warned_about_and_processed(
+@pytest.mark.parametrize("wish", ["auto", "same", "off"])
+def test_video_that_stays_interlaced_is_warned_about(
     tmp_path: Path, capfd: Capture, size: tuple[int, int], codec: str, wish: str
 ) -> None:
     clip = encode_clip(tmp_path / "fields.mkv", ClipSpec(size=size, codec=codec, options={"flags": "+ildct+ilme"}))
     target = tmp_path / "out.mp4"
-    assert run_upscale(clip, target, "--size", "auto" if wish == "auto" else f"{size[0]}x{size[1]}") == 0
+    wanted = ("--size", f"{size[0]}x{size[1]}") if wish == "same" else ("--deinterlace", wish)
+    assert run_upscale(clip, target, *wanted) == 0
     warnings = [line for line in capfd.readouterr().err.splitlines() if "interlaced" in line]
-    assert len(warnings) == 1
+    assert len(warnings) == (wish != "auto")
     assert_same_frames(clip, target)
-    if wish == "same":
-        with av.open(str(target)) as container:
-            coded_as_fields = all(frame.interlaced_frame for frame in container.decode(video=0))
-        assert coded_as_fields is (size[1] % 4 == 0)  # H.264 has fields only of complete macroblock pairs
+    with av.open(str(target)) as container:
+        coded_as_fields = [frame.interlaced_frame for frame in container.decode(video=0)]
+    assert all(coded_as_fields) is (wish == "same" and size[1] % 4 == 0)  # H.264: only complete macroblock pairs
 
 
 def test_size_change_midway_keeps_every_frame_and_one_output_size(tmp_path: Path) -> None:

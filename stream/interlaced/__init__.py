@@ -1,0 +1,1 @@
+"""Interlaced and telecined video: comb measure, field order, deinterlacing and inverse telecine."""
