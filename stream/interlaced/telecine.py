@@ -23,11 +23,14 @@ LOOKAHEAD = 3 * CYCLE
 
 _RATES = Fraction(29), Fraction(31)
 _NTSC = Fraction(30_000, 1001)
-_STILL = 0.02
-"""Change of a field, in levels, below which nothing moves."""
-_NOISE = 0.005
-_RATIO = 1.0
-"""Binary logarithm of the ratio of changes from which one field is a repeat and the other is not."""
+_NOISE = 0.05
+"""Mean squared change of a field, in levels, that counts as none."""
+_STILL = 0.5
+"""The same, below which a cycle without repeated fields is taken for a still scene."""
+_CLEAR, _PROBABLE, _FAINT = 2.0, 1.0, 0.5
+"""Evidence of repeated fields: binary logarithms of how much less they change than the other field of the picture."""
+_MAX_UNCLEAR = 2
+"""Cycles in a row that may lack evidence, as coarse coding hides it."""
 _MAX_DRIFT_S = Fraction(1, 120)
 _FIRST_FIELD_REPEATS, _SECOND_FIELD_REPEATS = 2, 4
 
@@ -83,6 +86,7 @@ class FilmPlanner:
         self._tolerance = _MAX_DRIFT_S / time_base * scale
         self._picture = step_s / time_base * Fraction(CYCLE - 1, CYCLE)
         self._locked = False
+        self._unclear = 0
         self._next: Fraction | None = None
 
     def plan(self, window: Sequence[Analysed]) -> list[Plan]:
@@ -91,10 +95,9 @@ class FilmPlanner:
         `window`: up to `LOOKAHEAD` pictures, fewer only at the end.
         """
         if self._locked:
-            cycle = window[:CYCLE]
-            if self._repeats(cycle) is not None and _fits(cycle, 0):
-                return self._cycle(cycle, 0)
-            self._locked, self._next = False, None
+            if self._continues(window[:CYCLE]):
+                return self._cycle(window[:CYCLE], 0)
+            self._locked, self._next, self._unclear = False, None, 0
         start = next((k for k in range(CYCLE) if self._starts(window, k)), None)
         if start is None or (start and not _fits(window[:start], CYCLE - start)):
             return []
@@ -104,24 +107,23 @@ class FilmPlanner:
     def _starts(self, window: Sequence[Analysed], start: int) -> bool:
         """Whether two cycles of telecined film follow from number `start` on."""
         first, second = window[start : start + CYCLE], window[start + CYCLE : start + 2 * CYCLE]
-        if len(second) < CYCLE or self._repeats(first) != 2 or not self._repeats(second):
+        if len(second) < CYCLE or not (self._is_regular(first) and self._is_regular(second)):
             return False
-        return _fits(first, 0) and _fits(second, 0)
+        evidence = _evidence(first), _evidence(second)
+        return max(evidence) >= _CLEAR and min(evidence) >= _PROBABLE and _fits(first, 0) and _fits(second, 0)
 
-    def _repeats(self, cycle: Sequence[Analysed]) -> int | None:
-        """Repeated fields where pulldown repeats them, 0 to 2 (0: all is still); None if it cannot be pulldown."""
+    def _continues(self, cycle: Sequence[Analysed]) -> bool:
+        """Whether telecined film goes on for another cycle, or for a part of one at the end."""
+        evidence = _evidence(cycle)
+        if not self._is_regular(cycle) or evidence <= -_FAINT or not _fits(cycle, 0):
+            return False
+        still = all(max(picture.changes or (0.0, 0.0)) < _STILL for picture in cycle)
+        self._unclear = 0 if still or evidence >= _FAINT else self._unclear + 1
+        return self._unclear <= _MAX_UNCLEAR
+
+    def _is_regular(self, cycle: Sequence[Analysed]) -> bool:
         span = cycle[-1].pts - cycle[0].pts
-        if abs(span - (len(cycle) - 1) * self._picture) > self._picture / 2:
-            return None
-        found = 0
-        for place, sign in ((_FIRST_FIELD_REPEATS, -1), (_SECOND_FIELD_REPEATS, 1)):
-            changes = cycle[place].changes if place < len(cycle) else None
-            if changes is None or max(changes) < _STILL:
-                continue
-            if sign * math.log2((changes[0] + _NOISE) / (changes[1] + _NOISE)) < _RATIO:
-                return None
-            found += 1
-        return found
+        return abs(span - (len(cycle) - 1) * self._picture) <= self._picture / 2
 
     def _cycle(self, pictures: Sequence[Analysed], phase: int) -> list[Plan]:
         """Plans for the part of a cycle that begins at `phase`."""
@@ -134,6 +136,8 @@ class FilmPlanner:
         made = []
         for number, picture in enumerate(pictures):
             kinds = plans[phase + number] if number or not phase else _FIRST[phase]
+            if picture.score >= PLAIN:  # coarse coding has left combs even in a complete film frame
+                kinds = tuple((Making.BWDIF if making is Making.PASS else making, film) for making, film in kinds)
             earliest = first if phase else start  # nothing is shown before its stretch begins
             outputs = tuple(
                 Output(making, max(earliest, start + film * self._step), round(self._step)) for making, film in kinds
@@ -141,7 +145,8 @@ class FilmPlanner:
             order = None
             if any(making is Making.BWDIF for making, _ in kinds):
                 # alone at the end of a stretch, the second field is what is new
-                order = picture.order if number == 0 and phase else picture.order.opposite
+                alone = phase + number in (2, 3) and not (number == 0 and phase)
+                order = picture.order.opposite if alone else picture.order
             made.append(Plan(outputs, order, film=True))
         return made
 
@@ -166,13 +171,25 @@ _LAST: tuple[_Kinds, ...] = (
 """The same for the last picture of a video that ends in the middle of a cycle."""
 
 
+def _evidence(cycle: Sequence[Analysed]) -> float:
+    """How clearly fields repeat where pulldown repeats them: positive if they do, negative if others do."""
+    total = 0.0
+    for place, sign in ((_FIRST_FIELD_REPEATS, -1), (_SECOND_FIELD_REPEATS, 1)):
+        changes = cycle[place].changes if place < len(cycle) else None
+        if changes is not None:
+            total += sign * math.log2((changes[0] + _NOISE) / (changes[1] + _NOISE))
+    return total
+
+
 def _fits(pictures: Sequence[Analysed], phase: int) -> bool:
-    """Whether the pictures of a cycle from `phase` on show no combs where film frames are complete."""
+    """Whether the pictures of a cycle from `phase` on show fewer combs where film frames are complete."""
+    mixed = [picture.score for number, picture in enumerate(pictures, phase) if number in (2, 3)]
+    limit = max(PLAIN, max(mixed, default=0.0) / 2)
     previous: Analysed | None = None
     for number, picture in enumerate(pictures, phase):
-        if number in (0, 1, 4) and picture.score >= PLAIN:
+        if number in (0, 1, 4) and picture.score >= limit:
             return False
-        if number == 3 and previous is not None and combs.comb_score(_woven(picture, previous), previous.luma) >= PLAIN:
+        if number == 3 and previous and combs.comb_score(_woven(picture, previous), previous.luma) >= limit:
             return False
         previous = picture
     return True
