@@ -78,23 +78,13 @@ def upscale(
         OutputError: The output cannot be written.
         DeviceError: The device does not exist or failed.
     """
-    changes: dict[str, Any] = {
-        "model": model,
-        "method": detector,
-        "which": which,
-        "repair": repair,
-        "size": size,
-        "copy": copy,
-    }
-    changes |= {"copy": copy, "deinterlace": deinterlace, "codec": codec, "crf": crf, "device": device, "track": track}
+    changes = {"model": model, "method": detector, "which": which, "repair": repair, "size": size, "copy": copy}
+    more = {"deinterlace": deinterlace, "codec": codec, "crf": crf, "device": device, "track": track}
+    target = pipeline.default_output(Path(source)) if output is None else Path(output)
+    report_path = None if report is None else Path(report)
+    rate = None if fps is None else Fraction(fps).limit_denominator(100_000)
     job = Job(
-        source=Path(source),
-        output=pipeline.default_output(Path(source)) if output is None else Path(output),
-        preset=_overridden(preset, **changes),
-        overwrite=overwrite,
-        report=None if report is None else Path(report),
-        resume=resume,
-        rate=None if fps is None else Fraction(fps).limit_denominator(100_000),
+        Path(source), target, _overridden(preset, **changes, **more), overwrite, report_path, resume=resume, rate=rate
     )
     return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
 
