@@ -19,6 +19,8 @@ from deepclarity.pipelines.route import Routed
 log = logging.getLogger(__name__)
 
 _SAME_SEVERITY = 0.05
+_OTHER_SCALE = ("vp9",)
+"""Codecs whose quantisers compare so loosely with H.264's that a network does better without them."""
 _RISE_QP = 1.0
 """How much a quantiser may rise from frame to frame: a frame predicted from a finer one, with little of its own, is not
 as coarse as its quantiser says."""
@@ -64,7 +66,7 @@ class _Quantisers:
             return None
         highest = coding.qp if self._last is None or scored.cut else self._last + _RISE_QP
         self._last = min(coding.qp, highest)
-        if (verdict.severity or 0) > (severity_of(coding) or 0) + _SAME_SEVERITY:
+        if (verdict.severity or 0) > (severity_of(coding) or 0) + _SAME_SEVERITY or coding.codec in _OTHER_SCALE:
             return None
         if coding.qp_map is None:
             return self._last
