@@ -47,7 +47,7 @@ class PacketsSeen:
         packet.pts = number
         self._forget(number - _REACH)
         if len(self._expected) > 2 * _REACH:
-            self._expected = [(time, number) for number, time in self.missing.items() if time is not None]
+            self._expected = [(time, number) for time, number in self._expected if number in self.missing]
             heapq.heapify(self._expected)
 
     def _forget(self, number: int) -> None:
@@ -76,11 +76,9 @@ class PacketsSeen:
         return picture.pts is not None and bool(self._expected) and self._expected[0][0] < picture.pts
 
     def accept_gap_before(self, picture: VideoFrame) -> None:
-        """Expect no picture any more that should have been shown before this one: its packet held none."""
-        shown = picture.pts
-        hidden = [n for n, time in self.missing.items() if time is not None and shown is not None and time < shown]
-        for number in hidden:
-            del self.missing[number]
+        """Pictures that should have been shown before this one are no gap any more; they may still come."""
+        while self._expected and picture.pts is not None and self._expected[0][0] < picture.pts:
+            heapq.heappop(self._expected)
 
     def lacks_end(self) -> bool:
         """Whether one of the last packets has brought no picture."""

@@ -62,6 +62,20 @@ def test_damaged_file_gives_the_pictures_of_slice_threads_once_each(
         assert times == expected
 
 
+@pytest.mark.parametrize(("codec", "ending"), [("libx264", "ts"), ("mpeg2video", "mpg"), ("libx264", "flv")])
+def test_file_without_its_middle_third_gives_the_pictures_of_slice_threads(
+    tmp_path: Path, codec: str, ending: str
+) -> None:
+    spec = ClipSpec(count=60, codec=codec, options={"g": "12", "bf": "2", "x264-params": "scenecut=0"})
+    content = encode_clip(tmp_path / f"intact.{ending}", spec).read_bytes()
+    third = len(content) // 3
+    (path := tmp_path / f"damaged.{ending}").write_bytes(content[:third] + content[2 * third :])
+    with FileSource(path) as source:
+        times = [frame.pts for frame in source]
+    assert len(times) == len(by_slice_threads(path)) > 20
+    assert sorted(set(times)) == times
+
+
 def test_key_frame_right_after_another_hides_no_picture_in_flight(tmp_path: Path) -> None:
     """All of a group of pictures but its key frame is cut out, and the next key frame is damaged."""
     path = encode_clip(tmp_path / "a.mkv", ClipSpec(count=36, options={"g": "12", "bf": "3", "preset": "medium"}))
@@ -128,6 +142,18 @@ def test_gap_is_seen_before_the_next_picture() -> None:
         assert seen.identify(picture) == number
         assert seen.has_gap_before(picture) is gap
         seen.deliver(number)
+
+
+def test_picture_that_comes_after_its_turn_is_still_expected() -> None:
+    seen = PacketsSeen()
+    for time in (0, 20, 40):
+        seen.mark(packet_of(time))
+    picture = av.VideoFrame(16, 16, "gray")
+    picture.pts = 2
+    seen.deliver(seen.identify(picture))
+    seen.accept_gap_before(picture)
+    assert not seen.has_gap_before(picture)
+    assert seen.missing == {0: 0, 1: 20}
 
 
 def test_memory_stays_bounded_where_nothing_is_delivered_in_order() -> None:
