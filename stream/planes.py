@@ -190,7 +190,8 @@ def rgb_of(planes: Planes, name: str, colour: Colour) -> NDArray[np.uint8]:
 def resized(frame: Frame, size: tuple[int, int]) -> Frame:
     """`frame` resized to `size` (width, height) by Lanczos; format, colour and range unchanged."""
     picture = frame.picture
-    if not isinstance(picture, VideoFrame):
+    holds_fields = frame.deinterlaced and frame.field_order is not None
+    if not isinstance(picture, VideoFrame) or holds_fields:
         return replace(frame, planes=resized_planes(frame.planes, size, frame.subsampling), picture=None)
     sample_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
     scaled = picture.reformat(
