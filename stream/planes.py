@@ -191,7 +191,8 @@ def rgb_of(planes: Planes, name: str, colour: Colour, *, deep: bool = False) -> 
 def resized(frame: Frame, size: tuple[int, int]) -> Frame:
     """`frame` resized to `size` (width, height) by Lanczos; format, colour and range unchanged."""
     picture = frame.picture
-    if not isinstance(picture, VideoFrame):
+    holds_fields = frame.deinterlaced and frame.field_order is not None
+    if not isinstance(picture, VideoFrame) or holds_fields:
         planes = resized_planes(frame.planes, size, frame.subsampling)
         return replace(frame, planes=planes, picture=None, changed=True)
     sample_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG

@@ -109,6 +109,8 @@ class FilmPlanner:
         first, second = window[start : start + CYCLE], window[start + CYCLE : start + 2 * CYCLE]
         if len(second) < CYCLE or not (self._is_regular(first) and self._is_regular(second)):
             return False
+        if max(_change(first[place]) for place in (_FIRST_FIELD_REPEATS, _SECOND_FIELD_REPEATS)) < _STILL:
+            return False
         evidence = _evidence(first), _evidence(second)
         return max(evidence) >= _CLEAR and min(evidence) >= _PROBABLE and _fits(first, 0) and _fits(second, 0)
 
@@ -117,7 +119,7 @@ class FilmPlanner:
         evidence = _evidence(cycle)
         if not self._is_regular(cycle) or evidence <= -_FAINT or not _fits(cycle, 0):
             return False
-        still = all(max(picture.changes or (0.0, 0.0)) < _STILL for picture in cycle)
+        still = all(_change(picture) < _STILL for picture in cycle)
         self._unclear = 0 if still or evidence >= _FAINT else self._unclear + 1
         return self._unclear <= _MAX_UNCLEAR
 
@@ -169,6 +171,10 @@ _LAST: tuple[_Kinds, ...] = (
     ((Making.WEAVE, 2), (Making.BWDIF, 3)),
 )
 """The same for the last picture of a video that ends in the middle of a cycle."""
+
+
+def _change(picture: Analysed) -> float:
+    return max(picture.changes or (0.0, 0.0))
 
 
 def _evidence(cycle: Sequence[Analysed]) -> float:

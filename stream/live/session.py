@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from deepclarity.stream.interlaced.live import LiveDeinterlacer
 from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
 from deepclarity.stream.rtsp import ipc
 
@@ -75,6 +76,8 @@ class Session:
             self._video = _decoder(container.streams.video[0].codec_context)
         self._intra_only: bool = opened.fields["raw"] or self.codec in ("mjpeg", "rawvideo")
         self._counts = counts
+        self._deinterlacer = LiveDeinterlacer()
+        self._in_filter: deque[DecodedPicture] = deque()
         self._arrival_by_pts: dict[int, float] = {}
         self._last_arrival_s = 0.0
         self._intact = True
@@ -97,7 +100,16 @@ class Session:
             self._counts.damaged_packets += 1
             self._intact = False
             return
-        yield from map(self._decoded_picture, decoded)
+        for each in map(self._decoded_picture, decoded):
+            self._in_filter.append(each)
+            yield from self._progressive(self._deinterlacer.push(each.picture))
+        if message is None:
+            yield from self._progressive(self._deinterlacer.flush())
+
+    def _progressive(self, pictures: list[VideoFrame]) -> Iterator[DecodedPicture]:
+        """The decoded pictures that are through the deinterlacer, as it made them."""
+        for picture in pictures:
+            yield replace(self._in_filter.popleft(), picture=picture)
 
     def _record_losses(self, message: ipc.Message) -> None:
         """Mark the pictures that a loss damages: the one being assembled when it is detected, and the next."""

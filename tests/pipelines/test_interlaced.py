@@ -20,7 +20,7 @@ from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.interlaced.bwdif import FieldOrderReader
 from deepclarity.stream.interlaced.modes import DeinterlaceMode, FieldOrder
-from tests.decoding import frame_times
+from tests.decoding import decode_frames, frame_times
 from tests.interlaced_clips import NTSC, FieldSpec, encode_fields, film_frames, interlaced, telecined
 
 LARGER, SAME = "384x256", "192x128"
@@ -94,6 +94,30 @@ def test_detection_works_on_deinterlaced_pictures(tmp_path: Path) -> None:
     verdict = detect_file(clip, load_detector("grid"))
     assert verdict.frames == 10
     assert not verdict.pixelated
+
+
+@pytest.mark.parametrize(("mode", "film"), [("field", False), ("auto", True)])
+def test_an_interrupted_run_resumes_with_the_same_frames(tmp_path: Path, mode: str, film: bool) -> None:
+    pictures = telecined(film_frames(24)) if film else interlaced(16)
+    clip = encode_fields(tmp_path / "clip.ts", pictures, FieldSpec(audio=True, rate=NTSC))
+    preset = Preset(
+        size=LARGER, deinterlace=DeinterlaceMode(mode), which=FrameSelection.NONE, restart_every_frames=8, crf=8
+    )
+    expected = tmp_path / "expected.mp4"
+    upscale(Job(clip, expected, preset))
+
+    def interrupt(summary: Summary, info: object) -> None:
+        if summary.frames_out == 13:
+            raise KeyboardInterrupt
+
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        upscale(Job(clip, target, preset), progress=interrupt)
+    summary = upscale(Job(clip, target, preset, resume=True))
+    assert (summary.telecined > 0) is film
+    after, wanted = decode_frames(target), decode_frames(expected)
+    assert [frame.luma_md5 for frame in after] == [frame.luma_md5 for frame in wanted]
+    assert all(abs(a.time_s - b.time_s) < Fraction(1, 1000) for a, b in zip(after, wanted, strict=True))
 
 
 def test_an_unknown_mode_is_refused_by_name() -> None:
