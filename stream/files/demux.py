@@ -16,6 +16,7 @@ from deepclarity.stream.packets import AnyPacket
 
 from .reading.joined_parts import joined_parts
 from .reading.late_tracks import is_incremental, probe_size, probing
+from .reading.renumbered import merged
 
 _PROTOCOLS = {"protocol_whitelist": "file,pipe"}  # a playlist inside a file must not access the network
 _MAX_CONSECUTIVE_ERRORS = 100
@@ -46,10 +47,12 @@ def open_input(path: Path, *, demuxer: str | None = None) -> InputContainer:
         if not is_incremental(container):
             return container
         stat = path.stat()
-        if not (size := probe_size(opened, (str(path.absolute()), stat.st_size, stat.st_mtime_ns))):
-            return container
-        container.close()
-        return opened(probing(size))
+        size = probe_size(opened, (str(path.absolute()), stat.st_size, stat.st_mtime_ns))
+        options = probing(size) if size else {}
+        if size:
+            container.close()
+            container = opened(options)
+        return merged(container, lambda more: opened({**options, **more}))
     except (av.error.FFmpegError, OSError, ValueError) as error:  # av.error.EOFError is not an OSError
         raise errors.open_failed(error, str(path)) from error
 

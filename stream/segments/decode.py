@@ -45,7 +45,8 @@ def _decoder_of(stream: VideoStream) -> VideoCodecContext:
     decoder = av.CodecContext.create(stream.codec_context.name, "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.extradata = stream.codec_context.extradata
-    decoder.thread_type = "AUTO"
+    # Frame threads would still be at work when the last wanted frame is there, and freeing such a decoder can block.
+    decoder.thread_type = "SLICE"
     return decoder
 
 

@@ -54,7 +54,7 @@ def _searched(opened: Opener) -> int:
     size, tried, known = 0, 0, -1
     for _ in range(_MAX_TRIES):
         with opened(probing(tried) if tried else {}) as container:
-            complete = sum(map(_is_complete, container.streams))
+            complete = sum(map(is_complete, container.streams))
             if complete <= known:  # the track is announced in the middle only: FFmpeg does not look for it there
                 break
             size, known, needed = tried, complete, _first_unknown(container)
@@ -66,7 +66,7 @@ def _searched(opened: Opener) -> int:
 
 def _first_unknown(container: InputContainer) -> int | None:
     """Where a track begins that is not known so far, or so little that it cannot be copied; None if there is none."""
-    position, incomplete = 0, {stream.index for stream in container.streams if not _is_complete(stream)}
+    position, incomplete = 0, {stream.index for stream in container.streams if not is_complete(stream)}
     found = None
     while position < _LIMIT:
         try:
@@ -87,7 +87,8 @@ def _first_unknown(container: InputContainer) -> int | None:
     return found
 
 
-def _is_complete(stream: Stream) -> bool:
+def is_complete(stream: Stream) -> bool:
+    """Whether enough is known of a track to copy or decode it."""
     if isinstance(stream, AudioStream):
         return bool(stream.codec_context.sample_rate)
     if isinstance(stream, VideoStream):
