@@ -69,6 +69,8 @@ def field_changes(luma: Luma, previous: Luma) -> tuple[float, float]:
     Squares let motion outweigh coding noise, which is smaller but everywhere.
     """
     change = cv2.threshold(cv2.absdiff(luma, previous), _THRESHOLD // 2, 255, cv2.THRESH_TOZERO)[1]
+    if len(change) < 2:  # a single row has one field
+        return 0.0, 0.0
     top, bottom = (cv2.norm(change[first::2], cv2.NORM_L2SQR) / change[first::2].size for first in (0, 1))
     return top, bottom
 
