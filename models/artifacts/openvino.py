@@ -44,7 +44,7 @@ class OpenVinoReducer:
             raise DeviceError(
                 f"OpenVINO could not repair {luma.shape[1]}x{luma.shape[0]}: {first_line(error)}"
             ) from error
-        one, other, third = (results[number][0, 0] for number in range(3))
+        one, other, third = (results[number][0, 0].copy() for number in range(3))  # the next run reuses the buffers
         return one, other, third
 
     def close(self) -> None:

@@ -54,6 +54,16 @@ def test_back_ends_agree(painting: Rgb, qp: float | None) -> None:
     assert not np.array_equal(one[0], planes[0])
 
 
+@pytest.mark.parametrize("qp", [None, 40.0])
+def test_results_outlive_the_next_picture(painting: Rgb, qp: float | None) -> None:
+    """Frames wait in queues: a result must not change when the next one is computed."""
+    repaired, planes = reducer(), planes_of(painting)
+    first = repaired(planes, qp=qp)
+    kept = [plane.copy() for plane in first]
+    repaired((255 - planes[0], planes[2], planes[1]), qp=qp)
+    assert all(np.array_equal(one, other) for one, other in zip(first, kept, strict=True))
+
+
 def test_blocks_that_were_coded_finely_stay_bit_for_bit(painting: Rgb) -> None:
     planes = planes_of(painting)
     qp = np.full((12, 20), 40, np.float32)
