@@ -8,14 +8,10 @@ from dataclasses import dataclass
 
 from . import combs
 from .bwdif import FieldOrderReader
-from .combs import Luma
+from .combs import SLIGHT, Luma
 from .modes import DeinterlaceCounts, FieldOrder
 from .picture import TimedPicture
 
-PLAIN = 0.25
-"""Comb score from which a picture is interlaced though nothing says so; progressive ones stay below 0.12."""
-SLIGHT = 0.08
-"""Comb score from which a picture is, if the decoder says that it is interlaced or those around it are."""
 _MEMORY = 0.9
 """Weight of the past in the estimate of the field order, per combed picture."""
 

@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 Luma = NDArray[np.uint8]
 """Luma samples, (height, width): all rows, but only some columns."""
 
+PLAIN = 0.25
+"""Comb score from which a picture is interlaced though nothing says so; progressive ones stay below 0.12."""
+SLIGHT = 0.08
+"""Comb score from which a picture is, if the decoder says that it is interlaced or those around it are."""
+
 _MAX_COLUMNS = 640
 """Columns beyond this number are sampled: combs are as high as the picture and as wide as the motion."""
 _BLOCK = 16
@@ -44,7 +49,11 @@ def comb_score(luma: Luma, previous: Luma | None) -> float:
     """The share of combed samples, 0..1, in the block that has the most. `previous`: the picture before, if any."""
     if luma.shape[0] < 2 * _BLOCK or luma.shape[1] < _BLOCK:
         return 0.0
-    between, within = _combed(luma, 1)[2:-2], _combed(luma, 2)
+    between = _combed(luma, 1)[2:-2]
+    at_most = float(_block_shares(between).max())
+    if at_most < SLIGHT:
+        return at_most
+    within = _combed(luma, 2)
     if previous is not None and previous.shape == luma.shape:
         moved = _moved(luma, previous)[4:-4]
         between, within = between & moved, within & moved

@@ -12,8 +12,9 @@ from math import gcd
 
 from av.video.frame import VideoFrame
 
-from .analysis import PLAIN, SLIGHT, Analysed, FieldAnalysis
+from .analysis import Analysed, FieldAnalysis
 from .bwdif import Bwdif, FieldLabel, weave_pictures
+from .combs import PLAIN, SLIGHT
 from .modes import DeinterlaceCounts, Deinterlaced, DeinterlaceMode, Deinterlacing, FieldOrder
 from .picture import TimedPicture
 from .telecine import LOOKAHEAD, FilmPlanner, Making, Output, Plan, film_step_s
