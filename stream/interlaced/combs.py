@@ -60,9 +60,9 @@ def comb_score(luma: Luma, previous: Luma | None) -> float:
     return float((_block_shares(between) - _block_shares(within)).max())
 
 
-def comb_count(luma: Luma) -> int:
-    """The number of combed samples in the entire picture."""
-    return int(np.count_nonzero(_combed(luma, 1)))
+def comb_energy(luma: Luma) -> float:
+    """The sum over the picture of squared levels by which combs stand out: larger, the further the fields are apart."""
+    return float(cv2.norm(_standing_out(luma, 1), cv2.NORM_L2SQR))
 
 
 def weave(top: Luma, bottom: Luma) -> Luma:
@@ -83,16 +83,18 @@ def field_changes(luma: Luma, previous: Luma) -> tuple[float, float]:
 
 
 def _combed(luma: Luma, distance: int) -> Luma:
-    """1 where a sample stands out from both rows at `distance` but not from those at twice the distance, else 0.
+    """1 where a sample is combed, else 0; the result lacks the first and the last 2 * `distance` rows."""
+    return cv2.threshold(_standing_out(luma, distance), 0, 1, cv2.THRESH_BINARY)[1]  # type: ignore[return-value]
 
-    The result lacks the first and the last 2 * `distance` rows.
-    """
+
+def _standing_out(luma: Luma, distance: int) -> Luma:
+    """By how much a sample stands out from both rows at `distance`, more than from those at twice the distance."""
     far, rows = 2 * distance, luma.shape[0]
     sample = luma[far : rows - far]
     above, below = luma[far - distance : rows - far - distance], luma[far + distance : rows - far + distance]
     out = cv2.max(cv2.subtract(sample, cv2.max(above, below)), cv2.subtract(cv2.min(above, below), sample))
     own = cv2.max(cv2.absdiff(sample, luma[: rows - 2 * far]), cv2.absdiff(sample, luma[2 * far :]))
-    return cv2.threshold(cv2.subtract(out, own), _THRESHOLD, 1, cv2.THRESH_BINARY)[1]  # type: ignore[return-value]
+    return cv2.threshold(cv2.subtract(out, own), _THRESHOLD, 255, cv2.THRESH_TOZERO)[1]  # type: ignore[return-value]
 
 
 def _moved(luma: Luma, previous: Luma) -> Luma:
