@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from . import combs
 from .bwdif import FieldOrderReader
-from .combs import Luma
+from .combs import SLIGHT, Luma
 from .modes import DeinterlaceCounts, FieldOrder
 from .picture import TimedPicture
 
-PLAIN = 0.25
-"""Comb score from which a picture is interlaced though nothing says so; progressive ones stay below 0.12."""
-SLIGHT = 0.08
-"""Comb score from which a picture is, if the decoder says that it is interlaced or those around it are."""
+_CONTRADICTION = 3.0
+"""Ratio of comb energies, reported order over the other, from which the reported one is wrong; up to 2.2 if right."""
+_MIN_ENERGY = 100_000.0
+"""Comb energy that is no evidence yet."""
 _MEMORY = 0.9
 """Weight of the past in the estimate of the field order, per combed picture."""
 
@@ -31,10 +31,15 @@ class OrderEstimate:
         """The order so far; top field first if there is no evidence."""
         return FieldOrder.BOTTOM if self._bottom < self._top else FieldOrder.TOP
 
+    def contradicts(self, reported: FieldOrder) -> bool:
+        """Whether the pictures are clearly of the other order: files are often labelled wrongly."""
+        right, wrong = (self._top, self._bottom) if reported is FieldOrder.TOP else (self._bottom, self._top)
+        return right > _CONTRADICTION * wrong + _MIN_ENERGY
+
     def add(self, previous: Luma, current: Luma) -> None:
         """Add the evidence of two successive pictures."""
-        self._top = _MEMORY * self._top + combs.comb_count(combs.weave(current, previous))
-        self._bottom = _MEMORY * self._bottom + combs.comb_count(combs.weave(previous, current))
+        self._top = _MEMORY * self._top + combs.comb_energy(combs.weave(current, previous))
+        self._bottom = _MEMORY * self._bottom + combs.comb_energy(combs.weave(previous, current))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,13 @@ class Analysed:
 
     @property
     def order(self) -> FieldOrder:
-        """The field order to go by: as reported, else as measured, also on the pictures that follow."""
-        return self.flagged or self.measured.order
+        """The field order to go by: as reported unless the pictures contradict it, else as measured.
+
+        What has been analysed counts, so also pictures that follow.
+        """
+        if self.flagged is None or self.measured.contradicts(self.flagged):
+            return self.measured.order
+        return self.flagged
 
     @property
     def changes(self) -> tuple[float, float] | None:

@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 Luma = NDArray[np.uint8]
 """Luma samples, (height, width): all rows, but only some columns."""
 
+PLAIN = 0.25
+"""Comb score from which a picture is interlaced though nothing says so; progressive ones stay below 0.12."""
+SLIGHT = 0.08
+"""Comb score from which a picture is, if the decoder says that it is interlaced or those around it are."""
+
 _MAX_COLUMNS = 640
 """Columns beyond this number are sampled: combs are as high as the picture and as wide as the motion."""
 _BLOCK = 16
@@ -44,16 +49,20 @@ def comb_score(luma: Luma, previous: Luma | None) -> float:
     """The share of combed samples, 0..1, in the block that has the most. `previous`: the picture before, if any."""
     if luma.shape[0] < 2 * _BLOCK or luma.shape[1] < _BLOCK:
         return 0.0
-    between, within = _combed(luma, 1)[2:-2], _combed(luma, 2)
+    between = _combed(luma, 1)[2:-2]
+    at_most = float(_block_shares(between).max())
+    if at_most < SLIGHT:
+        return at_most
+    within = _combed(luma, 2)
     if previous is not None and previous.shape == luma.shape:
         moved = _moved(luma, previous)[4:-4]
         between, within = between & moved, within & moved
     return float((_block_shares(between) - _block_shares(within)).max())
 
 
-def comb_count(luma: Luma) -> int:
-    """The number of combed samples in the entire picture."""
-    return int(np.count_nonzero(_combed(luma, 1)))
+def comb_energy(luma: Luma) -> float:
+    """The sum over the picture of squared levels by which combs stand out: larger, the further the fields are apart."""
+    return float(cv2.norm(_standing_out(luma, 1), cv2.NORM_L2SQR))
 
 
 def weave(top: Luma, bottom: Luma) -> Luma:
@@ -76,16 +85,18 @@ def field_changes(luma: Luma, previous: Luma) -> tuple[float, float]:
 
 
 def _combed(luma: Luma, distance: int) -> Luma:
-    """1 where a sample stands out from both rows at `distance` but not from those at twice the distance, else 0.
+    """1 where a sample is combed, else 0; the result lacks the first and the last 2 * `distance` rows."""
+    return cv2.threshold(_standing_out(luma, distance), 0, 1, cv2.THRESH_BINARY)[1]  # type: ignore[return-value]
 
-    The result lacks the first and the last 2 * `distance` rows.
-    """
+
+def _standing_out(luma: Luma, distance: int) -> Luma:
+    """By how much a sample stands out from both rows at `distance`, more than from those at twice the distance."""
     far, rows = 2 * distance, luma.shape[0]
     sample = luma[far : rows - far]
     above, below = luma[far - distance : rows - far - distance], luma[far + distance : rows - far + distance]
     out = cv2.max(cv2.subtract(sample, cv2.max(above, below)), cv2.subtract(cv2.min(above, below), sample))
     own = cv2.max(cv2.absdiff(sample, luma[: rows - 2 * far]), cv2.absdiff(sample, luma[2 * far :]))
-    return cv2.threshold(cv2.subtract(out, own), _THRESHOLD, 1, cv2.THRESH_BINARY)[1]  # type: ignore[return-value]
+    return cv2.threshold(cv2.subtract(out, own), _THRESHOLD, 255, cv2.THRESH_TOZERO)[1]  # type: ignore[return-value]
 
 
 def _moved(luma: Luma, previous: Luma) -> Luma:

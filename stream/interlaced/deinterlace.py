@@ -12,8 +12,9 @@ from math import gcd
 
 from av.video.frame import VideoFrame
 
-from .analysis import PLAIN, SLIGHT, Analysed, FieldAnalysis
+from .analysis import Analysed, FieldAnalysis
 from .bwdif import Bwdif, FieldLabel, weave_pictures
+from .combs import PLAIN, SLIGHT
 from .modes import DeinterlaceCounts, Deinterlaced, DeinterlaceMode, Deinterlacing, FieldOrder
 from .picture import TimedPicture
 from .telecine import LOOKAHEAD, FilmPlanner, Making, Output, Plan, film_step_s
@@ -165,7 +166,7 @@ class Deinterlacer:
         if output.making is Making.BWDIF:
             changed = replace(timed, picture=next(deinterlaced), deinterlaced=Deinterlaced.BWDIF)
             if self._setting.keep_pictures:
-                return replace(changed, original=timed.picture, order=picture.order)
+                return replace(changed, original=timed.picture, order=picture.flagged or picture.order)
             return changed
         if output.making is Making.WEAVE and self._previous is not None:
             before, order = self._previous.timed, picture.order
@@ -175,7 +176,7 @@ class Deinterlacer:
         if picture.flagged is None:
             return timed
         if self._setting.keep_pictures:
-            return replace(timed, order=picture.order)
+            return replace(timed, order=picture.flagged)
         return replace(timed, picture=self._label(timed.picture, None))
 
     def _times(self, picture: Analysed, plan: Plan) -> list[Fraction]:

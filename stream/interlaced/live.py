@@ -6,9 +6,8 @@ from collections import deque
 
 from av.video.frame import VideoFrame
 
-from .analysis import SLIGHT
 from .bwdif import Bwdif, FieldLabel, FieldOrderReader
-from .combs import Luma, comb_score, sample_luma
+from .combs import SLIGHT, Luma, comb_score, sample_luma
 
 
 class LiveDeinterlacer:

@@ -14,7 +14,8 @@ from enum import Enum
 from fractions import Fraction
 
 from . import combs
-from .analysis import PLAIN, Analysed
+from .analysis import Analysed
+from .combs import PLAIN
 from .modes import FieldOrder
 
 CYCLE = 5

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepclarity.stream.interlaced.combs import comb_count, comb_score, field_changes, weave
+from deepclarity.stream.interlaced.combs import comb_energy, comb_score, field_changes, weave
 from tests.interlaced_clips import Grey, moving_bars
 
 LOW, HIGH = 0.12, 0.25
@@ -60,7 +60,7 @@ def test_progressive_pictures_are_not_combed(picture: Grey, previous: Grey | Non
 
 def test_the_right_order_of_fields_combs_less() -> None:
     first, second = weave(moving_bars(0), moving_bars(1)), weave(moving_bars(2), moving_bars(3))
-    assert comb_count(weave(second, first)) < comb_count(weave(first, second))
+    assert comb_energy(weave(second, first)) < comb_energy(weave(first, second))
 
 
 def test_a_repeated_field_has_not_changed() -> None:

@@ -78,6 +78,13 @@ def test_field_rate_has_every_moment_in_order(tmp_path: Path, order: FieldOrder,
     assert motion_px(frames) == pytest.approx([3] * 31, abs=0.6)
 
 
+@pytest.mark.parametrize("order", list(FieldOrder))
+def test_a_wrong_field_order_is_corrected_once_the_motion_shows_it(tmp_path: Path, order: FieldOrder) -> None:
+    clip = encode_fields(tmp_path / "clip.mkv", interlaced(24, order), FieldSpec(order=order.opposite))
+    frames, _ = read(clip, "field")
+    assert motion_px(frames)[16:] == pytest.approx([3] * 31, abs=0.6)
+
+
 def test_fields_are_halfway_at_a_variable_rate(tmp_path: Path) -> None:
     pts = [0, 40, 90, 130, 181, 221, 260, 300]
     spec = FieldSpec(codec="libx264", time_base=Fraction(1, 1000), pts=pts)

@@ -1,0 +1,122 @@
+"""Runs the program on damaged files in a worker process with a time limit, and says what is wrong with the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from .damage import damage
+
+_ROOT = Path(__file__).parents[2]
+_ALLOWED = (0, 2, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one command on one damaged file."""
+
+    container: str
+    seed: int
+    damages: list[str]
+    command: str
+    code: int | None
+    """Exit code; None: the process ended by a signal or did not end in time."""
+    failure: str | None
+    """What is wrong; None: exit code 0, 2 or 3, and an output that decodes."""
+
+
+class Worker:
+    """A process that runs commands of the program; it is started anew after a crash or a hang."""
+
+    def __init__(self, *, limit_s: float) -> None:
+        """`limit_s`: seconds that a command may take."""
+        self._limit_s = limit_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def run(self, arguments: list[str], output: Path | None) -> tuple[int | None, str | None]:
+        """Run one command: (exit code, what is wrong or None)."""
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None
+        job = {"arguments": arguments, "output": None if output is None else str(output)}
+        process.stdin.write(json.dumps(job).encode() + b"\n")
+        process.stdin.flush()
+        answer = self._answer(process)
+        if answer is None:
+            self._stop()
+            return None, f"hang: no end within {self._limit_s:g} s"
+        if not answer:
+            code = process.wait()
+            self._stop()
+            return None, f"signal {signal.Signals(-code).name}" if code < 0 else f"the process ended with {code}"
+        return _verdict(json.loads(answer))
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> bytes | None:
+        """The worker's next line, empty if it has ended; None if it takes too long."""
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            return process.stdout.readline() if selector.select(self._limit_s) else None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        paths = os.pathsep.join([str(_ROOT / "src"), str(_ROOT)])
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.fuzz.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill()
+            process.communicate()
+
+
+def fuzz_file(worker: Worker, source: Path, seed: int, folder: Path) -> Iterator[Outcome]:
+    """Damage `source` by `seed`, and run `upscale` and `detect` on the result."""
+    container = source.suffix[1:]
+    data, damages = damage(source.read_bytes(), seed)
+    path = folder / f"damaged.{container}"
+    path.write_bytes(data)
+    own = container in ("mp4", "mov", "mkv", "webm") and seed % 2 == 0
+    output = folder / f"out.{container if own else 'mkv'}"
+    quick = ["--method", "grid", "--model", "lanczos", "--size", "128x96", "--speed", "ultrafast", "--device", "cpu"]
+    commands = {
+        "upscale": ["upscale", str(path), "-o", str(output), "-y", "-q", *quick],
+        "detect": ["detect", str(path), "--json", "--method", "grid"],
+    }
+    for name, arguments in commands.items():
+        for stale in folder.glob("out.*"):
+            stale.unlink()
+        code, failure = worker.run(arguments, output if name == "upscale" else None)
+        if failure is None and code == 2 and output.exists():
+            failure = "an output after exit code 2"
+        yield Outcome(container, seed, damages, name, code, failure)
+
+
+def _verdict(answer: dict[str, object]) -> tuple[int, str | None]:
+    code, said = int(str(answer["code"])), str(answer["stderr"]).strip()
+    last = said.splitlines()[-1] if said else ""
+    if code not in _ALLOWED:
+        return code, f"exit code {code}: {last}"
+    if code and not last:
+        return code, f"exit code {code} without a word"
+    return code, None if answer["error"] is None else f"exit code {code}, but the output: {answer['error']}"
