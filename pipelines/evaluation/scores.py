@@ -30,6 +30,14 @@ class Scores:
     """Luma gain of the worst frame in dB; a negative one is harm."""
     tiles_lost: float | None = None
     """Percentage of 64x64 tiles that lose more than 0.3 dB; lower is better."""
+    outside_gain_y: float | None = None
+    """Luma gain of the worst frame in dB, outside the part in blocks; a negative one is harm."""
+    outside_tiles_lost: float | None = None
+    """As `tiles_lost`, outside the part in blocks."""
+    inside_gain_y: float | None = None
+    """Luma gain in dB inside the part in blocks; higher is better."""
+    whole_gain_y: float | None = None
+    """The same in the same place if the entire frame is in blocks."""
 
 
 MEASURES = tuple(field.name for field in fields(Scores))

@@ -26,7 +26,7 @@ _COLUMNS = {
     "standard": ("psnr_y", "ssim_y", "lpips"),
     "pictures": ("psnr_y", "ssim_y", "lpips"),
     "video": ("psnr_y", "lpips", "flicker"),
-    "harm": ("gain_y", "worst_gain_y", "tiles_lost"),
+    "harm": ("gain_y", "worst_gain_y", "tiles_lost", "outside_gain_y", "outside_tiles_lost"),
 }
 _HEADERS = {
     "psnr_y": ("PSNR-Y dB", 2),
@@ -36,6 +36,8 @@ _HEADERS = {
     "gain_y": ("gain dB", 2),
     "worst_gain_y": ("worst frame dB", 2),
     "tiles_lost": ("tiles worse %", 2),
+    "outside_gain_y": ("outside, worst frame dB", 2),
+    "outside_tiles_lost": ("outside, tiles worse %", 2),
 }
 """Column header and number of decimals of each metric."""
 
