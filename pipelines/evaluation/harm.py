@@ -71,9 +71,9 @@ def harm(
                 repaired = _through_pipeline(arrived, detector, tier)
                 scores = _scores(truth, arrived, repaired)
                 if make is _part:
-                    whole = _blocks(_PART_BLOCK_PX, _PART_CRF)(clip.frames)[1]
+                    entire = _blocks(_PART_BLOCK_PX, _PART_CRF)(clip.frames)[1]
                     scores = _with_part(
-                        scores, truth, (arrived, repaired), (whole, _through_pipeline(whole, detector, tier))
+                        scores, truth, (arrived, repaired), (entire, _through_pipeline(entire, detector, tier))
                     )
                 yield Row("harm", damage, clip.name, tier.name, scores)
     if not usable:
@@ -191,31 +191,31 @@ def _scores(truth: Frames, arrived: Frames, repaired: Frames) -> Scores:
     )
 
 
-def _with_part(scores: Scores, truth: Frames, part: tuple[Frames, Frames], whole: tuple[Frames, Frames]) -> Scores:
+def _with_part(scores: Scores, truth: Frames, part: tuple[Frames, Frames], entire: tuple[Frames, Frames]) -> Scores:
     """Add what happens outside the part in blocks, and inside against a frame that is in blocks everywhere.
 
-    `part`, `whole`: frames as they arrived, and repaired.
+    `part`, `entire`: frames as they arrived, and repaired.
     """
     width = truth[0][0].shape[1]
     left = _margin(width)
     outside = np.ones(width, np.bool_)
     outside[max(0, left - _PART_MARGIN_PX) : width - left + _PART_MARGIN_PX] = False
     inside = slice(left + _PART_MARGIN_PX, width - left - _PART_MARGIN_PX)
-    changes, lost, gains, whole_gains = [], [], [], []
-    for clean, *rest in zip(truth, *part, *whole, strict=True):
+    changes, lost, gains, entire_gains = [], [], [], []
+    for clean, *rest in zip(truth, *part, *entire, strict=True):
         before, after, all_before, all_after = (_squared_error(planes[0], clean[0]) for planes in rest)
         changes.append(_decibels(before[:, outside].mean(), after[:, outside].mean()))
         tiles = _decibels(_tiles(before[:, outside]), _tiles(after[:, outside])) < -_LOST_DB
         lost.append(tiles.mean() if tiles.size else 0.0)
         gains.append(_decibels(before[:, inside].mean(), after[:, inside].mean()))
-        whole_gains.append(_decibels(all_before[:, inside].mean(), all_after[:, inside].mean()))
-    gain, whole_gain = float(np.mean(gains)), float(np.mean(whole_gains))
+        entire_gains.append(_decibels(all_before[:, inside].mean(), all_after[:, inside].mean()))
+    gain, entire_gain = float(np.mean(gains)), float(np.mean(entire_gains))
     return replace(
         scores,
         outside_gain_y=float(np.min(changes)),
         outside_tiles_lost=float(100 * np.mean(lost)),
         inside_gain_y=gain,
-        whole_gain_y=whole_gain,
+        entire_gain_y=entire_gain,
     )
 
 

@@ -36,7 +36,7 @@ class Scores:
     """As `tiles_lost`, outside the part in blocks."""
     inside_gain_y: float | None = None
     """Luma gain in dB inside the part in blocks; higher is better."""
-    whole_gain_y: float | None = None
+    entire_gain_y: float | None = None
     """The same in the same place if the entire frame is in blocks."""
 
 
