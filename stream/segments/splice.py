@@ -14,6 +14,7 @@ from deepclarity.stream.files.timestamps import DecodeTimes
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.user_data.messages import Messages
 
 from .decode import decode_frames
 from .encoder import SegmentEncoder
@@ -35,13 +36,21 @@ class CopyCounts:
 
     ranges: list[tuple[int, int]] = field(default_factory=list)
     """First and last index of each stretch of frames that were copied."""
-    reasons: dict[str, int] = field(default_factory=dict)
-    """Frames that were encoded anew, by reason."""
+    encoded_ranges: list[tuple[int, int, str]] = field(default_factory=list)
+    """First and last index of each stretch of frames that were encoded anew, and why."""
 
     @property
     def copied(self) -> int:
         """Number of frames that were copied."""
         return sum(last - first + 1 for first, last in self.ranges)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Number of frames that were encoded anew, by reason."""
+        counts: dict[str, int] = {}
+        for first, last, reason in self.encoded_ranges:
+            counts[reason] = counts.get(reason, 0) + last - first + 1
+        return counts
 
     def add(self, first: int, last: int) -> None:
         """Count copied frames, `last` included."""
@@ -50,9 +59,12 @@ class CopyCounts:
         else:
             self.ranges.append((first, last))
 
-    def encoded(self, reason: str, frames: int = 1) -> None:
-        """Count frames that were encoded anew."""
-        self.reasons[reason] = self.reasons.get(reason, 0) + frames
+    def encoded(self, reason: str, first: int, last: int) -> None:
+        """Count frames that were encoded anew, `last` included."""
+        if self.encoded_ranges and self.encoded_ranges[-1][1:] == (first - 1, reason):
+            self.encoded_ranges[-1] = self.encoded_ranges[-1][0], last, reason
+        else:
+            self.encoded_ranges.append((first, last, reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ class _Held:
 
     index: int
     pts: int
+    user_data: Messages
 
 
 class Splicer:
@@ -121,10 +134,11 @@ class Splicer:
         reason = self._reason or self._frame_reason(frame)
         if reason is not None:
             yield from self._encode_held(reason)
-            yield from self._encode(picture_of(frame, self._pixel_format), frame.pts, frame.duration)
-            self.counts.encoded(reason)
+            held = _Held(frame.index, frame.pts, frame.user_data)
+            yield from self._encode(held, picture_of(frame, self._pixel_format), frame.duration)
+            self.counts.encoded(reason, frame.index, frame.index)
             return
-        self._held.append(_Held(frame.index, frame.pts))
+        self._held.append(_Held(frame.index, frame.pts, frame.user_data))
         assert self._segment is not None
         if len(self._held) == len(self._segment.packets):
             yield from self._copy(self._segment)
@@ -173,21 +187,21 @@ class Splicer:
         held, self._held = self._held, []
         if not held or self._segment is None:
             return
-        self.counts.encoded(reason, len(held))
+        self.counts.encoded(reason, held[0].index, held[-1].index)
         pictures = decode_frames(
             self._reader.stream, self._segment, before=self._before, wanted=[each.pts for each in held]
         )
         for each, picture in zip(held, pictures, strict=True):
-            yield from self._encode(planes.to_planar(picture, self._pixel_format), each.pts, picture.duration or 0)
+            yield from self._encode(each, planes.to_planar(picture, self._pixel_format), picture.duration or 0)
 
-    def _encode(self, picture: VideoFrame, pts: int, duration: int) -> Iterator[AnyPacket]:
+    def _encode(self, frame: _Held, picture: VideoFrame, duration: int) -> Iterator[AnyPacket]:
         if self._encoder is None:
             raise CopyError(f"{self._reader.codec} packets cannot stand beside encoded ones: {self._reason}")
         info = self._info
         ready = planes.prepare_for_encoder(
-            picture, pts=pts, time_base=info.time_base, duration=duration, colour=info.colour
+            picture, pts=frame.pts, time_base=info.time_base, duration=duration, colour=info.colour
         )
-        yield from self._timed(self._encoder.encode(ready))
+        yield from self._timed(self._encoder.encode(ready, frame.user_data))
 
     def _flush(self) -> Iterator[AnyPacket]:
         if self._encoder is not None:
