@@ -151,7 +151,7 @@ def parse_reference_set(
 ) -> ReferenceSet:
     """Parse an st_ref_pic_set (7.3.7, 7.4.8).
 
-    `index`: its number; `sets`: those before it; `in_slice`: whether it stands in a slice header.
+    `index`: its number; `sets`: those before it; `in_slice`: whether it is part of a slice header.
     """
     if index and read.flag():
         behind = read.unsigned() + 1 if in_slice else 1
