@@ -24,6 +24,8 @@ MIN_SUPPORT, _KEEP_SUPPORT = 0.1, 0.05
 """Support of the block map from which a repair is applied at all, and down to which it is continued."""
 _BEGIN, _KEEP = 0.7, 0.4
 """Share of the block map from which a cell is repaired, and down to which that is continued: no flicker."""
+_MIN_ISLAND = 1 / 50
+"""Areas of fewer cells than this share of the largest count only amid a large one: elsewhere they are mostly chance."""
 _RISE = 1 / 3
 """How much the share of a cell may rise from frame to frame: the repair fades in, and ends at once."""
 
@@ -87,11 +89,25 @@ def repair_mask(found: BlockMap, blocks: Blocks, *, last: RepairMask | None = No
     if found.support < (_KEEP_SUPPORT if continued else MIN_SUPPORT):
         share = np.zeros_like(found.share)
     elif last is None:
-        share = (found.share >= _BEGIN).astype(np.float32)
+        share = _without_islands(found.share >= _BEGIN).astype(np.float32)
     else:
-        repaired = found.share >= np.where(last.share > 0, np.float32(_KEEP), np.float32(_BEGIN))
+        repaired = _without_islands(found.share >= np.where(last.share > 0, np.float32(_KEEP), np.float32(_BEGIN)))
         share = np.minimum(repaired, last.share + np.float32(_RISE)).astype(np.float32)
     return RepairMask(share, found.columns, found.rows, found.size, blocks, found.support)
+
+
+def _without_islands(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`cells` without connected areas that are small, and lie outside the bounding boxes of all large ones."""
+    _, labels, found, centres = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=8)
+    areas, centres = found[1:], centres[1:]
+    large = areas[:, cv2.CC_STAT_AREA] >= _MIN_ISLAND * areas[:, cv2.CC_STAT_AREA].max(initial=0)
+    if large.all():
+        return cells
+    start = areas[large][:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]]
+    end = start + areas[large][:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    within = ((centres[:, None] >= start) & (centres[:, None] <= end)).all(axis=2).any(axis=1)
+    kept: NDArray[np.bool_] = np.concatenate([[False], large | within])[labels]
+    return kept
 
 
 class MaskTracker:

@@ -36,6 +36,8 @@ class FrameRecord:
     lane: Lane
     severity: float | None = None
     """How coarsely the frame was coded, 0..1; None if the decoder does not say."""
+    steady_kind: Kind | None = None
+    """The kind by which the lane was chosen: `kind` may change from frame to frame. None: `kind`."""
 
 
 @dataclass(slots=True)

@@ -47,6 +47,7 @@ from .load_executor import Networks, encoding_of
 from .preset import Preset, check_copy
 from .records import Summary
 from .report.recorder import Recorder
+from .report.report import Report
 from .route import FrameSelection, route
 
 log = logging.getLogger(__name__)
@@ -97,12 +98,19 @@ def _count(frames: Iterable[Frame], summary: Summary) -> Iterator[Frame]:
         yield frame
 
 
-def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networks: Networks | None = None) -> Summary:
+def upscale(
+    job: Job,
+    *,
+    progress: Progress = lambda summary, info: None,
+    networks: Networks | None = None,
+    reported: Callable[[Report], None] = lambda report: None,
+) -> Summary:
     """Repair one file; options are validated before any work is done.
 
-    `networks`: where to find networks that outlive the run; None: they are loaded for this run alone. Damage in the
-    input is counted in `Summary.damaged`, which `raise_if_damaged` turns into an error. Raises UsageError, SourceError,
-    OutputError or DeviceError if the file cannot be repaired.
+    `networks`: where to find networks that outlive the run; None: they are loaded for this run alone. `reported`:
+    called at the end with the records of all frames. Damage in the input is counted in `Summary.damaged`, which
+    `raise_if_damaged` turns into an error. Raises UsageError, SourceError, OutputError or DeviceError if the file
+    cannot be repaired.
     """
     preset, started = job.preset, time.perf_counter()
     job.check()
@@ -119,9 +127,11 @@ def upscale(job: Job, *, progress: Progress = lambda summary, info: None, networ
             encoded = replace(job, preset=replace(preset, copy="never"))
             summary, recorder = _run(encoded, networks, size_request, progress)
             summary.encoded_because = {str(error): summary.frames_out}
+            recorder.report.mark_encoded([(0, summary.frames_out - 1, str(error))])
     summary.elapsed_s = time.perf_counter() - started
     if job.report is not None:
         recorder.report.write(job.report, summary)
+    reported(recorder.report)
     return summary
 
 

@@ -51,7 +51,9 @@ def plan_copying(
 def record_copying(splicer: Splicer | str | None, summary: Summary, recorder: Recorder) -> None:
     """Add to the summary and the report what was copied, and why the other frames were not."""
     if isinstance(splicer, Splicer):
-        summary.copied, summary.encoded_because = splicer.counts.copied, dict(splicer.counts.reasons)
+        summary.copied, summary.encoded_because = splicer.counts.copied, splicer.counts.reasons
         recorder.report.mark_copied(splicer.counts.ranges)
+        recorder.report.mark_encoded(splicer.counts.encoded_ranges)
     elif splicer is not None:
         summary.encoded_because = {splicer: summary.frames_out}
+        recorder.report.mark_encoded([(0, summary.frames_out - 1, splicer)])

@@ -68,4 +68,5 @@ def frame_record(routed: Routed) -> FrameRecord:
         block_px=verdict.blocks.width_px if verdict.blocks and verdict.kind is not Kind.CLEAN else None,
         lane=routed.lane,
         severity=verdict.severity,
+        steady_kind=routed.kind,
     )

@@ -22,6 +22,7 @@ from deepclarity.models.verdict import Kind
 from deepclarity.pipelines.records import FrameRecord, Lane, Summary
 
 from .pictures import Comparison, EncodedComparison, encode_comparison
+from .stretches import FrameColumns, Stretch, Treatment, find_stretches
 from .text import headline, name, notes, numbers, summary_values
 
 MAX_COMPARISONS = 6
@@ -53,12 +54,14 @@ def check_report(path: Path) -> None:
 
 
 class Report:
-    """Collects the records of all frames and pictures of the worst; uses 30 bytes per frame and six pairs of JPEGs."""
+    """Collects the records of all frames and pictures of the worst; uses 32 bytes per frame and six pairs of JPEGs."""
 
     def __init__(self) -> None:
         self._index, self._time, self._score = array("q"), array("d"), array("f")
         self._kind, self._block, self._lane = array("B"), array("f"), array("B")
         self._severity, self._copied = array("f"), array("B")
+        self._steady, self._reason = array("B"), array("B")
+        self._reasons = [""]
         self._comparisons: list[EncodedComparison] = []
 
     def __len__(self) -> int:
@@ -74,11 +77,38 @@ class Report:
         self._lane.append(LANES.index(record.lane))
         self._severity.append(math.nan if record.severity is None else record.severity)
         self._copied.append(0)
+        self._steady.append(KINDS.index(record.steady_kind or record.kind))
+        self._reason.append(0)
 
     def mark_copied(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Mark frames as copied from the source; `ranges`: first and last index, in order, of each stretch."""
         for first, last in ranges:
             self._copied[first : last + 1] = array("B", [1]) * (last + 1 - first)
+
+    def mark_encoded(self, ranges: Iterable[tuple[int, int, str]]) -> None:
+        """Mark frames as encoded anew; `ranges`: first and last index of each stretch, and why it was not copied."""
+        for first, last, reason in ranges:
+            if reason not in self._reasons and len(self._reasons) < 255:
+                self._reasons.append(reason)
+            number = self._reasons.index(reason) if reason in self._reasons else 0
+            end = min(last + 1, len(self))
+            self._reason[first:end] = array("B", [number]) * (end - first)
+
+    def stretches(self) -> list[Stretch]:
+        """What was done to which frames, and why: consecutive frames of one treatment, kind and reason."""
+        order = list(Treatment)
+        by_lane = {Lane.PASS: Treatment.PASSED, Lane.RESIZE: Treatment.RESIZED, Lane.ENHANCE: Treatment.REPAIRED}
+        lanes = np.array([order.index(by_lane[lane]) for lane in LANES], np.uint8)[np.array(self._lane, np.uint8)]
+        copied = np.array(self._copied, bool)
+        columns = FrameColumns(
+            index=np.array(self._index, np.int64),
+            time_s=np.array(self._time, np.float64),
+            treatment=np.where(copied, order.index(Treatment.COPIED), lanes).astype(np.uint8),
+            kind=np.array(self._steady, np.uint8),
+            reason=np.where(copied, 0, np.array(self._reason, np.uint8)).astype(np.uint8),
+            block_px=np.array(self._block, np.float32),
+        )
+        return find_stretches(columns, reasons=self._reasons, end_s=self._end_s())
 
     def would_keep(self, record: FrameRecord) -> bool:
         """Whether `add_comparison` would keep this frame: repaired, and among the worst so far."""

@@ -35,13 +35,21 @@ class CopyCounts:
 
     ranges: list[tuple[int, int]] = field(default_factory=list)
     """First and last index of each stretch of frames that were copied."""
-    reasons: dict[str, int] = field(default_factory=dict)
-    """Frames that were encoded anew, by reason."""
+    encoded_ranges: list[tuple[int, int, str]] = field(default_factory=list)
+    """First and last index of each stretch of frames that were encoded anew, and why."""
 
     @property
     def copied(self) -> int:
         """Number of frames that were copied."""
         return sum(last - first + 1 for first, last in self.ranges)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Number of frames that were encoded anew, by reason."""
+        counts: dict[str, int] = {}
+        for first, last, reason in self.encoded_ranges:
+            counts[reason] = counts.get(reason, 0) + last - first + 1
+        return counts
 
     def add(self, first: int, last: int) -> None:
         """Count copied frames, `last` included."""
@@ -50,9 +58,12 @@ class CopyCounts:
         else:
             self.ranges.append((first, last))
 
-    def encoded(self, reason: str, frames: int = 1) -> None:
-        """Count frames that were encoded anew."""
-        self.reasons[reason] = self.reasons.get(reason, 0) + frames
+    def encoded(self, reason: str, first: int, last: int) -> None:
+        """Count frames that were encoded anew, `last` included."""
+        if self.encoded_ranges and self.encoded_ranges[-1][1:] == (first - 1, reason):
+            self.encoded_ranges[-1] = self.encoded_ranges[-1][0], last, reason
+        else:
+            self.encoded_ranges.append((first, last, reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ class Splicer:
         if reason is not None:
             yield from self._encode_held(reason)
             yield from self._encode(picture_of(frame, self._pixel_format), frame.pts, frame.duration)
-            self.counts.encoded(reason)
+            self.counts.encoded(reason, frame.index, frame.index)
             return
         self._held.append(_Held(frame.index, frame.pts))
         assert self._segment is not None
@@ -173,7 +184,7 @@ class Splicer:
         held, self._held = self._held, []
         if not held or self._segment is None:
             return
-        self.counts.encoded(reason, len(held))
+        self.counts.encoded(reason, held[0].index, held[-1].index)
         pictures = decode_frames(
             self._reader.stream, self._segment, before=self._before, wanted=[each.pts for each in held]
         )

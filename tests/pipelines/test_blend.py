@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepclarity.models.block_map import Floats
+from deepclarity.models.block_map import BlockMap, Floats
 from deepclarity.models.load import load_enhancer
 from deepclarity.models.verdict import Blocks, Kind, Plane, Verdict
 from deepclarity.pipelines.blend import MaskTracker, RepairMask, blend, map_of, repair_mask, restore_locally
@@ -138,6 +138,18 @@ def test_all_enhances_a_frame_whose_blocks_are_not_borne_out_without_them() -> N
     (done,) = enhance([item], CpuExecutor(load_enhancer("lanczos")), Fit((1280, 720), (1280, 720), SIZE), summary)
     assert done.routed.lane is Lane.ENHANCE
     assert done.frame.size == (1280, 720)
+
+
+def test_small_areas_are_repaired_amid_a_large_one_only() -> None:
+    share = np.zeros((40, 60), np.float32)
+    share[4:30, 4:30] = 1
+    share[10:20, 10:20] = 0
+    share[14:16, 14:16] = 1  # an island in a hole, as writing leaves it
+    share[30:32, 50:52] = 1  # one far away
+    found = BlockMap(share, 0.5, np.arange(60) * 4, np.arange(40) * 4, (240, 160))
+    expected = share.copy()
+    expected[30:32, 50:52] = 0
+    np.testing.assert_array_equal(repair_mask(found, Blocks(4, 4)).share, expected)
 
 
 def test_mask_rises_slowly_and_falls_at_once() -> None:

@@ -20,6 +20,7 @@ from deepclarity.pipelines.executor import CpuExecutor
 from deepclarity.pipelines.fit import Fit
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Lane, Summary
+from deepclarity.pipelines.report.stretches import Stretch
 from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, raise_if_damaged, upscale
 from deepclarity.stream.files.source import FileSource
@@ -44,12 +45,20 @@ def times(path: Path) -> list[Fraction]:
 def test_only_the_pixelated_range_is_repaired(make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip(count=60, pixelated=range(20, 40), crf=23, tone_hz=220)
     out, report = tmp_path / "out.mp4", tmp_path / "out.json"
-    summary = upscale(Job(clip, out, SAME_SIZE, report=report))
+    stretches: list[Stretch] = []
+    job = Job(clip, out, SAME_SIZE, report=report)
+    summary = upscale(job, reported=lambda records: stretches.extend(records.stretches()))
     assert lanes(report) == "." * 20 + "E" * 20 + "." * 20
     assert (summary.frames_in, summary.frames_out, summary.repaired, summary.passed) == (60, 60, 20, 40)
     assert times(out) == times(clip)
     data = json.loads(report.read_text())
     assert [(part["first_frame"], part["last_frame"], part["block_px"]) for part in data["ranges"]] == [(20, 39, 4.0)]
+    assert [(each.treatment, each.first_frame, each.last_frame) for each in stretches] == [
+        ("passed", 0, 19),
+        ("repaired", 20, 39),
+        ("passed", 40, 59),
+    ]
+    assert {each.reason for each in stretches} == {"segments with repaired frames"}
 
 
 def test_small_clip_is_enlarged_to_full_hd_with_audio(make_clip: MakeClip, tmp_path: Path) -> None:
