@@ -57,12 +57,12 @@ def test_the_alerts_name_only_metrics_that_exist(samples: set[str]) -> None:
 
 def test_the_board_names_only_metrics_that_exist(samples: set[str]) -> None:
     board = json.loads((DEPLOY / "grafana" / "deepclarity.json").read_text())
-    expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    expressions = [target["expr"] for chart in board["panels"] for target in chart["targets"]]
     assert len(expressions) > 10
     for expression in expressions:
         assert used(expression)
         assert used(expression) <= samples
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    places = [(chart["gridPos"]["x"], chart["gridPos"]["y"]) for chart in board["panels"]]
     assert len(set(places)) == len(places)
 
 
@@ -129,7 +129,8 @@ def instructions() -> list[tuple[str, str]]:
 def test_the_image_runs_as_a_user_and_is_checked() -> None:
     names = [name for name, _ in instructions()]
     assert set(names) <= {
-        "ARG", "FROM", "ENV", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD",
+        "ARG", "FROM", "ENV", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK",
+        "ENTRYPOINT", "CMD",
     }  # fmt: skip
     last = names[len(names) - names[::-1].index("FROM") :]
     assert dict(instructions())["USER"] not in ("root", "0")
