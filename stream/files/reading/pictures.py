@@ -105,7 +105,7 @@ class PictureReader:
                 raise _DamageError from error
             self.busy_s += time.perf_counter() - started
             for picture in found:
-                number = _identify(seen, picture, stream)
+                number = identify(seen, picture, stream)
                 self._expect_no_gap(seen, picture)
                 seen.deliver(number)
                 self.content = seen.take_content(number)
@@ -147,7 +147,7 @@ class PictureReader:
         read, missing, first = done.count, frozenset(done.missing), done.entry_point()
         seen = self._packets_seen()
         for picture in self._decoded(packets, stream, seen, first, on_damage):
-            number = _identify(seen, picture, stream)
+            number = identify(seen, picture, stream)
             repeated = seen.count <= read if number is None else number < read and number not in missing
             if not repeated:
                 self.content = seen.take_content(number)
@@ -191,7 +191,8 @@ class PictureReader:
             self.busy_s += time.perf_counter() - started
 
 
-def _identify(seen: PacketsSeen, picture: VideoFrame, stream: VideoStream) -> int | None:
+def identify(seen: PacketsSeen, picture: VideoFrame, stream: VideoStream) -> int | None:
+    """The number of the packet that held a picture of `stream`, whose times are put right; None if unknown."""
     number = seen.identify(picture)
     if stream.codec_context.codec.name == "libdav1d":  # it reports the presentation time for both
         picture.dts = picture.pts

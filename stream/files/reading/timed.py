@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -15,6 +16,8 @@ from deepclarity.stream.files.coding import coding_of
 from deepclarity.stream.files.timestamps import MonotonicTimestamps
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interlaced.deinterlace import Deinterlacer
+from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.interlaced.picture import TimedPicture
 from deepclarity.stream.user_data.messages import CARRIED, Messages, UserDataKind, caption_messages, kind_of
 
@@ -92,6 +95,18 @@ class TimedPictures:
             intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
             coding = content.coding or coding_of(picture, self._codec, coding)
             yield TimedPicture(picture, pts, picture.duration or 0, intact, coding, user_data=user_data)
+
+
+def deinterlaced(
+    timed: Iterator[TimedPicture], setting: Deinterlacing, info: VideoInfo
+) -> tuple[Deinterlacer, VideoInfo]:
+    """What deinterlaces the pictures of a video, and the properties of the result."""
+    deinterlacer = Deinterlacer(timed, setting, rate=info.rate, time_base=info.time_base)
+    rate, frames = deinterlacer.rate, info.frames
+    if rate and info.rate and frames:
+        frames = round(frames * rate / info.rate)
+    keeps = info.interlaced and setting.keep_pictures
+    return deinterlacer, replace(info, time_base=deinterlacer.time_base, rate=rate, frames=frames, interlaced=keeps)
 
 
 def captions_of(picture: VideoFrame) -> Messages:
