@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 
 import av
-from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
 from deepclarity.stream import planes
@@ -19,12 +18,12 @@ from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.interlaced.picture import TimedPicture
-from deepclarity.stream.user_data.messages import CARRIED, Messages, UserDataKind, caption_messages, kind_of
+from deepclarity.stream.user_data.messages import CARRIED, Messages, UserDataKind, kind_of
 
 from .best_effort import BestEffortTimestamps
 from .extras import extras_of
 from .packet_content import PacketContent
-from .side_data import side_data_of
+from .side_data import captions_of
 
 _EXTRAS_FIRST, _EXTRAS_EVERY = 50, 25
 """Pictures of which all side data are looked at: the first ones, and then some."""
@@ -107,14 +106,6 @@ def deinterlaced(
         frames = round(frames * rate / info.rate)
     keeps = info.interlaced and setting.keep_pictures
     return deinterlacer, replace(info, time_base=deinterlacer.time_base, rate=rate, frames=frames, interlaced=keeps)
-
-
-def captions_of(picture: VideoFrame) -> Messages:
-    """The closed captions of a decoded picture."""
-    for data in side_data_of(picture):
-        if data.type == Type.A53_CC:
-            return caption_messages(bytes(data))
-    return ()
 
 
 def frame_of(timed: TimedPicture, *, index: int, info: VideoInfo, pixel_format: str) -> Frame:
