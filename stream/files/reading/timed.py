@@ -18,7 +18,7 @@ from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.interlaced.picture import TimedPicture
-from deepclarity.stream.user_data.messages import CARRIED, Messages, UserDataKind, kind_of
+from deepclarity.stream.user_data.messages import CARRIED, UserDataKind, kind_of
 
 from .best_effort import BestEffortTimestamps
 from .extras import extras_of
