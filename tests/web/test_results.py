@@ -40,7 +40,7 @@ def test_sweep_keeps_files_in_use(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
-def test_a_result_expires_as_a_whole_and_is_remembered(tmp_path: Path) -> None:
+def test_a_result_expires_with_all_its_files_and_is_remembered(tmp_path: Path) -> None:
     store = ResultStore(tmp_path, retention_s=100)
     picture = store.new_path("after.png")
     second, token = picture.with_name("before.png"), picture.parent.name

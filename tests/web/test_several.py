@@ -156,7 +156,7 @@ def test_cancelling_leaves_no_files(tmp_path: Path, sample_files: SampleFiles) -
     assert list((tmp_path / "store" / "results").iterdir()) == []
 
 
-def test_archives_are_whole_and_keep_names(tmp_path: Path) -> None:
+def test_archives_are_complete_and_keep_names(tmp_path: Path) -> None:
     content = bytes(range(256)) * 3000
     (tmp_path / "file").write_bytes(content)
     chunks = list(zip_stream([("über.png", tmp_path / "file"), ("b.png", tmp_path / "file")], texts=[("r.json", "[]")]))

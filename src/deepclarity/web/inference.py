@@ -107,19 +107,19 @@ class Inference:
         """Detect whether an uploaded picture is pixelated."""
         detector = self.models.detector(method)
         picture, notes = open_picture(self.store.uploaded(payload), self.limits)
-        return self.judge(picture, detector.name, notes)
+        return self.examine(picture, detector.name, notes)
 
     def compare(self, payload: object) -> list[Detection]:
         """Run every detection method on an uploaded picture."""
         picture, notes = open_picture(self.store.uploaded(payload), self.limits)
         for method in DETECTORS:  # warm up, so that the times below are comparable
-            self.judge(picture, method, notes)
-        return [self.judge(picture, method, notes) for method in DETECTORS]
+            self.examine(picture, method, notes)
+        return [self.examine(picture, method, notes) for method in DETECTORS]
 
     def explain(self, payload: object, method: object = DEFAULT_DETECTOR) -> Path | None:
         """Draw the evidence for the verdict as a PNG; None if the picture is too small."""
         picture, notes = open_picture(self.store.uploaded(payload), self.limits)
-        detection = self.judge(picture, self.models.detector(method).name, notes)
+        detection = self.examine(picture, self.models.detector(method).name, notes)
         if min(detection.size) < MIN_SIDE_PX:
             return None
         target = self.store.new_path("evidence.png")
@@ -129,7 +129,7 @@ class Inference:
 
     def draw_evidence(self, picture: Picture, method: object, title: str) -> Picture:
         """The evidence for the verdict on a picture."""
-        detection = self.judge(picture, self.models.detector(method).name, [])
+        detection = self.examine(picture, self.models.detector(method).name, [])
         return explain_picture(picture, detection.verdict, title=title)
 
     def correct(
@@ -144,7 +144,7 @@ class Inference:
         for name in (tier, other or tier):
             self.models.tiers.model_of(name)  # an unknown tier is refused before any work is done
         picture, notes = open_picture(path, self.limits)
-        detection = self.judge(picture, DEFAULT_DETECTOR, notes)
+        detection = self.examine(picture, DEFAULT_DETECTOR, notes)
         files = 3 if other else 2
         check_result_space(self.limits, self.store, files * picture.pixels.nbytes)
         repaired = self.repair(picture, detection, tier, force=force)
@@ -190,7 +190,7 @@ class Inference:
                 picture if planes is None else picture.with_planes(planes), done, enhancer.name, enhancer.backend
             )
 
-    def judge(self, picture: Picture, method: str, notes: list[str]) -> Detection:
+    def examine(self, picture: Picture, method: str, notes: list[str]) -> Detection:
         """The verdict on a picture. `notes`: messages about it, which are passed on."""
         planes = picture.planes
         detector = self.models.detector(method)

@@ -10,6 +10,8 @@ from av.video.frame import VideoFrame
 
 from deepclarity.stream.packets import AnyPacket
 
+from .packet_content import NOTHING, ContentReader, PacketContent
+
 _REACH = 1024
 """Packets after which no decoder brings the picture of an earlier one any more."""
 _IN_FLIGHT = 64
@@ -24,10 +26,14 @@ class PacketsSeen:
     `identify` the time back: numbers are unique even where times are missing, repeated or wrong.
     """
 
+    read_content: ContentReader | None = None
+    """Reads what packets say of their pictures."""
     count: int = 0
     """Packets read so far; the number of the next one."""
     missing: dict[int, int | None] = field(default_factory=dict)
     """Presentation times of the packets whose picture has not come yet, by number."""
+    _content: dict[int, PacketContent] = field(default_factory=dict)
+    """Content of packets whose picture has not been identified yet, by number."""
     _times: dict[int, int | None] = field(default_factory=dict)
     _keys: deque[int] = field(default_factory=deque)
     _expected: list[tuple[int, int]] = field(default_factory=list)
@@ -45,6 +51,8 @@ class PacketsSeen:
         if packet.is_keyframe:
             self._keys.append(number)
         packet.pts = number
+        if self.read_content is not None:
+            self._content[number] = self.read_content(bytes(packet))
         self._forget(number - _REACH)
         if len(self._expected) > 2 * _REACH:
             self._expected = [(time, number) for time, number in self._expected if number in self.missing]
@@ -52,6 +60,7 @@ class PacketsSeen:
 
     def _forget(self, number: int) -> None:
         self._times.pop(number, None)
+        self._content.pop(number, None)
         self.missing.pop(number, None)
         while len(self._keys) > 2 and self._keys[1] < number:
             self._keys.popleft()
@@ -63,6 +72,10 @@ class PacketsSeen:
             return None
         picture.pts = self._times.get(number)
         return number
+
+    def take_content(self, number: int | None) -> PacketContent:
+        """What the packet with this number says of its picture, which is given once."""
+        return NOTHING if number is None else self._content.pop(number, NOTHING)
 
     def deliver(self, number: int | None) -> None:
         """The picture of this packet goes to the caller."""

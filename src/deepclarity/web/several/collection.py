@@ -63,9 +63,9 @@ class Item:
         return bool(self.result)
 
     def as_json(self) -> dict[str, object]:
-        """What a program gets to know: `name`, `repaired`, `sentence` and `error`, and the verdict's keys."""
-        told = {"name": self.name, "repaired": self.repaired, "sentence": self.sentence, "error": self.error}
-        return {**told, **self.values}
+        """The record for programs: `name`, `repaired`, `sentence` and `error`, and the verdict's keys."""
+        record = {"name": self.name, "repaired": self.repaired, "sentence": self.sentence, "error": self.error}
+        return {**record, **self.values}
 
 
 @dataclass(slots=True)
@@ -239,11 +239,11 @@ class Collections:
             self._examine(collection, item, number, force=force)
 
     def _examine(self, collection: Collection, item: Item, number: int, *, force: bool) -> None:
-        """Judge one picture, repair it if that is the task, and draw its thumbnail."""
+        """Examine one picture, repair it if that is the task, and draw its thumbnail."""
         inference, folder = self._inference, collection.folder
         picture, notes = open_picture(folder / item.original, self._limits)
         method = DEFAULT_DETECTOR if collection.task == "correct" else collection.choice
-        detection = inference.judge(picture, method, notes)
+        detection = inference.examine(picture, method, notes)
         message = message_for(detection.verdict.kind)
         after: Picture | None = None
         result = ""

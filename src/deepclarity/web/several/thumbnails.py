@@ -17,7 +17,7 @@ def draw_thumbnail(before: Picture, after: Picture | None) -> Picture:
     """A small picture of a result, at most 320x180.
 
     Of a repaired picture: the part that changed most, at its own pixels, with its left half as it was. Of any other:
-    the whole picture, reduced.
+    the entire picture, reduced.
     """
     old = _eight_bit(before)
     if after is None:

@@ -23,17 +23,12 @@ class _Unsent(io.RawIOBase):
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
-        self._written = 0
 
     def writable(self) -> bool:
         return True
 
-    def tell(self) -> int:
-        return self._written
-
     def write(self, data: bytes) -> int:  # type: ignore[override]
         self._chunks.append(bytes(data))
-        self._written += len(data)
         return len(data)
 
     def take(self) -> bytes:

@@ -22,7 +22,7 @@ _PARTIAL_UPLOAD_TIMEOUT_S = 20.0
 """A partial upload that has not grown for this long was abandoned by its client or rejected by the middleware."""
 
 _REMEMBERED = 20_000
-"""Tokens of expired results that are remembered, to tell them from addresses that never existed."""
+"""Tokens of expired results that are remembered, to distinguish them from addresses that never existed."""
 
 _PAGE = ".page.html"
 
