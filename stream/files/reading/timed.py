@@ -22,7 +22,7 @@ from deepclarity.stream.user_data.messages import CARRIED, Messages, UserDataKin
 
 from .best_effort import BestEffortTimestamps
 from .extras import extras_of
-from .side_data import captions_of
+from .side_data import user_data_of
 
 _EXTRAS_FIRST, _EXTRAS_EVERY = 50, 25
 """Pictures of which all side data are looked at: the first ones, and then some."""
@@ -86,7 +86,7 @@ class TimedPictures:
         coding = None
         for index, (picture, messages) in enumerate(self._pictures):
             pts = self._times.assign(picture)
-            user_data = (*captions_of(picture), *messages)
+            user_data = (*user_data_of(picture), *messages)
             self._user_data.update(dict.fromkeys(kind for each in user_data if (kind := kind_of(each))))
             if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
                 self._extras.update(dict.fromkeys(extras_of(picture, self._user_data)))
