@@ -23,11 +23,11 @@ from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
-from deepclarity.stream.user_data.messages import Messages
 
 from .coding import EXPORTING
 from .demux import open_input
 from .reading.extras import display_matrix, extras_of_track
+from .reading.packet_content import PacketContent
 from .reading.pictures import PictureReader
 from .reading.side_data import side_data_of
 from .reading.timed import TimedPictures, deinterlaced, frame_of
@@ -167,11 +167,11 @@ class FileSource:
             yield frame
         self.damaged += self._missing_packets()
 
-    def _all_pictures(self) -> Iterator[tuple[VideoFrame, Messages]]:
-        yield self._first, self._reader.user_data
+    def _all_pictures(self) -> Iterator[tuple[VideoFrame, PacketContent]]:
+        yield self._first, self._reader.content
         del self._first
         for picture in self._pictures:
-            yield picture, self._reader.user_data
+            yield picture, self._reader.content
 
     def _count_damage(self) -> None:
         self.damaged += 1

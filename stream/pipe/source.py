@@ -21,6 +21,7 @@ from deepclarity.stream.files.coding import EXPORTING
 from deepclarity.stream.files.demux import demux_packets
 from deepclarity.stream.files.passthrough import Passthrough
 from deepclarity.stream.files.reading.extras import extras_of_track
+from deepclarity.stream.files.reading.packet_content import NOTHING, PacketContent, content_reader
 from deepclarity.stream.files.reading.packets_seen import PacketsSeen
 from deepclarity.stream.files.reading.pictures import identify
 from deepclarity.stream.files.reading.timed import TimedPictures, deinterlaced, frame_of
@@ -32,8 +33,6 @@ from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.interrupts import defer_interrupts
 from deepclarity.stream.packets import AnyPacket
-from deepclarity.stream.user_data.messages import Messages
-from deepclarity.stream.user_data.reader import packet_reader
 
 from .files import PipeReader
 
@@ -64,7 +63,7 @@ class PipeSource:
         self._joins = 0
         self._encoder: str | None = None
         self._track = track
-        self._user_data: Messages = ()
+        self._content = NOTHING
         self._reader = PipeReader()
         with defer_interrupts(self._reader.wait):
             self._read_beginning()
@@ -160,11 +159,11 @@ class PipeSource:
             self.busy_s += time.perf_counter() - started
             yield frame
 
-    def _all_pictures(self) -> Iterator[tuple[VideoFrame, Messages]]:
-        yield self._first, self._user_data
+    def _all_pictures(self) -> Iterator[tuple[VideoFrame, PacketContent]]:
+        yield self._first, self._content
         del self._first
         for picture in self._pictures:
-            yield picture, self._user_data
+            yield picture, self._content
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         """Yield every picture that can be decoded, and queue the packets of the other tracks."""
@@ -177,7 +176,7 @@ class PipeSource:
             on_join=self._count_join,
         )
         context = self._stream.codec_context
-        seen = PacketsSeen(packet_reader(context.codec.canonical_name, bytes(context.extradata or b"")))
+        seen = PacketsSeen(content_reader(context.codec.canonical_name, bytes(context.extradata or b"")))
         while True:
             started = time.perf_counter()
             packet = next(packets, None)
@@ -194,7 +193,7 @@ class PipeSource:
                 pictures = []
             self.busy_s += time.perf_counter() - started
             for picture in pictures:
-                self._user_data = seen.take_user_data(identify(seen, picture, self._stream))
+                self._content = seen.take_content(identify(seen, picture, self._stream))
                 yield picture
             if packet is None:
                 return

@@ -18,10 +18,11 @@ from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.interlaced.picture import TimedPicture
-from deepclarity.stream.user_data.messages import CARRIED, Messages, UserDataKind, kind_of
+from deepclarity.stream.user_data.messages import CARRIED, UserDataKind, kind_of
 
 from .best_effort import BestEffortTimestamps
 from .extras import extras_of
+from .packet_content import PacketContent
 from .side_data import user_data_of
 
 _EXTRAS_FIRST, _EXTRAS_EVERY = 50, 25
@@ -58,14 +59,14 @@ class TimedPictures:
 
     def __init__(
         self,
-        pictures: Iterator[tuple[VideoFrame, Messages]],
+        pictures: Iterator[tuple[VideoFrame, PacketContent]],
         info: VideoInfo,
         *,
         codec: str,
         damage: DamageTracker,
         decoding_order_only: bool = False,
     ) -> None:
-        """`pictures`: each with the user data of its packet; `codec`: FFmpeg's name of the decoder."""
+        """`pictures`: each with what its packet says of it; `codec`: FFmpeg's name of the decoder."""
         self._pictures = pictures
         self._times = PictureTimes(info, decoding_order_only=decoding_order_only)
         self._codec, self._damage = codec, damage
@@ -84,14 +85,14 @@ class TimedPictures:
 
     def __iter__(self) -> Iterator[TimedPicture]:
         coding = None
-        for index, (picture, messages) in enumerate(self._pictures):
+        for index, (picture, content) in enumerate(self._pictures):
             pts = self._times.assign(picture)
-            user_data = (*user_data_of(picture), *messages)
+            user_data = (*user_data_of(picture), *content.user_data)
             self._user_data.update(dict.fromkeys(kind for each in user_data if (kind := kind_of(each))))
             if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
                 self._extras.update(dict.fromkeys(extras_of(picture, self._user_data)))
             intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
-            coding = coding_of(picture, self._codec, coding)
+            coding = content.coding or coding_of(picture, self._codec, coding)
             yield TimedPicture(picture, pts, picture.duration or 0, intact, coding, user_data=user_data)
 
 
