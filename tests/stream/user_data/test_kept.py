@@ -15,6 +15,7 @@ from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.files.encode import EncodeSettings
+from deepclarity.stream.files.reading import packet_content
 from deepclarity.stream.files.sink import FileSink
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.segments.plan import CopyRequest, open_splicer
@@ -138,6 +139,16 @@ def test_hdr10_plus_is_kept_where_it_has_a_place(tmp_path: Path, codec: str) -> 
     assert run_upscale(source, tmp_path / "o.mkv", *QUICK, "--codec", codec) == 0
     for kind in (Type.DYNAMIC_HDR_PLUS, Type.A53_CC):
         assert_same(side_data(source, kind), side_data(tmp_path / "o.mkv", kind), 12)
+
+
+def test_hdr10_plus_is_kept_that_only_the_decoder_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matroska holds that of VP9 beside the packets."""
+    monkeypatch.setattr(packet_content, "packet_reader", lambda codec, extradata: None)
+    spec = ClipSpec(count=5, size=SIZE, codec="libx265", pixel_format="yuv420p10le", options=QUIET)
+    source = encode_with_user_data(tmp_path / "in.mp4", {number: (hdr10_plus(number),) for number in range(5)}, spec)
+    assert run_upscale(source, tmp_path / "o.mp4", *QUICK) == 0
+    kind = Type.DYNAMIC_HDR_PLUS
+    assert_same(side_data(source, kind), side_data(tmp_path / "o.mp4", kind), 5)
 
 
 @pytest.mark.parametrize(("codec", "name"), [("mpeg2video", "in.ts"), ("libx265", "in.mp4")])
