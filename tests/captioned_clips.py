@@ -48,6 +48,21 @@ def encode_with_user_data(path: Path, messages: Mapping[int, Messages], spec: Cl
     return path
 
 
+def add_captions(source: Path, target: Path) -> Path:
+    """Copy a video whose packets have start codes, with captions for each of its frames."""
+    with av.open(str(source)) as container, av.open(str(target), "w") as output:
+        stream = container.streams.video[0]
+        copy = output.add_stream_from_template(stream, opaque=True)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        order = {pts: number for number, pts in enumerate(sorted(packet.pts for packet in packets))}
+        codec = stream.codec_context.codec.canonical_name
+        for packet in packets:
+            captioned = _with_messages(packet, codec, caption_messages(triplets(order[packet.pts])))
+            captioned.stream = copy
+            output.mux_one(captioned)
+    return target
+
+
 def _with_messages(packet: Packet, codec: str, messages: Messages) -> Packet:
     data = bytes(packet)
     if codec == "mpeg2video":

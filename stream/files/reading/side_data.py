@@ -9,6 +9,8 @@ from typing import Any, cast
 from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
+from deepclarity.stream.user_data.messages import Messages, caption_messages
+
 _NEWER = {28: "LCEVC", 29: "VIEW_ID", 30: "REFERENCE_DISPLAYS_3D", 31: "EXIF"}
 """Kinds of FFmpeg (`AVFrameSideDataType`) that PyAV's enumeration lacks."""
 
@@ -22,6 +24,14 @@ def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
         side_data = picture.side_data
     for number in range(len(side_data)):
         yield side_data[number]
+
+
+def captions_of(picture: VideoFrame) -> Messages:
+    """The closed captions of a decoded picture."""
+    for data in side_data_of(picture):
+        if data.type == Type.A53_CC:
+            return caption_messages(bytes(data))
+    return ()
 
 
 def kind_of(data: SideData) -> str:

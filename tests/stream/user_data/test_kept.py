@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from av.sidedata.sidedata import Type
 
+from deepclarity.pipelines.preset import Preset
+from deepclarity.pipelines.records import Summary
+from deepclarity.pipelines.route import FrameSelection
+from deepclarity.pipelines.upscale import Job, upscale
+from deepclarity.stream.files.encode import EncodeSettings
+from deepclarity.stream.files.sink import FileSink
+from deepclarity.stream.files.source import FileSource
+from deepclarity.stream.segments.plan import CopyRequest, open_splicer
 from deepclarity.stream.user_data.messages import caption_messages
 from tests.captioned_clips import (
+    add_captions,
     encode_captioned,
     encode_with_user_data,
     hdr10_plus,
@@ -19,6 +29,8 @@ from tests.captioned_clips import (
 )
 from tests.clips import ClipSpec
 from tests.commands import QUICK, run_upscale
+from tests.decoding import decode_frames
+from tests.interlaced_clips import NTSC, FieldSpec, encode_fields, film_frames, interlaced, telecined
 
 Capture = pytest.CaptureFixture[str]
 SIZE = (192, 128)
@@ -30,6 +42,10 @@ def assert_same(before: dict[Fraction, bytes], after: dict[Fraction, bytes], cou
     """Equal bytes at equal times, up to the resolution of Matroska."""
     assert list(before.values()) == list(after.values())
     assert len(after) == count
+    assert_times(before, after)
+
+
+def assert_times(before: dict[Fraction, bytes], after: dict[Fraction, bytes]) -> None:
     assert all(abs(one - other) <= Fraction(1, 500) for one, other in zip(before, after, strict=True))
 
 
@@ -55,6 +71,60 @@ def test_captions_are_there_once_where_frames_pass_unchanged(tmp_path: Path) -> 
     source = encode_captioned(tmp_path / "in.mp4", ClipSpec(count=6, size=SIZE))
     assert run_upscale(source, tmp_path / "o.mp4", "--none", "--copy", "never") == 0
     assert_same(side_data(source), side_data(tmp_path / "o.mp4"), 6)
+
+
+@pytest.mark.parametrize(("mode", "count"), [("frame", 12), ("field", 24)])
+def test_captions_of_interlaced_pictures_are_there_once(tmp_path: Path, mode: str, count: int) -> None:
+    encode_fields(tmp_path / "i.ts", interlaced(12), FieldSpec(codec="libx264"))
+    source = add_captions(tmp_path / "i.ts", tmp_path / "in.ts")
+    assert run_upscale(source, tmp_path / "o.mp4", *QUICK, "--deinterlace", mode) == 0
+    before, after = side_data(source), side_data(tmp_path / "o.mp4")
+    assert list(after.values()) == list(before.values()) == [triplets(number) for number in range(12)]
+    assert_times(before, after)
+    assert len(decode_frames(tmp_path / "o.mp4")) == count
+
+
+def test_captions_of_telecined_pictures_that_are_left_out_go_with_the_next(tmp_path: Path) -> None:
+    encode_fields(tmp_path / "i.ts", telecined(film_frames(16)), FieldSpec(rate=NTSC, codec="libx264"))
+    source = add_captions(tmp_path / "i.ts", tmp_path / "in.ts")
+    assert run_upscale(source, tmp_path / "o.mp4", *QUICK, "--deinterlace", "auto") == 0
+    after = side_data(tmp_path / "o.mp4")
+    assert len(decode_frames(tmp_path / "o.mp4")) == 16
+    assert b"".join(after.values()) == b"".join(triplets(number) for number in range(20))
+
+
+def test_captions_are_kept_beside_copied_packets(tmp_path: Path) -> None:
+    """Frame 25 is repaired: its segment is encoded, frames that went by before it included."""
+    options = {"preset": "veryfast", "g": "20", "keyint_min": "20"}
+    clip = encode_captioned(tmp_path / "in.mp4", ClipSpec(count=60, size=SIZE, options=options))
+    settings, target = EncodeSettings(speed="veryfast"), tmp_path / "o.mp4"
+    with FileSource(clip) as source:
+        request = CopyRequest(
+            path=clip, stream_index=0, info=source.info, size=SIZE, pixel_format="yuv420p", settings=settings
+        )
+        track = open_splicer(request)
+        with FileSink(
+            target, info=source.info, size=SIZE, pixel_format="yuv420p", settings=settings, track=track
+        ) as sink:
+            for frame in source:
+                sink.write(replace(frame, changed=frame.index == 25))
+    assert track.counts.copied == 40
+    assert_same(side_data(clip), side_data(target), 60)
+
+
+def test_a_resumed_run_has_every_caption_once(tmp_path: Path) -> None:
+    clip = encode_captioned(tmp_path / "in.mp4", ClipSpec(count=20, size=SIZE))
+    preset = Preset(size="160x90", which=FrameSelection.NONE, restart_every_frames=8, speed="ultrafast")
+
+    def interrupt(summary: Summary, info: object) -> None:
+        if summary.frames_out == 13:
+            raise KeyboardInterrupt
+
+    target = tmp_path / "o.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        upscale(Job(clip, target, preset), progress=interrupt)
+    upscale(Job(clip, target, preset, resume=True))
+    assert_same(side_data(clip), side_data(target), 20)
 
 
 @pytest.mark.parametrize("codec", ["hevc", "av1"])
