@@ -9,7 +9,7 @@ from typing import Any, cast
 from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
-from deepclarity.stream.user_data.messages import Messages, caption_messages
+from deepclarity.stream.user_data.messages import Messages, active_format_message, caption_messages
 
 _NEWER = {28: "LCEVC", 29: "VIEW_ID", 30: "REFERENCE_DISPLAYS_3D", 31: "EXIF"}
 """Kinds of FFmpeg (`AVFrameSideDataType`) that PyAV's enumeration lacks."""
@@ -26,12 +26,15 @@ def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
         yield side_data[number]
 
 
-def captions_of(picture: VideoFrame) -> Messages:
-    """The closed captions of a decoded picture."""
+def user_data_of(picture: VideoFrame) -> Messages:
+    """The closed captions and the active format of a decoded picture."""
+    messages: Messages = ()
     for data in side_data_of(picture):
         if data.type == Type.A53_CC:
-            return caption_messages(bytes(data))
-    return ()
+            messages += caption_messages(bytes(data))
+        elif data.type == Type.AFD and len(payload := bytes(data)):
+            messages += (active_format_message(payload[0]),)
+    return messages
 
 
 def kind_of(data: SideData) -> str:

@@ -30,7 +30,8 @@ def test_captions_are_split_into_messages_of_31_constructs_and_joined_again() ->
 def test_kinds_are_distinguished_by_provider() -> None:
     assert kind_of(hdr10_plus(0)) is UserDataKind.HDR10_PLUS
     assert kind_of(b"\x26\x00\x04\x00\x05\x01") is UserDataKind.HDR_VIVID
-    assert kind_of(b"\xb5\x00\x31DTG1\x41\xf8") is None
+    assert kind_of(b"\xb5\x00\x31DTG1\x41\xf8") is UserDataKind.ACTIVE_FORMAT
+    assert kind_of(b"\xb5\x00\x31GA94\x04") is None
     assert kind_of(b"") is None
 
 
