@@ -182,7 +182,7 @@ def _rate(frames_per_s: float | None) -> str:
 
 def pages() -> list[Path]:
     """The documents that may contain a marked table."""
-    return [README, *sorted((HERE.parent / "docs").glob("*.md"))]
+    return [README, *sorted((HERE.parent / "docs").rglob("*.md"))]
 
 
 def main() -> None:

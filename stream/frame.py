@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .coding import Coding
 from .interlaced.modes import FieldOrder
+from .user_data.messages import Messages
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """One plane, (height, width): uint8, or uint16 holding 10 bits."""
@@ -64,6 +65,8 @@ class Frame:
     """Whether `planes` were deinterlaced; `picture`, if it has a `field_order`, still holds both fields."""
     field_order: FieldOrder | None = None
     """The field order in which the frame is encoded; None: progressive, or as `picture` says."""
+    user_data: Messages = ()
+    """What travels with it beside its samples: closed captions, dynamic HDR metadata."""
     placeholder: Placeholder | None = None
     """Its kind if it replaces a frame that did not arrive; None for a real frame."""
 

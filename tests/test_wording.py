@@ -45,8 +45,9 @@ WORDS = {
 }
 """Words of an older vocabulary, as regular expressions, and what to say instead."""
 
-STANDARD = ("unfinished_tasks", "sink.pull()")
-"""Names of libraries that hold such a word: `queue.Queue.unfinished_tasks`, a sink of PyAV's filter graph."""
+STANDARD = ("unfinished_tasks", "sink.pull()", "mkdocs-material", "name: material", "material/weather", '"panels"')
+"""Names of libraries that hold such a word: `queue.Queue.unfinished_tasks`, a sink of PyAV's filter graph, a theme,
+Grafana's JSON."""
 
 NAMES = {
     "write_whole": "atomic_write",

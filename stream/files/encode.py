@@ -16,6 +16,8 @@ from av.video.frame import VideoFrame
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.user_data.messages import Messages
+from deepclarity.stream.user_data.writer import UserDataWriter
 
 from .timestamps import DecodeTimes
 
@@ -31,6 +33,8 @@ _NVENC = {"h264": "h264_nvenc", "hevc": "hevc_nvenc", "av1": "av1_nvenc"}
 _DEFAULT_CRF = {"h264": 18, "hevc": 20, "av1": 26}
 _SVT_PRESET = dict(zip(SPEEDS, (12, 11, 10, 9, 8, 7, 5, 4, 3), strict=True))
 _NVENC_PRESET = dict(zip(SPEEDS, ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p7"), strict=True))
+_NO_CAPTIONS = {"a53cc": "0"}
+"""Captions go into the packets afterwards: only some encoders write them, and only of frames that are not changed."""
 _GOP = 250
 _MAX_REORDER_DEPTH = 4
 _MAX_RATE = Fraction(240)  # the limit of SVT-AV1; only rate control uses it, timestamps are exact
@@ -109,6 +113,7 @@ class Encoder:
         self._pixel_format = pixel_format
         self._global_header = global_header
         self._times = DecodeTimes(negative=negative_dts)
+        self._user_data = UserDataWriter(settings.codec)
         self._encoded = 0
         self.context: VideoCodecContext | None = None
 
@@ -136,8 +141,11 @@ class Encoder:
         os.environ.setdefault("SVT_LOG", "0")  # otherwise SVT-AV1 logs to stderr
         return context
 
-    def packets(self, picture: VideoFrame) -> Iterator[AnyPacket]:
-        """Encode one picture that has its timestamps and tags; yield the packets that are ready."""
+    def packets(self, picture: VideoFrame, user_data: Messages = ()) -> Iterator[AnyPacket]:
+        """Encode one picture that has its timestamps and tags; yield the packets that are ready.
+
+        `user_data`: captions and dynamic HDR metadata that go into the picture's packet.
+        """
         if self.context is None:
             raise RuntimeError("set Encoder.context before encoding the first picture")
         assert picture.pts is not None
@@ -147,6 +155,7 @@ class Encoder:
             assert isinstance(context, VideoCodecContext)
             self.context = self.configure(context)
         self._times.register(picture.pts)
+        self._user_data.add(picture.pts, user_data)
         self._encoded += 1
         yield from self._with_dts(self.context.encode(picture))
 
@@ -162,7 +171,8 @@ class Encoder:
             yield from self._with_dts(self.context.encode(None))
 
     def _with_dts(self, packets: list[AnyPacket]) -> Iterator[AnyPacket]:
-        for packet in packets:
+        for encoded in packets:
+            packet = self._user_data.written(encoded)
             packet.dts = self._times.next(packet.pts, self._reorder_depth())
             yield packet
 
@@ -181,14 +191,14 @@ def _threads(settings: EncodeSettings) -> int:
 def _options(settings: EncodeSettings, info: VideoInfo) -> dict[str, str]:
     crf = str(_DEFAULT_CRF[settings.codec] if settings.crf is None else settings.crf)
     if settings.hardware:
-        return {"preset": _NVENC_PRESET[settings.speed], "rc": "vbr", "cq": crf, "b:v": "0"}
+        return {"preset": _NVENC_PRESET[settings.speed], "rc": "vbr", "cq": crf, "b:v": "0", **_NO_CAPTIONS}
     hdr10 = _hdr10(settings.codec, info)
     if settings.codec == "av1":
         return {"preset": str(_SVT_PRESET[settings.speed]), "crf": crf, **_params("svtav1-params", hdr10)}
     if settings.codec == "hevc":
         quiet = {"log-level": "none", "repeat-headers": "0"}
         return {"preset": settings.speed, "crf": crf, **_params("x265-params", quiet | hdr10)}
-    return {"preset": settings.speed, "crf": crf, **_params("x264-params", hdr10)}
+    return {"preset": settings.speed, "crf": crf, **_params("x264-params", hdr10), **_NO_CAPTIONS}
 
 
 def _params(name: str, values: dict[str, str]) -> dict[str, str]:

@@ -24,16 +24,15 @@ from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
-from deepclarity.stream.interlaced.picture import TimedPicture
+from deepclarity.stream.user_data.messages import Messages
 
-from .coding import EXPORTING, coding_of
+from .coding import EXPORTING
 from .demux import open_input
-from .reading.best_effort import BestEffortTimestamps
-from .reading.extras import display_matrix, extras_of, extras_of_track
+from .reading.extras import display_matrix, extras_of_track
 from .reading.pictures import PictureReader
 from .reading.side_data import side_data_of
+from .reading.timed import TimedPictures, frame_of
 from .reading.tracks import other_videos, video_track
-from .timestamps import MonotonicTimestamps
 
 
 class Source(Protocol):
@@ -44,8 +43,11 @@ class Source(Protocol):
     """What to do with frames that the pipeline is too slow for."""
     damaged: int
     """Packets that could not be decoded so far; at the end also frames that the index lists but the file lacks."""
-    retimed: int
-    """Frames whose timestamp did not increase and was corrected."""
+
+    @property
+    def retimed(self) -> int:
+        """Frames whose timestamp did not increase and was corrected."""
+        ...
 
     @property
     def busy_s(self) -> float:
@@ -53,10 +55,6 @@ class Source(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Frame]: ...
-
-
-_EXTRAS_FIRST, _EXTRAS_EVERY = 50, 25
-"""Pictures of which the side data are looked at: the first ones, and then some."""
 
 
 class FileSource:
@@ -74,7 +72,6 @@ class FileSource:
         """
         self.path = Path(path)
         self.damaged = 0
-        self.retimed = 0
         self._converting_s = 0.0
         self._joins = 0
         errors.check_readable(self.path)
@@ -97,11 +94,19 @@ class FileSource:
             )
             self._pictures = self._reader.pictures()
             self._first = self._first_picture()
-            self._extras = dict.fromkeys(extras_of_track(self._stream, self._first))
+            self._extras = list(dict.fromkeys(extras_of_track(self._stream, self._first)))
+            self._encoder: str | None = None
             self.pixel_format = planes.planar_format(self._first.format.name)
             self.info = describe(self.path, self._container, self._stream, self._first)
             self.deinterlacer: Deinterlacer | None = None
-            self._timed = self._timed_pictures()
+            self._decoded = TimedPictures(
+                self._all_pictures(),
+                self.info,
+                codec=self._codec,
+                damage=self._damage,
+                decoding_order_only=self._container.format.name == "avi",
+            )
+            self._timed = iter(self._decoded)
         except BaseException:
             self._container.close()
             raise
@@ -118,12 +123,18 @@ class FileSource:
 
     def choose_pixel_format(self, encoder: str | None) -> None:
         """Convert frames to a pixel format that `encoder` (FFmpeg's name) supports; None: of any encoder."""
+        self._encoder = encoder
         self.pixel_format = planes.planar_format(self.info.pixel_format, encoder=encoder)
 
     @property
     def stream_index(self) -> int:
         """Index of the decoded stream in the file."""
         return self._stream.index
+
+    @property
+    def retimed(self) -> int:
+        """Frames whose timestamp did not increase and was corrected, and joins of recordings."""
+        return self._decoded.retimed + self._joins
 
     @property
     def restarted(self) -> bool:
@@ -133,7 +144,7 @@ class FileSource:
     @property
     def lost(self) -> list[str]:
         """What the video has, as far as it was read, that the output will not have."""
-        return list(self._extras)
+        return list(dict.fromkeys([*self._extras, *self._decoded.lost(self._encoder)]))
 
     @property
     def busy_s(self) -> float:
@@ -164,43 +175,16 @@ class FileSource:
     def __iter__(self) -> Iterator[Frame]:
         for index, timed in enumerate(self._timed):
             started = time.perf_counter()
-            picture = planes.to_planar(timed.picture, self.pixel_format)
-            kept = picture if timed.original is None else planes.to_planar(timed.original, self.pixel_format)
-            frame = Frame(
-                planes=planes.planes_of(picture),
-                index=index,
-                pts=timed.pts,
-                time_base=self.info.time_base,
-                duration=timed.duration,
-                depth=planes.depth_of(self.pixel_format),
-                subsampling=planes.subsampling_of(self.pixel_format),
-                full_range=self.info.colour.range == 2,
-                picture=kept,
-                intact=timed.intact,
-                coding=timed.coding,
-                deinterlaced=timed.deinterlaced is not None,
-                field_order=timed.order,
-            )
+            frame = frame_of(timed, index=index, info=self.info, pixel_format=self.pixel_format)
             self._converting_s += time.perf_counter() - started
             yield frame
         self.damaged += self._missing_packets()
 
-    def _timed_pictures(self) -> Iterator[TimedPicture]:
-        timestamps = _FrameTimestamps(self.info, decoding_order_only=self._container.format.name == "avi")
-        coding = None
-        for index, picture in enumerate(self._all_pictures()):
-            pts = timestamps.assign(picture)
-            self.retimed = timestamps.moved + self._joins
-            if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
-                self._extras.update(dict.fromkeys(extras_of(picture)))
-            intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
-            coding = coding_of(picture, self._codec, coding)
-            yield TimedPicture(picture, pts, picture.duration or 0, intact, coding)
-
-    def _all_pictures(self) -> Iterator[VideoFrame]:
-        yield self._first
+    def _all_pictures(self) -> Iterator[tuple[VideoFrame, Messages]]:
+        yield self._first, self._reader.user_data
         del self._first
-        yield from self._pictures
+        for picture in self._pictures:
+            yield picture, self._reader.user_data
 
     def _count_damage(self) -> None:
         self.damaged += 1
@@ -221,28 +205,6 @@ class FileSource:
     def _missing_packets(self) -> int:
         """Packets that an ISO file's index lists but that a truncated file lacks."""
         return max(0, self._indexed_packets - self._reader.packets) if "mp4" in self._container.format.name else 0
-
-
-class _FrameTimestamps:
-    """Assigns strictly increasing PTS to pictures."""
-
-    def __init__(self, info: VideoInfo, *, decoding_order_only: bool) -> None:
-        rate = info.rate or Fraction(25)
-        step = max(1, round(1 / (rate * info.time_base)))
-        self._step = step
-        self._timestamps = MonotonicTimestamps(step=step)
-        self._best_effort = BestEffortTimestamps(step=step, decoding_order_only=decoding_order_only)
-
-    @property
-    def moved(self) -> int:
-        return self._timestamps.moved
-
-    def assign(self, picture: VideoFrame) -> int:
-        pts = self._best_effort.of(picture)
-        if pts is None:  # raw streams have no timestamps: use the nominal rate
-            last = self._timestamps.last
-            pts = 0 if last is None else last + self._step
-        return self._timestamps.place(pts)
 
 
 def describe(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:

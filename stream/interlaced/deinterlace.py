@@ -12,6 +12,8 @@ from math import gcd
 
 from av.video.frame import VideoFrame
 
+from deepclarity.stream.user_data.sharing import UserDataShares
+
 from .analysis import Analysed, FieldAnalysis
 from .bwdif import Bwdif, FieldLabel, weave_pictures
 from .combs import PLAIN, SLIGHT
@@ -52,6 +54,7 @@ class Deinterlacer:
         self._behind: deque[float] = deque(maxlen=_NEAR)
         self._bwdif: Bwdif | None = None
         self._label = FieldLabel()
+        self._user_data = UserDataShares()
         self._neighbour: VideoFrame | None = None
         self._in_filter: deque[tuple[Analysed, Plan]] = deque()
         self._previous: Analysed | None = None
@@ -135,7 +138,8 @@ class Deinterlacer:
             self._bwdif = Bwdif(per_field=self._per_field)
             if self._previous is not None and self._neighbour is not None:
                 self._bwdif.push(self._neighbour, None)
-                self._in_filter.append((self._previous, Plan(())))
+                known = replace(self._previous, timed=replace(self._previous.timed, user_data=()))
+                self._in_filter.append((known, Plan(())))
         self._in_filter.append((picture, plan))
         if self._bwdif is None:
             # a reference of its own: by the time it is needed, an encoder may be at work on the picture
@@ -154,11 +158,12 @@ class Deinterlacer:
         picture, plan = self._in_filter.popleft()
         times = self._times(picture, plan)
         pictures = iter(deinterlaced)
-        for output, usual in zip(plan.outputs, times, strict=True):
+        user_data = self._user_data.of(picture.timed.user_data, len(times))
+        for output, usual, messages in zip(plan.outputs, times, user_data, strict=True):
             pts = round(usual if output.time is None else output.time)
             made = self._made(output, picture, pictures)
             share = picture.timed.duration * self._scale // len(plan.outputs)
-            yield replace(made, pts=pts, duration=output.duration or share)
+            yield replace(made, pts=pts, duration=output.duration or share, user_data=messages)
         self._previous = picture
 
     def _made(self, output: Output, picture: Analysed, deinterlaced: Iterator[VideoFrame]) -> TimedPicture:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from av.video.frame import VideoFrame
 
 from deepclarity.stream.coding import Coding
+from deepclarity.stream.user_data.messages import Messages
 
 from .modes import Deinterlaced, FieldOrder
 
@@ -28,3 +29,5 @@ class TimedPicture:
     """The interlaced picture that is encoded if `picture` is not repaired; None: `picture` itself."""
     order: FieldOrder | None = None
     """Field order of `original`."""
+    user_data: Messages = ()
+    """Captions and dynamic HDR metadata."""

@@ -186,7 +186,10 @@ class PipeSink:
         with self._translated_errors():
             if self._passthrough is not None:
                 self._passthrough.mux_until(frame.pts * frame.time_base, self._container)
-            self._mux(self._encoder.packets(picture) if self._encoder else self._stream.codec_context.encode(picture))
+            if self._encoder:
+                self._mux(self._encoder.packets(picture, frame.user_data))
+            else:
+                self._mux(self._stream.codec_context.encode(picture))
         self._frames += 1
         self.busy_s += time.perf_counter() - started
 

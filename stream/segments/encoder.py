@@ -13,6 +13,8 @@ from av.video.frame import VideoFrame
 from deepclarity.stream.files.encode import Encoder, EncodeSettings
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.user_data.messages import Messages
+from deepclarity.stream.user_data.writer import UserDataWriter
 
 from .bits import split_start_codes
 from .errors import CopyError
@@ -37,6 +39,7 @@ class SegmentEncoder:
         self._source = source
         self._identifier = identifier
         self._time_base = info.time_base
+        self._user_data = UserDataWriter(settings.codec)
         self._encoder = Encoder(
             self.settings, info, size=size, pixel_format=pixel_format, global_header=True, negative_dts=False
         )
@@ -48,13 +51,18 @@ class SegmentEncoder:
         self.frames = 0
         """Frames since the last `flush`."""
 
-    def encode(self, picture: VideoFrame) -> list[AnyPacket]:
-        """Encode one picture that has its timestamps and tags; the packets that are ready, without DTS."""
+    def encode(self, picture: VideoFrame, user_data: Messages = ()) -> list[AnyPacket]:
+        """Encode one picture that has its timestamps and tags; the packets that are ready, without DTS.
+
+        `user_data`: see `Encoder.packets`.
+        """
         if self._context is None:
             self._context = self._open()
             if AvcConfig.parse(bytes(self._context.extradata or b"")) != self.config:
                 raise CopyError("the encoder changed its parameter sets")
         self.frames += 1
+        if picture.pts is not None:
+            self._user_data.add(picture.pts, user_data)
         return [self._converted(packet) for packet in self._context.encode(picture)]
 
     def flush(self) -> list[AnyPacket]:
@@ -75,8 +83,9 @@ class SegmentEncoder:
         context.open()
         return context
 
-    def _converted(self, packet: AnyPacket) -> AnyPacket:
-        """The packet with its NAL units held as the source's packets hold theirs."""
+    def _converted(self, encoded: AnyPacket) -> AnyPacket:
+        """The packet with its user data, and its NAL units held as the source's packets hold theirs."""
+        packet = self._user_data.written(encoded)
         copy: AnyPacket = Packet(self._source.join(split_start_codes(bytes(packet))))
         copy.pts, copy.duration, copy.is_keyframe = packet.pts, packet.duration, packet.is_keyframe
         copy.time_base = Fraction(self._time_base)

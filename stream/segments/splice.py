@@ -14,6 +14,7 @@ from deepclarity.stream.files.timestamps import DecodeTimes
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.user_data.messages import Messages
 
 from .decode import decode_frames
 from .encoder import SegmentEncoder
@@ -72,6 +73,7 @@ class _Held:
 
     index: int
     pts: int
+    user_data: Messages
 
 
 class Splicer:
@@ -132,10 +134,11 @@ class Splicer:
         reason = self._reason or self._frame_reason(frame)
         if reason is not None:
             yield from self._encode_held(reason)
-            yield from self._encode(picture_of(frame, self._pixel_format), frame.pts, frame.duration)
+            held = _Held(frame.index, frame.pts, frame.user_data)
+            yield from self._encode(held, picture_of(frame, self._pixel_format), frame.duration)
             self.counts.encoded(reason, frame.index, frame.index)
             return
-        self._held.append(_Held(frame.index, frame.pts))
+        self._held.append(_Held(frame.index, frame.pts, frame.user_data))
         assert self._segment is not None
         if len(self._held) == len(self._segment.packets):
             yield from self._copy(self._segment)
@@ -189,16 +192,16 @@ class Splicer:
             self._reader.stream, self._segment, before=self._before, wanted=[each.pts for each in held]
         )
         for each, picture in zip(held, pictures, strict=True):
-            yield from self._encode(planes.to_planar(picture, self._pixel_format), each.pts, picture.duration or 0)
+            yield from self._encode(each, planes.to_planar(picture, self._pixel_format), picture.duration or 0)
 
-    def _encode(self, picture: VideoFrame, pts: int, duration: int) -> Iterator[AnyPacket]:
+    def _encode(self, frame: _Held, picture: VideoFrame, duration: int) -> Iterator[AnyPacket]:
         if self._encoder is None:
             raise CopyError(f"{self._reader.codec} packets cannot stand beside encoded ones: {self._reason}")
         info = self._info
         ready = planes.prepare_for_encoder(
-            picture, pts=pts, time_base=info.time_base, duration=duration, colour=info.colour
+            picture, pts=frame.pts, time_base=info.time_base, duration=duration, colour=info.colour
         )
-        yield from self._timed(self._encoder.encode(ready))
+        yield from self._timed(self._encoder.encode(ready, frame.user_data))
 
     def _flush(self) -> Iterator[AnyPacket]:
         if self._encoder is not None:

@@ -92,7 +92,7 @@ class EncodedTrack:
             self._encoder.skip(frame.pts)
             yield from itertools.islice(self._resumed_packets, 1)
         else:
-            yield from self._encoder.packets(picture)
+            yield from self._encoder.packets(picture, frame.user_data)
 
     def finish(self) -> Iterator[AnyPacket]:
         """See `TrackWriter`."""

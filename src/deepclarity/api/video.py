@@ -55,17 +55,20 @@ def upscale(
         source: The video file; a GIF, an animated WebP or APNG; or numbered pictures, `frames/%05d.png`.
         output: The file to write, of any of these kinds; default: `film.clear.mp4` beside `film.mp4`.
         preset: Name of a preset, path of a TOML file, or a `Preset`. The arguments below override it.
-        model, detector: `auto`, `turbo`, `srgan`, …, or the path of a model file; `lattice-net`, `grid`, …
+        model: `auto`, `turbo`, `srgan`, …, or the path of a model file.
+        detector: `lattice-net`, `grid`, …
         which: Frames to repair: `pixelated`, `all` or `none`.
         repair: Kinds to repair, of `pixelated,blocky,soft`.
         size: `auto` (Full HD, larger videos keep their size), `fhd` or `WIDTHxHEIGHT`.
         deinterlace: `auto` (frames that are resized or repaired; telecine becomes film), `off`, `frame` or `field`.
-        codec, crf: `h264`, `hevc` or `av1`; constant rate factor of the encoder.
+        codec: `h264`, `hevc` or `av1`.
+        crf: Constant rate factor of the encoder; lower is better quality.
         copy: `auto` copies segments without a frame to repair byte for byte if size and codec stay, or `never`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         report: Path of a report to write, `.html` or `.json`.
         track: Index of the video track in the file; None takes the one that is the video.
-        resume, overwrite: Continue an interrupted run of the same job; replace an output that exists.
+        resume: Continue an interrupted run of the same job.
+        overwrite: Replace an output that exists.
         fps: Pictures per second of numbered pictures; default: 25.
         progress: Called after every frame with (frames done, expected frames or None).
 
@@ -75,18 +78,23 @@ def upscale(
     Raises:
         SourceError: The source is missing or no video.
         UsageError: An option cannot be used, or the output already exists.
-        OutputError: The output cannot be written.
-        DeviceError: The device does not exist or failed.
+        OutputError, DeviceError: The output cannot be written; the device does not exist or failed.
     """
     changes = {"model": model, "method": detector, "which": which, "repair": repair, "size": size, "copy": copy}
     more = {"deinterlace": deinterlace, "codec": codec, "crf": crf, "device": device, "track": track}
-    target = pipeline.default_output(Path(source)) if output is None else Path(output)
-    report_path = None if report is None else Path(report)
-    rate = None if fps is None else Fraction(fps).limit_denominator(100_000)
     job = Job(
-        Path(source), target, _overridden(preset, **changes, **more), overwrite, report_path, resume=resume, rate=rate
-    )
+        Path(source), _path(output) or pipeline.default_output(Path(source)), _overridden(preset, **changes, **more),
+        overwrite, _path(report), resume=resume, rate=_rate(fps),
+    )  # fmt: skip
     return pipeline.upscale(job, progress=_as_pipeline_progress(progress))
+
+
+def _path(path: str | os.PathLike[str] | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _rate(fps: Fraction | float | None) -> Fraction | None:
+    return None if fps is None else Fraction(fps).limit_denominator(100_000)
 
 
 def _as_pipeline_progress(progress: Progress | None) -> Callable[[Summary, VideoInfo], None]:

@@ -37,10 +37,19 @@ _COMMANDS = {
     "models": "List the available models, detectors and presets.",
     "export": "Export a tier as ONNX, TorchScript or safetensors.",
     "evaluate": "Evaluate enhancers and detectors on test data.",
+    "licenses": "List the licences of what is installed.",
+    "completion": "Print a script for shell completion.",
 }
 
-_MODULES = {"detect_app": "page_apps", "correct_app": "page_apps"}
-"""Commands that share a module."""
+_MODULES = {
+    "detect_app": "page_apps",
+    "correct_app": "page_apps",
+    "licenses": "info.licenses",
+    "completion": "info.completion",
+}
+"""Modules of commands that are not named like their command."""
+COMPLETE_VARIABLE = "_DEEPCLARITY_COMPLETE"
+"""Set by the scripts that `deepclarity completion` prints."""
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -89,6 +98,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code. A failure prints one line on stderr; `--debug` adds the traceback."""
+    if instruction := os.environ.get(COMPLETE_VARIABLE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "deepclarity", COMPLETE_VARIABLE, instruction)
     previous_handlers = _install_signal_handlers()
     try:
         with cli.make_context("deepclarity", list(arguments)) as context:

@@ -14,6 +14,7 @@ import click
 from deepclarity.errors import hide_secrets
 
 from . import output
+from .completions import complete_method, complete_model, complete_preset
 
 if TYPE_CHECKING:
     from deepclarity.pipelines.preset import Preset
@@ -26,8 +27,13 @@ device = click.option("--device", metavar="auto|cpu|cuda[:N]", help="Device to r
 device_auto = click.option(
     "--device", default="auto", metavar="auto|cpu|cuda[:N]", help="Device to run the networks on. Default: auto."
 )
-model = click.option("--model", metavar="TIER|FILE", help="Enhancer tier, or a model file; see 'deepclarity models'.")
-method = click.option("--method", metavar="DETECTOR", help="Detector; see 'deepclarity models'.")
+model = click.option(
+    "--model", metavar="TIER|FILE", shell_complete=complete_model,
+    help="Enhancer tier, or a model file; see 'deepclarity models'.",
+)  # fmt: skip
+method = click.option(
+    "--method", metavar="DETECTOR", shell_complete=complete_method, help="Detector; see 'deepclarity models'."
+)
 pixel_art = click.option("--pixel-art", is_flag=True, default=None, help="Treat pixel art as pixelated.")
 all_frames = click.option("--all", "which", flag_value="all", help="Enhance every frame, pixelated or not.")
 no_frames = click.option("--none", "which", flag_value="none", help="Enhance no frame: only resize or copy.")
@@ -55,7 +61,7 @@ overwrite = click.option("-y", "--yes", is_flag=True, help="Overwrite the output
 def preset(default: str) -> Callable[[Command], Command]:
     """`--preset`, with the name of the default preset."""
     text = f"Preset name or path of a TOML file. Default: {default}."
-    return click.option("--preset", "preset_name", default=default, help=text)
+    return click.option("--preset", "preset_name", default=default, shell_complete=complete_preset, help=text)
 
 
 def debug(command: Command) -> Command:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 from av.sidedata.sidedata import Type
@@ -11,12 +11,11 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from deepclarity.stream.user_data.messages import UserDataKind
+
 from .side_data import kind_of, side_data_of
 
 _SIDE_DATA = {
-    "A53_CC": "closed captions of frames that are repaired or resized",
-    "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata",
     "DOVI_METADATA": "Dolby Vision metadata",
     "DOVI_RPU_BUFFER": "Dolby Vision metadata",
     "STEREO3D": "the arrangement of a stereo picture",
@@ -26,14 +25,22 @@ _SIDE_DATA = {
     "LCEVC": "the enhancement layer (LCEVC)",
     "REFERENCE_DISPLAYS_3D": "the displays that a spatial video is made for",
 }
+_USER_DATA = {"DYNAMIC_HDR_PLUS": UserDataKind.HDR10_PLUS, "DYNAMIC_HDR_VIVID": UserDataKind.HDR_VIVID}
+"""Side data that FFmpeg makes of user data."""
 
 
-def extras_of(picture: VideoFrame) -> Iterator[str]:
-    """A description of each kind of side data of a picture that the output will lack."""
+def extras_of(picture: VideoFrame, user_data: Container[UserDataKind] = ()) -> Iterator[str]:
+    """A description of each kind of side data of a picture that the output will lack.
+
+    `user_data`: kinds that were found in packets, and are carried on; FFmpeg finds some elsewhere in the container.
+    """
     for data in side_data_of(picture):
         kind = kind_of(data)
         if kind in _SIDE_DATA:
             yield _SIDE_DATA[kind]
+        elif kind in _USER_DATA:
+            if _USER_DATA[kind] not in user_data:
+                yield _USER_DATA[kind].value
         elif kind.startswith("KIND_"):
             yield f"side data of a kind that is not known here ({kind.removeprefix('KIND_')})"
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from av.video.frame import VideoFrame
 
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.user_data.messages import Messages
+from deepclarity.stream.user_data.reader import PacketReader
 
 _REACH = 1024
 """Packets after which no decoder brings the picture of an earlier one any more."""
@@ -24,10 +26,14 @@ class PacketsSeen:
     `identify` the time back: numbers are unique even where times are missing, repeated or wrong.
     """
 
+    read_user_data: PacketReader | None = None
+    """Reads the user data that packets hold."""
     count: int = 0
     """Packets read so far; the number of the next one."""
     missing: dict[int, int | None] = field(default_factory=dict)
     """Presentation times of the packets whose picture has not come yet, by number."""
+    _user_data: dict[int, Messages] = field(default_factory=dict)
+    """User data of packets whose picture has not been identified yet, by number."""
     _times: dict[int, int | None] = field(default_factory=dict)
     _keys: deque[int] = field(default_factory=deque)
     _expected: list[tuple[int, int]] = field(default_factory=list)
@@ -45,6 +51,8 @@ class PacketsSeen:
         if packet.is_keyframe:
             self._keys.append(number)
         packet.pts = number
+        if self.read_user_data is not None and (messages := self.read_user_data(bytes(packet))):
+            self._user_data[number] = messages
         self._forget(number - _REACH)
         if len(self._expected) > 2 * _REACH:
             self._expected = [(time, number) for time, number in self._expected if number in self.missing]
@@ -52,6 +60,7 @@ class PacketsSeen:
 
     def _forget(self, number: int) -> None:
         self._times.pop(number, None)
+        self._user_data.pop(number, None)
         self.missing.pop(number, None)
         while len(self._keys) > 2 and self._keys[1] < number:
             self._keys.popleft()
@@ -63,6 +72,10 @@ class PacketsSeen:
             return None
         picture.pts = self._times.get(number)
         return number
+
+    def take_user_data(self, number: int | None) -> Messages:
+        """The user data of the packet with this number, which are given once."""
+        return () if number is None else self._user_data.pop(number, ())
 
     def deliver(self, number: int | None) -> None:
         """The picture of this packet goes to the caller."""

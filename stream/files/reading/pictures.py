@@ -17,6 +17,8 @@ from av.video.stream import VideoStream
 
 from deepclarity.stream.files.demux import demux_packets
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.user_data.messages import Messages
+from deepclarity.stream.user_data.reader import packet_reader
 
 from .packets_seen import PacketsSeen
 
@@ -55,6 +57,10 @@ class PictureReader:
         self._second: InputContainer | None = None
         self._expects_order = container.format.name != "avi"  # which has no presentation times: FFmpeg makes them up
         self._false_alarms = 0
+        context = stream.codec_context
+        self._read_user_data = packet_reader(context.codec.canonical_name, bytes(context.extradata or b""))
+        self.user_data: Messages = ()
+        """What its packet holds of the picture that was yielded last."""
         self.packets = 0
         """Packets read so far."""
         self.busy_s = 0.0
@@ -73,7 +79,7 @@ class PictureReader:
 
     def pictures(self) -> Generator[VideoFrame, None, None]:
         """Yield every picture that can be decoded; damaged packets are counted and skipped."""
-        seen = PacketsSeen()
+        seen = PacketsSeen(self._read_user_data)
         try:
             yield from self._by_frame_threads(seen)
         except _DamageError:
@@ -101,6 +107,7 @@ class PictureReader:
                 number = _identify(seen, picture, stream)
                 self._expect_no_gap(seen, picture)
                 seen.deliver(number)
+                self.user_data = seen.take_user_data(number)
                 yield picture
             ended = packet is None
         if seen.lacks_end() and self._slice_threads_find_more(seen, before=None):
@@ -137,11 +144,12 @@ class PictureReader:
         on_damage, on_join = (self._on_damage, self._on_join) if counts else (_ignore, _ignore)
         packets = demux_packets(container, [stream], on_damage=on_damage, on_join=on_join)
         read, missing, first = done.count, frozenset(done.missing), done.entry_point()
-        seen = PacketsSeen()
+        seen = PacketsSeen(self._read_user_data)
         for picture in self._decoded(packets, stream, seen, first, on_damage):
             number = _identify(seen, picture, stream)
             repeated = seen.count <= read if number is None else number < read and number not in missing
             if not repeated:
+                self.user_data = seen.take_user_data(number)
                 yield picture
 
     def _decoded(

@@ -1,0 +1,48 @@
+"""Puts the user data of frames into the packets that an encoder makes of them."""
+
+from __future__ import annotations
+
+from av.packet import Packet
+
+from deepclarity.stream.packets import AnyPacket
+
+from . import obu, sei
+from .messages import CARRIED, Messages, kind_of, of_kinds
+
+_MAX_WAITING = 1024
+"""Frames that no encoder holds back at once."""
+
+
+class UserDataWriter:
+    """Call `add` for each frame before it is encoded, and `written` for each packet, in any order of display."""
+
+    def __init__(self, codec: str) -> None:
+        """`codec`: `h264`, with start codes, `hevc`, likewise, or `av1`."""
+        self._codec = codec
+        self._waiting: dict[int, Messages] = {}
+
+    def add(self, pts: int, messages: Messages) -> None:
+        """Keep the messages of the frame with this presentation time; those that the codec cannot carry are dropped."""
+        carried = of_kinds(messages, CARRIED[self._codec])
+        if carried:
+            if len(self._waiting) >= _MAX_WAITING:
+                del self._waiting[next(iter(self._waiting))]
+            self._waiting[pts] = carried
+
+    def written(self, packet: AnyPacket) -> AnyPacket:
+        """The packet with the messages of its frame that the encoder has not put there itself."""
+        messages = None if packet.pts is None else self._waiting.pop(packet.pts, None)
+        data = self._inserted(bytes(packet), messages) if messages else None
+        if data is None:
+            return packet
+        copy: AnyPacket = Packet(data)
+        copy.pts, copy.dts, copy.duration, copy.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
+        copy.is_keyframe = packet.is_keyframe
+        return copy
+
+    def _inserted(self, packet: bytes, messages: Messages) -> bytes | None:
+        is_av1 = self._codec == "av1"
+        present = obu.messages_of_packet(packet) if is_av1 else sei.messages_of_packet(packet, self._codec, 0)
+        kinds = {kind_of(message) for message in present}
+        lacking = tuple(message for message in messages if kind_of(message) not in kinds)
+        return obu.insert_messages(packet, lacking) if is_av1 else sei.insert_messages(packet, self._codec, lacking)
