@@ -249,7 +249,7 @@ class Passthrough:
         raise av.error.InvalidDataError(0, "cover track without a picture", self._container.name)
 
     def _skip(self, output: OutputContainer, stream: Stream) -> None:
-        if isinstance(stream, AudioStream) and not stream.sample_rate:
+        if isinstance(stream, AudioStream) and stream.codec_context is not None and not stream.sample_rate:
             self.skipped.append(f"track {stream.index} (audio), which begins too late to be known at the beginning")
             return
         codec = stream.codec_context.name if stream.codec_context is not None else stream.type

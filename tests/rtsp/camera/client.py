@@ -133,9 +133,7 @@ class Client:
             lines += [f"a={line}" for line in (*track.attributes, f"control:trackID={number}")]
         return "200 OK", headers, ("\r\n".join(lines) + "\r\n").encode()
 
-    def _setup(
-        self, request: Request, session: list[tuple[str, str]]
-    ) -> tuple[str, list[tuple[str, str]], bytes]:
+    def _setup(self, request: Request, session: list[tuple[str, str]]) -> tuple[str, list[tuple[str, str]], bytes]:
         if request.path != "main":
             return "404 Not Found", [], b""
         wanted, track = request.headers.get("transport", ""), request.track
