@@ -89,12 +89,10 @@ def _first_unknown(container: InputContainer) -> int | None:
 
 def is_complete(stream: Stream) -> bool:
     """Whether enough is known of a track to copy or decode it, or never will be: FFmpeg does not know its codec."""
-    if stream.codec_context is None:
-        return True
     if isinstance(stream, AudioStream):
-        return bool(stream.codec_context.sample_rate)
+        return stream.codec_context is None or bool(stream.codec_context.sample_rate)
     if isinstance(stream, VideoStream):
-        return bool(stream.width)
+        return stream.codec_context is None or bool(stream.width)
     return True
 
 

@@ -57,8 +57,8 @@ def _checked(stream: VideoStream, name: str) -> VideoStream:
 def other_videos(container: InputContainer, chosen: VideoStream) -> list[str]:
     """A description of each video track that was not taken, stills included, cover pictures not."""
     return [
-        f"track {s.index}, {s.codec_context.name if s.codec_context else 'unknown'} {'x'.join(map(str, picture_size(s)))}"
-        + f", {_frames(s)} frame{'s' * (_frames(s) != 1)}"
+        f"track {s.index}, {s.codec_context.name if s.codec_context else 'unknown'} "
+        + f"{'x'.join(map(str, picture_size(s)))}, {_frames(s)} frame{'s' * (_frames(s) != 1)}"
         for s in container.streams.video
         if s.index != chosen.index and not s.disposition & Disposition.attached_pic
     ]
