@@ -32,6 +32,8 @@ class Behaviour:
     """Status that DESCRIBE is answered with, such as `404 Not Found`."""
     reports: bool = True
     """Whether RTCP sender reports are sent."""
+    clock_offset_s: float = 0.0
+    """How wrong the camera's clock is, in its sender reports."""
     keep_alive: str = "GET_PARAMETER"
     """The only method that prolongs a session; the other one of GET_PARAMETER and OPTIONS is answered with 501."""
     session_timeout_s: float = 60.0

@@ -24,12 +24,15 @@ class Camera:
     def __init__(self, *tracks: Track, behaviour: Behaviour | None = None) -> None:
         self.behaviour = behaviour or Behaviour()
         self.tracks = tracks
+        """May be replaced; clients get those at the time of their DESCRIBE."""
         self.requests: list[Request] = []
         """Every request so far."""
         self.expired = 0
         """Sessions that were not kept alive."""
         self.sessions = 0
         """Sessions that were played."""
+        self.sent = 0
+        """Units of all tracks sent so far."""
         self._clients: set[Client] = set()
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()

@@ -32,7 +32,7 @@ class Client:
 
     def __init__(self, camera: Camera, connection: socket.socket) -> None:
         self._camera, self._connection = camera, connection
-        self._behaviour = camera.behaviour
+        self._behaviour, self._tracks = camera.behaviour, camera.tracks
         self._write_lock = threading.Lock()
         self._nonces: set[str] = set()
         self._channels: dict[int, int] = {}
@@ -128,7 +128,7 @@ class Client:
         base = behaviour.content_base or request.uri.rstrip("/") + "/"
         headers = [("Content-Type", "application/sdp"), ("Content-Base", base)]
         lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=camera", "t=0 0", "a=control:*"]
-        for number, track in enumerate(self._camera.tracks):
+        for number, track in enumerate(self._tracks):
             lines.append(f"m={track.media} 0 RTP/AVP {track.payload}")
             lines += [f"a={line}" for line in (*track.attributes, f"control:trackID={number}")]
         return "200 OK", headers, ("\r\n".join(lines) + "\r\n").encode()
@@ -152,8 +152,8 @@ class Client:
     # Media ------------------------------------------------------------------------------------------------------------
 
     def _send(self) -> None:
-        numbers = [number for number in range(len(self._camera.tracks)) if number in self._channels | self._udp]
-        streams = {number: self._packets(self._camera.tracks[number]) for number in numbers}
+        numbers = [number for number in range(len(self._tracks)) if number in self._channels | self._udp]
+        streams = {number: self._packets(self._tracks[number]) for number in numbers}
         upcoming = {number: next(stream) for number, stream in streams.items()}
         started_s, sequence = time.monotonic(), dict.fromkeys(numbers, 0)
         limit = self._behaviour.limit
@@ -166,11 +166,12 @@ class Client:
                 if self._closed.wait(max(0.0, started_s + due_s / self._behaviour.speed - time.monotonic())):
                     return
                 if self._behaviour.reports and sent % 50 == 0:
-                    self._send_packet(number, _sender_report(timestamp), report=True)
+                    self._send_packet(number, _sender_report(timestamp, self._behaviour.clock_offset_s), report=True)
                 for packet in packets:
                     head = struct.pack(">BBHI", packet[0], packet[1], sequence[number] & 0xFFFF, timestamp & 0xFFFFFFFF)
                     self._send_packet(number, head + packet[8:], report=False)
                     sequence[number] += 1
+                self._camera.sent += 1
                 upcoming[number] = next(streams[number])
 
     def _packets(self, track: Track) -> Iterator[tuple[float, int, int, tuple[bytes, ...]]]:
@@ -194,7 +195,7 @@ class Client:
             self._connection.sendall(data)
 
 
-def _sender_report(timestamp: int) -> bytes:
-    seconds = time.time() + _NTP_1970
+def _sender_report(timestamp: int, clock_offset_s: float) -> bytes:
+    seconds = time.time() + _NTP_1970 + clock_offset_s
     ntp = int(seconds * (1 << 32)) & (1 << 64) - 1
     return struct.pack(">BBHIQIII", 0x80, 200, 6, 0, ntp, timestamp & 0xFFFFFFFF, 0, 0)
