@@ -33,7 +33,15 @@ class Handover(Generic[T]):
     `upstream` is closed in its own thread.
     """
 
-    def __init__(self, upstream: Iterable[T], *, size: int, when_full: WhenFull = WhenFull.WAIT) -> None:
+    def __init__(
+        self,
+        upstream: Iterable[T],
+        *,
+        size: int,
+        when_full: WhenFull = WhenFull.WAIT,
+        merge: Callable[[T, T], T] = lambda dropped, following: following,
+    ) -> None:
+        """`merge`: makes the item that replaces one that is dropped and the one after it."""
         if size < 1:
             raise ValueError(f"size must be at least 1, not {size}")
         self.dropped = 0
@@ -41,6 +49,7 @@ class Handover(Generic[T]):
         self._upstream = upstream
         self._size = size
         self._when_full = when_full
+        self._merge = merge
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -103,13 +112,16 @@ class Handover(Generic[T]):
     def _put(self, item: T) -> bool:
         """Append `item`; returns False once the consumer has left."""
         with self._changed:
+            dropped = None
             if self._when_full is WhenFull.WAIT:
                 self._changed.wait_for(lambda: len(self._items) < self._size or self._closed)
             elif len(self._items) == self._size:
-                self._items.popleft()
+                dropped = self._items.popleft()
                 self.dropped += 1
             if not self._closed:
                 self._items.append(item)
+                if dropped is not None:
+                    self._items[0] = self._merge(dropped, self._items[0])
                 self._changed.notify_all()
             return not self._closed
 

@@ -181,11 +181,11 @@ def open_source(
     """Open a source; raises SourceError if there is no video in it.
 
     `output`: where the frames go, on which their form depends. `demuxer`: see `open_input`; FFmpeg then reads animated
-    pictures, too. `rate`: of numbered pictures, per second; None: 25. `track`: of a file, index of the video track.
+    pictures, too. `rate`: of numbered pictures, per second; None: 25. `track`: index of the video track.
     """
     medium = source_medium(path)
     if medium is Medium.PIPE:
-        return PipeSource()
+        return PipeSource(track=track)
     for_pictures = output is None or output_medium(output).is_pictures
     if medium is Medium.NUMBERED:
         return PictureSource(NumberedPictures(path, rate=rate), for_pictures=for_pictures)

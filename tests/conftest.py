@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from deepclarity.pipelines.demo.scene import paint, pan, pixelate
 from deepclarity.stream.files.clip import write_clip
+
+os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 reads it once per process, and logs to stderr otherwise
 
 Rgb = NDArray[np.uint8]
 MakeClip = Callable[..., Path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -24,6 +25,10 @@ _OTHER_SCALE = ("vp9",)
 _RISE_QP = 1.0
 """How much a quantiser may rise from frame to frame: a frame predicted from a finer one, with little of its own, is not
 as coarse as its quantiser says."""
+
+_HELD_FRAMES = {"hevc": 8}
+"""Codecs whose frames count as coarse as the finest of so many: pictures between others, coarse by their quantisers,
+are made of those by long chains of prediction."""
 
 
 def reduced(
@@ -54,6 +59,7 @@ class _Quantisers:
 
     def __init__(self) -> None:
         self._last: float | None = None
+        self._recent: deque[float] = deque(maxlen=max(_HELD_FRAMES.values()))
 
     def next(self, scored: Scored) -> float | NDArray[np.float32] | None:
         """The quantiser of the next frame or of each of its blocks; None if it is not known.
@@ -61,11 +67,15 @@ class _Quantisers:
         Nor is it where the picture shows an earlier coding that was coarser.
         """
         coding, verdict = scored.frame.coding, scored.verdict
+        if coding is None or scored.cut:
+            self._recent.clear()
         if coding is None:
             self._last = None
             return None
         highest = coding.qp if self._last is None or scored.cut else self._last + _RISE_QP
-        self._last = min(coding.qp, highest)
+        self._recent.append(coding.qp)
+        held = list(self._recent)[-_HELD_FRAMES.get(coding.codec, 1) :]
+        self._last = min(*held, highest)
         if (verdict.severity or 0) > (severity_of(coding) or 0) + _SAME_SEVERITY or coding.codec in _OTHER_SCALE:
             return None
         if coding.qp_map is None:

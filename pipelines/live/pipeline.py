@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from deepclarity.errors import OutputError
 from deepclarity.models.colour import YCbCr
@@ -21,6 +22,7 @@ from deepclarity.stream.handover import Handover
 from deepclarity.stream.interrupts import defer_interrupts
 from deepclarity.stream.live.source import LiveSource, connect_failed
 from deepclarity.stream.live.state import State
+from deepclarity.stream.user_data.sharing import following_user_data
 
 from .governor import Governor, GovernorSettings, Ladder, fallback_tiers
 from .placeholder import fill_placeholders
@@ -107,7 +109,9 @@ class Live:
         until_s = time.monotonic() + job.seconds if job.seconds is not None else None
         watched_s = 0.0
         counted = self.summary.count_arrivals(self._source)
-        with Handover(counted, size=preset.source_buffer_frames, when_full=self._source.when_full) as arriving:
+        with Handover(
+            counted, size=preset.source_buffer_frames, when_full=self._source.when_full, merge=_following
+        ) as arriving:
             self._arriving = arriving
             scored = detect(arriving, self._detector, self.summary)
             routed = route(scored, preset.routing, resize=False, enlarge=True, summary=self.summary)
@@ -204,6 +208,11 @@ class Live:
             "tier_steps_down": governor.steps_down if governor else 0,
             "tier_steps_up": governor.steps_up if governor else 0,
         }
+
+
+def _following(dropped: Frame, following: Frame) -> Frame:
+    """The frame after a dropped one, whose captions it takes over: a missing one would garble the text."""
+    return replace(following, user_data=following_user_data(dropped.user_data, following.user_data))
 
 
 def load_ladder(tier: str, *, device: str, colour: Callable[[], YCbCr] = YCbCr) -> Ladder:

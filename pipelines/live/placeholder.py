@@ -16,7 +16,12 @@ def fill_placeholders(enhanced: Iterable[Enhanced]) -> Iterator[Enhanced]:
         frame = item.frame
         if frame.placeholder is Placeholder.HELD and last is not None:
             repeated = replace(
-                last.frame, pts=frame.pts, index=frame.index, placeholder=frame.placeholder, arrived_s=frame.arrived_s
+                last.frame,
+                pts=frame.pts,
+                index=frame.index,
+                placeholder=frame.placeholder,
+                arrived_s=frame.arrived_s,
+                user_data=frame.user_data,
             )
             yield replace(item, frame=repeated)
             continue

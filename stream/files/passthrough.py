@@ -104,7 +104,7 @@ class Passthrough:
         copied = [s for s in self._streams if s.index in self._outputs]
         if copied:
             self._packets = demux_packets(
-                self._container, copied, on_damage=self._count_damage, on_late_packet=self._count_late
+                self._container, copied, on_damage=self._count_damage, on_late_packet=self.count_late
             )
         self._next = self._read()
 
@@ -191,7 +191,8 @@ class Passthrough:
     def _count_damage(self) -> None:
         self.damaged += 1
 
-    def _count_late(self) -> None:
+    def count_late(self) -> None:
+        """Count a packet of a track that the file did not announce at its beginning."""
         self.late += 1
 
     def _add_converted(self, output: OutputContainer, stream: Stream) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -24,14 +23,14 @@ from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
-from deepclarity.stream.user_data.messages import Messages
 
 from .coding import EXPORTING
 from .demux import open_input
 from .reading.extras import display_matrix, extras_of_track
+from .reading.packet_content import PacketContent
 from .reading.pictures import PictureReader
 from .reading.side_data import side_data_of
-from .reading.timed import TimedPictures, frame_of
+from .reading.timed import TimedPictures, deinterlaced, frame_of
 from .reading.tracks import other_videos, video_track
 
 
@@ -156,21 +155,9 @@ class FileSource:
 
     def deinterlace(self, setting: Deinterlacing) -> None:
         """Deinterlace pictures from here on; call it before the iteration. `info` becomes that of the result."""
-        if not setting.is_active:
-            return
-        before = self.info
-        self.deinterlacer = Deinterlacer(self._timed, setting, rate=before.rate, time_base=before.time_base)
-        self._timed = iter(self.deinterlacer)
-        rate, frames = self.deinterlacer.rate, before.frames
-        if rate and before.rate and frames:
-            frames = round(frames * rate / before.rate)
-        self.info = replace(
-            before,
-            time_base=self.deinterlacer.time_base,
-            rate=rate,
-            frames=frames,
-            interlaced=before.interlaced and setting.keep_pictures,
-        )
+        if setting.is_active:
+            self.deinterlacer, self.info = deinterlaced(self._timed, setting, self.info)
+            self._timed = iter(self.deinterlacer)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, timed in enumerate(self._timed):
@@ -180,11 +167,11 @@ class FileSource:
             yield frame
         self.damaged += self._missing_packets()
 
-    def _all_pictures(self) -> Iterator[tuple[VideoFrame, Messages]]:
-        yield self._first, self._reader.user_data
+    def _all_pictures(self) -> Iterator[tuple[VideoFrame, PacketContent]]:
+        yield self._first, self._reader.content
         del self._first
         for picture in self._pictures:
-            yield picture, self._reader.user_data
+            yield picture, self._reader.content
 
     def _count_damage(self) -> None:
         self.damaged += 1

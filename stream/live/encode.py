@@ -20,6 +20,7 @@ from deepclarity.stream.files.encode import EncodeSettings
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import Colour
 from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
+from deepclarity.stream.user_data.writer import UserDataWriter
 
 from .normalize import LIVE_PIXEL_FORMAT
 
@@ -79,6 +80,7 @@ class LiveEncoder:
         assert isinstance(stream, VideoStream)
         self._stream, self._colour = stream, settings.colour
         self._configure(stream.codec_context, settings, size, rate)
+        self._user_data = UserDataWriter(settings.codec)
         self._next_key_s = 0.0
 
     def _configure(
@@ -119,7 +121,8 @@ class LiveEncoder:
         if key or frame.time_s >= self._next_key_s:
             self._next_key_s = frame.time_s + _KEY_INTERVAL_S
             picture.pict_type = PictureType.I
-        packets = self._stream.codec_context.encode(picture)
+        self._user_data.add(frame.pts, frame.user_data)
+        packets = map(self._user_data.written, self._stream.codec_context.encode(picture))
         return [EncodedFrame(bytes(packet), packet.pts or 0, packet.is_keyframe) for packet in packets]
 
     def close(self) -> None:
@@ -134,4 +137,5 @@ def _options(settings: LiveEncodeSettings) -> dict[str, str]:
     if settings.codec == "hevc":
         x265_params = f"vbv-maxrate={max_kbps}:vbv-bufsize={max_kbps // 2}:repeat-headers=1:log-level=none"
         return {**common, "x265-params": x265_params}
-    return {**common, "maxrate": f"{max_kbps}k", "bufsize": f"{max_kbps // 2}k", "x264-params": "repeat-headers=1"}
+    limits = {"maxrate": f"{max_kbps}k", "bufsize": f"{max_kbps // 2}k"}
+    return {**common, **limits, "x264-params": "repeat-headers=1", "a53cc": "0"}  # captions are added to the packets

@@ -14,9 +14,11 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from deepclarity.stream.files.reading.side_data import user_data_of
 from deepclarity.stream.interlaced.live import LiveDeinterlacer
 from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
 from deepclarity.stream.rtsp import ipc
+from deepclarity.stream.user_data.messages import Messages
 
 from .state import AudioFormat, SourceCounts
 
@@ -35,6 +37,8 @@ class DecodedPicture:
     """Presentation time by the source's clock, in seconds; None if it has none."""
     intact: bool
     """False from a packet loss to the next key frame: the decoder concealed the missing parts."""
+    user_data: Messages = ()
+    """Closed captions and active format."""
 
 
 def _decoder(template: VideoCodecContext | None) -> VideoCodecContext:
@@ -137,7 +141,8 @@ class Session:
             self._intact = True
         intact = self._intact and not picture.is_corrupt
         self._counts.damaged_frames += not intact
-        if picture.pts is None:
-            return DecodedPicture(picture, self._last_arrival_s, None, intact)
-        arrived_s = self._arrival_by_pts.pop(picture.pts, self._last_arrival_s)
-        return DecodedPicture(picture, arrived_s, float(picture.pts * (picture.time_base or RTP_TIME_BASE)), intact)
+        arrived_s, time_s = self._last_arrival_s, None
+        if picture.pts is not None:
+            arrived_s = self._arrival_by_pts.pop(picture.pts, arrived_s)
+            time_s = float(picture.pts * (picture.time_base or RTP_TIME_BASE))
+        return DecodedPicture(picture, arrived_s, time_s, intact, user_data_of(picture))

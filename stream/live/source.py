@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
 
@@ -126,8 +127,6 @@ class LiveSource:
             if not self.address.is_finite:
                 yield from self._wait_for_retry()
 
-    # One session ------------------------------------------------------------------------------------------------------
-
     def _session(self) -> Generator[Frame, None, bool]:
         """Open the source and yield its frames until it fails or ends; returns whether it ended normally."""
         try:
@@ -220,9 +219,9 @@ class LiveSource:
             self.counts.changes += 1
             log.info("%s: now %dx%d %s", self.address.label, *picture_format)
         self._picture_format = picture_format
-        self._last_frame = self._make_frame(
-            normalize_picture(decoded.picture, self.colour), time_s, arrived_s=decoded.arrived_s, intact=decoded.intact
-        )
+        picture = normalize_picture(decoded.picture, self.colour)
+        frame = self._make_frame(picture, time_s, arrived_s=decoded.arrived_s, intact=decoded.intact)
+        self._last_frame = replace(frame, user_data=decoded.user_data)
         return self._last_frame
 
     def _make_frame(
@@ -252,8 +251,6 @@ class LiveSource:
         time_s = None if pts is None else self._timeline.audio_time(float(pts * Fraction(*fields["base"])))
         if time_s is not None:
             self.audio.append(AudioPacket(message.data, time_s))
-
-    # Between sessions -------------------------------------------------------------------------------------------------
 
     def _wait_for_retry(self) -> Iterator[Frame]:
         self._backoff.failed()

@@ -11,19 +11,22 @@ from types import TracebackType
 
 import av
 from av.container import InputContainer
-from av.container.streams import StreamContainer
-from av.stream import Disposition, Stream
+from av.stream import Stream
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from deepclarity.errors import SourceError
 from deepclarity.stream import planes
 from deepclarity.stream.damage import DamageTracker
-from deepclarity.stream.files.coding import EXPORTING, coding_of
+from deepclarity.stream.files.coding import EXPORTING
 from deepclarity.stream.files.demux import demux_packets
 from deepclarity.stream.files.passthrough import Passthrough
+from deepclarity.stream.files.reading.extras import extras_of_track
+from deepclarity.stream.files.reading.packet_content import NOTHING, PacketContent, content_reader
+from deepclarity.stream.files.reading.packets_seen import PacketsSeen
+from deepclarity.stream.files.reading.pictures import identify
+from deepclarity.stream.files.reading.timed import TimedPictures, deinterlaced, frame_of
+from deepclarity.stream.files.reading.tracks import other_videos, video_track
 from deepclarity.stream.files.source import describe
-from deepclarity.stream.files.timestamps import MonotonicTimestamps
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
@@ -48,18 +51,19 @@ class PipeSource:
 
     when_full = WhenFull.WAIT
 
-    def __init__(self) -> None:
-        """Read the header and decode the first picture.
+    def __init__(self, *, track: int | None = None) -> None:
+        """Read the header and decode the first picture; `track`: see `video_track`.
 
         Raises SourceError if there is no video in it, UsageError if standard input is a terminal.
         """
         self.path = STANDARD_INPUT
         self.damaged = 0
-        self.retimed = 0
         self.busy_s = 0.0
-        self.other_videos: list[str] = []
-        self.lost: list[str] = []
         self.deinterlacer: Deinterlacer | None = None
+        self._joins = 0
+        self._encoder: str | None = None
+        self._track = track
+        self._content = NOTHING
         self._reader = PipeReader()
         with defer_interrupts(self._reader.wait):
             self._read_beginning()
@@ -67,7 +71,10 @@ class PipeSource:
     def _read_beginning(self) -> None:
         self._container = self._open()
         try:
-            self._stream = _video_stream(self._container)
+            self._stream = video_track(self._container, _NAME, track=self._track)
+            self._stream.thread_type = "SLICE"  # frame threads lose pictures around damage; a pipe is read only once
+            self.other_videos = other_videos(self._container, self._stream)
+            """A description of each video track that is not decoded."""
             self._codec = self._stream.codec_context.name
             if self._codec in EXPORTING:
                 self._stream.codec_context.options = {"export_side_data": "venc_params"}
@@ -77,6 +84,15 @@ class PipeSource:
             self._first = self._first_picture()
             self.pixel_format = planes.planar_format(self._first.format.name)
             self.info = describe(Path(_NAME), self._container, self._stream, self._first)
+            self._extras = list(dict.fromkeys(extras_of_track(self._stream, self._first)))
+            self._decoded = TimedPictures(
+                self._all_pictures(),
+                self.info,
+                codec=self._codec,
+                damage=self._damage,
+                decoding_order_only=self._container.format.name == "avi",
+            )
+            self._timed = iter(self._decoded)
         except BaseException:
             self._close()
             raise
@@ -111,7 +127,18 @@ class PipeSource:
 
     def choose_pixel_format(self, encoder: str | None) -> None:
         """Convert frames to a pixel format that `encoder` (FFmpeg's name) supports; None: to the nearest planar one."""
+        self._encoder = encoder
         self.pixel_format = planes.planar_format(self.info.pixel_format, encoder=encoder)
+
+    @property
+    def retimed(self) -> int:
+        """Frames whose timestamp did not increase and was corrected, and joins of recordings."""
+        return self._decoded.retimed + self._joins
+
+    @property
+    def lost(self) -> list[str]:
+        """What the video has, as far as it was read, that the output will not have."""
+        return list(dict.fromkeys([*self._extras, *self._decoded.lost(self._encoder)]))
 
     @property
     def passthrough(self) -> Passthrough:
@@ -119,46 +146,37 @@ class PipeSource:
         return self._tracks
 
     def deinterlace(self, setting: Deinterlacing) -> None:
-        """Nothing is deinterlaced here."""
+        """Deinterlace pictures from here on; call it before the iteration. `info` becomes that of the result."""
+        if setting.is_active:
+            with defer_interrupts(self._reader.wait):
+                self.deinterlacer, self.info = deinterlaced(self._timed, setting, self.info)
+            self._timed = iter(self.deinterlacer)
 
     def __iter__(self) -> Iterator[Frame]:
-        step = max(1, round(1 / ((self.info.rate or Fraction(25)) * self.info.time_base)))
-        timestamps, coding = MonotonicTimestamps(step=step), None
-        for index, picture in enumerate(self._all_pictures()):
-            pts = picture.pts if picture.pts is not None else picture.dts
-            if pts is None:
-                pts = 0 if timestamps.last is None else timestamps.last + step
-            placed = timestamps.place(pts)
-            self.retimed = timestamps.moved
+        for index, timed in enumerate(self._timed):
             started = time.perf_counter()
-            intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
-            coding = coding_of(picture, self._codec, coding)
-            picture = planes.to_planar(picture, self.pixel_format)  # noqa: PLW2901
-            frame = Frame(
-                planes=planes.planes_of(picture),
-                index=index,
-                pts=placed,
-                time_base=self.info.time_base,
-                duration=picture.duration or 0,
-                depth=planes.depth_of(self.pixel_format),
-                subsampling=planes.subsampling_of(self.pixel_format),
-                full_range=self.info.colour.range == 2,
-                picture=picture,
-                intact=intact,
-                coding=coding,
-            )
+            frame = frame_of(timed, index=index, info=self.info, pixel_format=self.pixel_format)
             self.busy_s += time.perf_counter() - started
             yield frame
 
-    def _all_pictures(self) -> Iterator[VideoFrame]:
-        yield self._first
+    def _all_pictures(self) -> Iterator[tuple[VideoFrame, PacketContent]]:
+        yield self._first, self._content
         del self._first
-        yield from self._pictures
+        for picture in self._pictures:
+            yield picture, self._content
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         """Yield every picture that can be decoded, and queue the packets of the other tracks."""
         streams: list[Stream] = [self._stream, *self._tracks.streams]
-        packets = demux_packets(self._container, streams, on_damage=self._count_damage)
+        packets = demux_packets(
+            self._container,
+            streams,
+            on_damage=self._count_damage,
+            on_late_packet=self._tracks.count_late,
+            on_join=self._count_join,
+        )
+        context = self._stream.codec_context
+        seen = PacketsSeen(content_reader(context.codec.canonical_name, bytes(context.extradata or b"")))
         while True:
             started = time.perf_counter()
             packet = next(packets, None)
@@ -166,19 +184,26 @@ class PipeSource:
             if packet is not None and packet.stream.index != self._stream.index:
                 self._tracks.put(packet)
                 continue
+            if packet is not None:
+                seen.mark(packet)
             try:
                 pictures = self._stream.decode(packet)  # None at the end flushes the decoder
             except (av.error.FFmpegError, ValueError):
                 self._count_damage()
                 pictures = []
             self.busy_s += time.perf_counter() - started
-            yield from pictures
+            for picture in pictures:
+                self._content = seen.take_content(identify(seen, picture, self._stream))
+                yield picture
             if packet is None:
                 return
 
     def _count_damage(self) -> None:
         self.damaged += 1
         self._damage.lost()
+
+    def _count_join(self) -> None:
+        self._joins += 1
 
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
@@ -226,17 +251,3 @@ class PipeTracks(Passthrough):
             if packet.stream.index in self._outputs and (packet.dts is not None or packet.pts is not None):
                 return packet
         return None
-
-
-def _video_stream(container: InputContainer) -> VideoStream:
-    """The default video track, else the largest; cover pictures do not count."""
-    streams: StreamContainer = container.streams
-    videos = [stream for stream in streams.video if not stream.disposition & Disposition.attached_pic]
-    if not videos:
-        raise SourceError(f"{_NAME}: no video in it, {len(streams.audio) or 'no'} audio tracks. Send a video.")
-    default = [stream for stream in videos if stream.disposition & Disposition.default]
-    best = max(default or videos, key=lambda stream: stream.width * stream.height)
-    if best.codec_context is None:
-        raise SourceError(f"{_NAME}: FFmpeg has no decoder for its video codec. Convert it first.")
-    best.thread_type = "SLICE"  # frame threads lose pictures around damage, and a pipe cannot be read again
-    return best

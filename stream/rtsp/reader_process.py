@@ -44,7 +44,7 @@ _MAX_CONSECUTIVE_ERRORS = 100
 """After this many consecutive read errors, the source counts as failed."""
 
 _NOTICE_LOSSES = {"reorder_queue_size": "2"}
-"""FFmpeg looks for missing packets only with a queue; they arrive in order, so that a short one suffices."""
+"""FFmpeg notices missing packets only with a queue; they arrive in order, so that a short one suffices."""
 _PLAUSIBLE_RATES = (Fraction(1, 2), Fraction(1000))
 
 _REASONS = {

@@ -25,6 +25,15 @@ class UserDataShares:
         return [(*(caption_messages(own) if number == 0 else ()), *others) for number in range(frames)]
 
 
+def following_user_data(dropped: Messages, following: Messages) -> Messages:
+    """The messages of a frame that follows a dropped one: its own, and the captions of the other before them."""
+    captions = _without_padding(caption_triplets(dropped))
+    if not captions:
+        return following
+    others = tuple(message for message in following if kind_of(message) is not UserDataKind.CAPTIONS)
+    return (*caption_messages(captions + _without_padding(caption_triplets(following))), *others)
+
+
 def _without_padding(triplets: bytes) -> bytes:
     """Constructs that are not marked as invalid, which only fill up the rate."""
     steps = range(0, len(triplets), TRIPLET_BYTES)

@@ -12,9 +12,11 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.captioned_clips import add_captions, side_data
 from tests.clips import ClipSpec, add_audio, add_video, encode_audio, encode_clip, encode_long_clip, encode_video
 from tests.commands import expect_error, start_command, wait_for_exit
 from tests.decoding import audio_hashes, decode_frames, frame_times
+from tests.interlaced_clips import FieldSpec, encode_fields, interlaced
 
 OPTIONS = ("-q", "--none", "--size", "160x90", "--speed", "ultrafast")
 
@@ -58,6 +60,23 @@ def test_every_frame_its_time_and_the_sound_come_through(tmp_path: Path, uneven:
         assert container.streams.audio[0].codec_context.name == "aac"
     if name != "ts":  # which puts a header in front of every packet of AAC
         assert audio_hashes(target) == audio_hashes(uneven)
+
+
+def test_pipes_are_deinterlaced_and_captioned_as_files_are(tmp_path: Path) -> None:
+    encode_fields(tmp_path / "i.ts", interlaced(12), FieldSpec(codec="libx264"))
+    source, target, raw = add_captions(tmp_path / "i.ts", tmp_path / "in.ts"), tmp_path / "o.mkv", tmp_path / "o.nut"
+    assert through_pipes(source, target, "--format", "mkv", "--deinterlace", "field") == (0, "")
+    assert [time - frame_times(target)[0] for time in frame_times(target)] == [Fraction(n, 50) for n in range(24)]
+    assert list(side_data(target).values()) == list(side_data(source).values())
+    assert through_pipes(source, raw) == (0, "warning: left out: closed captions\n")
+
+
+def test_times_from_pipes_follow_the_best_effort_rule_as_those_of_files(tmp_path: Path) -> None:
+    options = {"bf": "2", "b_strategy": "0"}
+    clip = encode_clip(tmp_path / "film.avi", ClipSpec(codec="mpeg4", count=20, options=options))
+    assert through_pipes(clip, tmp_path / "out.nut") == (0, "")
+    times = frame_times(tmp_path / "out.nut")
+    assert [time - times[0] for time in times] == [Fraction(number, 25) for number in range(20)]
 
 
 def test_raw_pictures_are_the_decoders_own(tmp_path: Path, uneven: Path) -> None:

@@ -36,6 +36,8 @@ from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.frame import Frame
 
 SIZE = 640, 368
+OF_51 = [("libx264", "mp4"), ("libx265", "mp4"), ("libx265", "ts")]
+"""Encoders with quantisers up to 51."""
 
 
 def textured(shift: int) -> np.ndarray:
@@ -52,6 +54,10 @@ def coded(path: Path, codec: str, quantiser: int, *, frames: int = 12) -> Path:
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
         if codec == "libx264":
             stream.options = {"qp": str(quantiser), "preset": "medium"}
+        elif codec == "libx265":
+            stream.options = {"x265-params": f"log-level=none:qp={quantiser}", "preset": "ultrafast"}
+        elif codec == "libsvtav1":
+            stream.options = {"qp": str(quantiser), "preset": "12"}
         else:
             stream.bit_rate = 100_000_000 if quantiser < 5 else 50_000
             stream.codec_context.qmin = stream.codec_context.qmax = quantiser
@@ -69,9 +75,9 @@ def severities(path: Path) -> list[float]:
     return [each for each in found if each is not None]
 
 
-@pytest.mark.parametrize(("codec", "suffix"), [("libx264", "mp4"), ("mpeg2video", "ts"), ("mpeg4", "avi")])
+@pytest.mark.parametrize(("codec", "suffix"), [*OF_51, ("libsvtav1", "mp4"), ("mpeg2video", "ts"), ("mpeg4", "avi")])
 def test_severity_rises_with_the_quantiser(tmp_path: Path, codec: str, suffix: str) -> None:
-    fine, coarse = (20, 44) if codec == "libx264" else (2, 31)
+    fine, coarse = (20, 44) if (codec, suffix) in OF_51 else (20, 63) if codec == "libsvtav1" else (2, 31)
     low = severities(coded(tmp_path / f"fine.{suffix}", codec, fine))
     high = severities(coded(tmp_path / f"coarse.{suffix}", codec, coarse))
     assert len(low) == len(high) == 12  # no frame without one

@@ -68,6 +68,20 @@ def test_drop_oldest_keeps_the_newest_items_and_counts_drops() -> None:
         assert items.dropped == 96
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_what_a_dropped_item_must_not_lose_is_merged_into_the_next(size: int) -> None:
+    finished = threading.Event()
+
+    def source() -> Iterator[str]:
+        yield from "abcdefg"
+        finished.set()
+
+    drops = WhenFull.DROP_OLDEST
+    with Handover(source(), size=size, when_full=drops, merge=lambda dropped, following: dropped + following) as items:
+        assert finished.wait(5)
+        assert list(items) == (["abcdefg"] if size == 1 else ["abcde", "f", "g"])
+
+
 def test_chained_handovers_propagate_an_error_and_stop() -> None:
     with (
         pytest.raises(OSError, match="decoder died"),

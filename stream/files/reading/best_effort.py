@@ -3,6 +3,9 @@
 FFmpeg's rule (`guess_correct_pts` in libavcodec): a picture has a presentation time, and the decoding time of the
 packet that brought it out. Both must increase from picture to picture; whichever has failed to more rarely is taken.
 The last pictures, which no packet brings out, have no decoding time: none is better than one that has failed.
+
+One exception: a timestamp that is plainly damaged is replaced, and does not count as a failure. FFmpeg would keep it,
+and take decoding times from then on, which are those of other pictures wherever one is lost.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from av.video.frame import VideoFrame
 
 from deepclarity.stream.packets import AnyPacket
-from deepclarity.stream.user_data.messages import Messages
-from deepclarity.stream.user_data.reader import PacketReader
+
+from .packet_content import NOTHING, ContentReader, PacketContent
 
 _REACH = 1024
 """Packets after which no decoder brings the picture of an earlier one any more."""
@@ -26,14 +26,14 @@ class PacketsSeen:
     `identify` the time back: numbers are unique even where times are missing, repeated or wrong.
     """
 
-    read_user_data: PacketReader | None = None
-    """Reads the user data that packets hold."""
+    read_content: ContentReader | None = None
+    """Reads what packets say of their pictures."""
     count: int = 0
     """Packets read so far; the number of the next one."""
     missing: dict[int, int | None] = field(default_factory=dict)
     """Presentation times of the packets whose picture has not come yet, by number."""
-    _user_data: dict[int, Messages] = field(default_factory=dict)
-    """User data of packets whose picture has not been identified yet, by number."""
+    _content: dict[int, PacketContent] = field(default_factory=dict)
+    """Content of packets whose picture has not been identified yet, by number."""
     _times: dict[int, int | None] = field(default_factory=dict)
     _keys: deque[int] = field(default_factory=deque)
     _expected: list[tuple[int, int]] = field(default_factory=list)
@@ -51,8 +51,8 @@ class PacketsSeen:
         if packet.is_keyframe:
             self._keys.append(number)
         packet.pts = number
-        if self.read_user_data is not None and (messages := self.read_user_data(bytes(packet))):
-            self._user_data[number] = messages
+        if self.read_content is not None:
+            self._content[number] = self.read_content(bytes(packet))
         self._forget(number - _REACH)
         if len(self._expected) > 2 * _REACH:
             self._expected = [(time, number) for time, number in self._expected if number in self.missing]
@@ -60,7 +60,7 @@ class PacketsSeen:
 
     def _forget(self, number: int) -> None:
         self._times.pop(number, None)
-        self._user_data.pop(number, None)
+        self._content.pop(number, None)
         self.missing.pop(number, None)
         while len(self._keys) > 2 and self._keys[1] < number:
             self._keys.popleft()
@@ -73,9 +73,9 @@ class PacketsSeen:
         picture.pts = self._times.get(number)
         return number
 
-    def take_user_data(self, number: int | None) -> Messages:
-        """The user data of the packet with this number, which are given once."""
-        return () if number is None else self._user_data.pop(number, ())
+    def take_content(self, number: int | None) -> PacketContent:
+        """What the packet with this number says of its picture, which is given once."""
+        return NOTHING if number is None else self._content.pop(number, NOTHING)
 
     def deliver(self, number: int | None) -> None:
         """The picture of this packet goes to the caller."""

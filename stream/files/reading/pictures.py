@@ -17,9 +17,8 @@ from av.video.stream import VideoStream
 
 from deepclarity.stream.files.demux import demux_packets
 from deepclarity.stream.packets import AnyPacket
-from deepclarity.stream.user_data.messages import Messages
-from deepclarity.stream.user_data.reader import packet_reader
 
+from .packet_content import NOTHING, content_reader
 from .packets_seen import PacketsSeen
 
 _OPTIONS = {"libdav1d": {"max_frame_delay": "1"}}
@@ -57,10 +56,8 @@ class PictureReader:
         self._second: InputContainer | None = None
         self._expects_order = container.format.name != "avi"  # which has no presentation times: FFmpeg makes them up
         self._false_alarms = 0
-        context = stream.codec_context
-        self._read_user_data = packet_reader(context.codec.canonical_name, bytes(context.extradata or b""))
-        self.user_data: Messages = ()
-        """What its packet holds of the picture that was yielded last."""
+        self.content = NOTHING
+        """What its packet says of the picture that was yielded last."""
         self.packets = 0
         """Packets read so far."""
         self.busy_s = 0.0
@@ -79,11 +76,15 @@ class PictureReader:
 
     def pictures(self) -> Generator[VideoFrame, None, None]:
         """Yield every picture that can be decoded; damaged packets are counted and skipped."""
-        seen = PacketsSeen(self._read_user_data)
+        seen = self._packets_seen()
         try:
             yield from self._by_frame_threads(seen)
         except _DamageError:
             yield from self._by_slice_threads(seen)
+
+    def _packets_seen(self) -> PacketsSeen:
+        context = self._stream.codec_context
+        return PacketsSeen(content_reader(context.codec.canonical_name, bytes(context.extradata or b"")))
 
     def _by_frame_threads(self, seen: PacketsSeen) -> Iterator[VideoFrame]:
         """Raises _DamageError at the first packet that cannot be read or decoded, and before a gap."""
@@ -104,10 +105,10 @@ class PictureReader:
                 raise _DamageError from error
             self.busy_s += time.perf_counter() - started
             for picture in found:
-                number = _identify(seen, picture, stream)
+                number = identify(seen, picture, stream)
                 self._expect_no_gap(seen, picture)
                 seen.deliver(number)
-                self.user_data = seen.take_user_data(number)
+                self.content = seen.take_content(number)
                 yield picture
             ended = packet is None
         if seen.lacks_end() and self._slice_threads_find_more(seen, before=None):
@@ -144,12 +145,12 @@ class PictureReader:
         on_damage, on_join = (self._on_damage, self._on_join) if counts else (_ignore, _ignore)
         packets = demux_packets(container, [stream], on_damage=on_damage, on_join=on_join)
         read, missing, first = done.count, frozenset(done.missing), done.entry_point()
-        seen = PacketsSeen(self._read_user_data)
+        seen = self._packets_seen()
         for picture in self._decoded(packets, stream, seen, first, on_damage):
-            number = _identify(seen, picture, stream)
+            number = identify(seen, picture, stream)
             repeated = seen.count <= read if number is None else number < read and number not in missing
             if not repeated:
-                self.user_data = seen.take_user_data(number)
+                self.content = seen.take_content(number)
                 yield picture
 
     def _decoded(
@@ -190,7 +191,8 @@ class PictureReader:
             self.busy_s += time.perf_counter() - started
 
 
-def _identify(seen: PacketsSeen, picture: VideoFrame, stream: VideoStream) -> int | None:
+def identify(seen: PacketsSeen, picture: VideoFrame, stream: VideoStream) -> int | None:
+    """The number of the packet that held a picture of `stream`, whose times are put right; None if unknown."""
     number = seen.identify(picture)
     if stream.codec_context.codec.name == "libdav1d":  # it reports the presentation time for both
         picture.dts = picture.pts

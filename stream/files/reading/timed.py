@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import av
-from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
 from deepclarity.stream import planes
@@ -15,12 +15,15 @@ from deepclarity.stream.files.coding import coding_of
 from deepclarity.stream.files.timestamps import MonotonicTimestamps
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
+from deepclarity.stream.interlaced.deinterlace import Deinterlacer
+from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.interlaced.picture import TimedPicture
-from deepclarity.stream.user_data.messages import CARRIED, Messages, UserDataKind, caption_messages, kind_of
+from deepclarity.stream.user_data.messages import CARRIED, UserDataKind, kind_of
 
 from .best_effort import BestEffortTimestamps
 from .extras import extras_of
-from .side_data import side_data_of
+from .packet_content import PacketContent
+from .side_data import user_data_of
 
 _EXTRAS_FIRST, _EXTRAS_EVERY = 50, 25
 """Pictures of which all side data are looked at: the first ones, and then some."""
@@ -56,14 +59,14 @@ class TimedPictures:
 
     def __init__(
         self,
-        pictures: Iterator[tuple[VideoFrame, Messages]],
+        pictures: Iterator[tuple[VideoFrame, PacketContent]],
         info: VideoInfo,
         *,
         codec: str,
         damage: DamageTracker,
         decoding_order_only: bool = False,
     ) -> None:
-        """`pictures`: each with the user data of its packet; `codec`: FFmpeg's name of the decoder."""
+        """`pictures`: each with what its packet says of it; `codec`: FFmpeg's name of the decoder."""
         self._pictures = pictures
         self._times = PictureTimes(info, decoding_order_only=decoding_order_only)
         self._codec, self._damage = codec, damage
@@ -82,23 +85,27 @@ class TimedPictures:
 
     def __iter__(self) -> Iterator[TimedPicture]:
         coding = None
-        for index, (picture, messages) in enumerate(self._pictures):
+        for index, (picture, content) in enumerate(self._pictures):
             pts = self._times.assign(picture)
-            user_data = (*captions_of(picture), *messages)
+            user_data = user_data_of(picture, content.user_data)
             self._user_data.update(dict.fromkeys(kind for each in user_data if (kind := kind_of(each))))
             if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
                 self._extras.update(dict.fromkeys(extras_of(picture, self._user_data)))
             intact = self._damage.is_intact(key=picture.key_frame, corrupt=picture.is_corrupt)
-            coding = coding_of(picture, self._codec, coding)
+            coding = content.coding or coding_of(picture, self._codec, coding)
             yield TimedPicture(picture, pts, picture.duration or 0, intact, coding, user_data=user_data)
 
 
-def captions_of(picture: VideoFrame) -> Messages:
-    """The closed captions of a decoded picture."""
-    for data in side_data_of(picture):
-        if data.type == Type.A53_CC:
-            return caption_messages(bytes(data))
-    return ()
+def deinterlaced(
+    timed: Iterator[TimedPicture], setting: Deinterlacing, info: VideoInfo
+) -> tuple[Deinterlacer, VideoInfo]:
+    """What deinterlaces the pictures of a video, and the properties of the result."""
+    deinterlacer = Deinterlacer(timed, setting, rate=info.rate, time_base=info.time_base)
+    rate, frames = deinterlacer.rate, info.frames
+    if rate and info.rate and frames:
+        frames = round(frames * rate / info.rate)
+    keeps = info.interlaced and setting.keep_pictures
+    return deinterlacer, replace(info, time_base=deinterlacer.time_base, rate=rate, frames=frames, interlaced=keeps)
 
 
 def frame_of(timed: TimedPicture, *, index: int, info: VideoInfo, pixel_format: str) -> Frame:

@@ -83,6 +83,13 @@ def test_one_damaged_timestamp_is_replaced_and_a_new_timeline_is_not() -> None:
     ]
 
 
+def test_a_damaged_timestamp_does_not_discredit_those_that_follow() -> None:
+    """A lost picture moves decoding times by one; FFmpeg would take them from the damaged timestamp on."""
+    clock = BestEffortTimestamps(step=10)
+    pairs = [(0, 0), (10, 10), (99_999, 20), (30, 30), (40, 50), (60, 60)]
+    assert [clock.of(picture(*pair)) for pair in pairs] == [0, 10, 20, 30, 40, 60]
+
+
 def test_last_pictures_without_a_decoding_time_do_not_fall_back_on_one_that_failed() -> None:
     clock = BestEffortTimestamps(step=1)
     pairs = [(2, 3), (3, 4), (5, 5), (4, 6), (7, 7), (6, None), (8, None)]

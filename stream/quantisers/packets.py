@@ -1,0 +1,36 @@
+"""The quantiser that a packet of HEVC or AV1 states, on H.264's scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from deepclarity.stream.coding import Coding, on_h264_scale
+
+from .av1 import Av1Quantisers
+from .hevc import HevcQuantisers
+
+QuantiserReader = Callable[[bytes], Coding | None]
+"""Reads the quantiser of the picture in a packet; packets are given in the order in which they come. None if the packet
+holds no picture that is shown, or one whose header cannot be read."""
+
+_READERS: dict[str, type[HevcQuantisers] | type[Av1Quantisers]] = {"hevc": HevcQuantisers, "av1": Av1Quantisers}
+
+
+def quantiser_reader(codec: str, extradata: bytes | None) -> QuantiserReader | None:
+    """A reader for a track; None for codecs that it does not know.
+
+    `codec`: FFmpeg's name of the codec (not of a decoder): `hevc`, `av1`, …; `extradata`: of the track.
+    """
+    if codec not in _READERS:
+        return None
+    quantisers = _READERS[codec](extradata)
+
+    def read(packet: bytes) -> Coding | None:
+        found = quantisers.quantiser_of(packet)
+        if found is None:
+            return None
+        return Coding(codec, float(on_h264_scale(np.array([found], np.float32), codec)[0]))
+
+    return read
