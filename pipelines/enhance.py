@@ -16,6 +16,7 @@ from deepclarity.models.artifacts.reducer import ArtifactReducer
 from deepclarity.models.verdict import Plane
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.planes import resized
+from deepclarity.stream.user_data.messages import without_active_format
 
 from .artifacts.reduce import reduced
 from .blend import MaskTracker, RepairMask, blend, map_of
@@ -189,7 +190,8 @@ def _padded(frame: Frame, fit: Fit) -> Frame:
     if alpha is not None:
         resized_alpha = cv2.resize(alpha, frame.size, interpolation=cv2.INTER_AREA)
         alpha = _padded_plane(resized_alpha, fit.canvas, (left, top), (1, 1), fill=frame.max_value)  # type: ignore[arg-type]
-    return replace(frame, planes=(luma, blue, red), picture=None, alpha=alpha, changed=True)
+    user_data = without_active_format(frame.user_data)
+    return replace(frame, planes=(luma, blue, red), picture=None, alpha=alpha, changed=True, user_data=user_data)
 
 
 def _padded_plane(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,16 +50,28 @@ def encode_with_user_data(path: Path, messages: Mapping[int, Messages], spec: Cl
 
 def add_captions(source: Path, target: Path) -> Path:
     """Copy a video whose packets have start codes, with captions for each of its frames."""
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        times = sorted(packet.pts for packet in container.demux(stream) if packet.size)
+        codec = stream.codec_context.codec.canonical_name
+    numbers = {pts: number for number, pts in enumerate(times)}
+    return _copy(source, target, lambda p: _with_messages(p, codec, caption_messages(triplets(numbers[p.pts]))))
+
+
+def add_unit(source: Path, target: Path, unit: bytes) -> Path:
+    """Copy a video whose packets have start codes, with a NAL unit at the end of each packet."""
+    return _copy(source, target, lambda packet: _with_data(packet, bytes(packet) + b"\x00\x00\x01" + unit))
+
+
+def _copy(source: Path, target: Path, changed: Callable[[Packet], Packet]) -> Path:
     with av.open(str(source)) as container, av.open(str(target), "w") as output:
         stream = container.streams.video[0]
         copy = output.add_stream_from_template(stream, opaque=True)
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        order = {pts: number for number, pts in enumerate(sorted(packet.pts for packet in packets))}
-        codec = stream.codec_context.codec.canonical_name
-        for packet in packets:
-            captioned = _with_messages(packet, codec, caption_messages(triplets(order[packet.pts])))
-            captioned.stream = copy
-            output.mux_one(captioned)
+        for packet in container.demux(stream):
+            if packet.size:
+                written = changed(packet)
+                written.stream = copy
+                output.mux_one(written)
     return target
 
 
@@ -71,6 +83,10 @@ def _with_messages(packet: Packet, codec: str, messages: Messages) -> Packet:
         inserted = obu.insert_messages(data, messages) if codec == "av1" else sei.insert_messages(data, codec, messages)
         assert inserted is not None
         data = inserted
+    return _with_data(packet, data)
+
+
+def _with_data(packet: Packet, data: bytes) -> Packet:
     copy = Packet(data)
     copy.pts, copy.dts, copy.time_base, copy.duration = packet.pts, packet.dts, packet.time_base, packet.duration
     copy.is_keyframe, copy.stream = packet.is_keyframe, packet.stream

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from deepclarity.stream.files.reading.side_data import captions_of
+from deepclarity.stream.files.reading.side_data import user_data_of
 from deepclarity.stream.interlaced.live import LiveDeinterlacer
 from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
 from deepclarity.stream.rtsp import ipc
@@ -38,7 +38,7 @@ class DecodedPicture:
     intact: bool
     """False from a packet loss to the next key frame: the decoder concealed the missing parts."""
     user_data: Messages = ()
-    """Closed captions."""
+    """Closed captions and active format."""
 
 
 def _decoder(template: VideoCodecContext | None) -> VideoCodecContext:
@@ -145,4 +145,4 @@ class Session:
         if picture.pts is not None:
             arrived_s = self._arrival_by_pts.pop(picture.pts, arrived_s)
             time_s = float(picture.pts * (picture.time_base or RTP_TIME_BASE))
-        return DecodedPicture(picture, arrived_s, time_s, intact, captions_of(picture))
+        return DecodedPicture(picture, arrived_s, time_s, intact, user_data_of(picture))

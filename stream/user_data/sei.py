@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from deepclarity.stream.segments.bits import split_lengths, split_start_codes
 from deepclarity.stream.segments.errors import CopyError
 
-from .messages import Messages
+from .messages import Messages, dolby_vision_message
 
 _REGISTERED_USER_DATA = 4
 _HEVC_PREFIX_SEI = 39
 _SEI = {"h264": (6,), "hevc": (_HEVC_PREFIX_SEI, 40)}
+_DOLBY_VISION = 62
 _PICTURE = {"h264": range(1, 6), "hevc": range(32)}
 """Types of NAL units that hold a part of a picture."""
 _START_CODE = b"\x00\x00\x01"
@@ -24,11 +25,14 @@ _UNSAFE = re.compile(rb"\x00\x00(?=[\x00-\x03])")
 
 
 def messages_in(units: Iterable[bytes], codec: str) -> Iterator[bytes]:
-    """Yield the T.35 messages of NAL units, headers included; `codec`: `h264` or `hevc`."""
+    """Yield the T.35 messages of NAL units, headers included, and what HEVC has instead; `codec`: `h264` or `hevc`."""
     header = 2 if codec == "hevc" else 1
     for unit in units:
-        if len(unit) > header and _type_of(unit[0], codec) in _SEI[codec]:
+        kind = _type_of(unit[0], codec)
+        if len(unit) > header and kind in _SEI[codec]:
             yield from _messages_of(unit[header:].replace(b"\x00\x00\x03", b"\x00\x00"))
+        elif codec == "hevc" and kind == _DOLBY_VISION:
+            yield dolby_vision_message(unit[header:])
 
 
 def messages_of_packet(packet: bytes, codec: str, length_bytes: int) -> Messages:

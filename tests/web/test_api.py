@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,6 +57,38 @@ def test_correct_returns_a_png_and_the_verdict(client: Client, sample_files: Sam
     assert not verdict["repaired"]
 
 
+def test_several_pictures_come_back_with_a_zip_and_a_page(
+    client: Client, sample_files: SampleFiles, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    files = [handle_file(path) for path in (sample_files.pixelated, tmp_path / "bad.png", sample_files.clean)]
+    answer = client.predict(files, "lanczos", api_name="/correct_several")
+    assert [(each["name"], each["repaired"]) for each in answer["pictures"]] == [
+        ("pixelated.png", True),
+        ("bad.png", False),
+        ("clean.jpg", False),
+    ]
+    assert read_picture(Path(answer["pictures"][0]["file"])).pixels.shape == (270, 480, 3)
+    assert answer["pictures"][1]["error"].startswith("This is not a picture")
+    with httpx.Client(base_url=server.address) as web:
+        content = web.get(answer["zip"]).content
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            assert archive.testzip() is None
+            assert archive.namelist() == ["pixelated.clear.png", "clean.jpg", "results.json"]
+        assert "1 of 3 pictures was repaired" in web.get(answer["page"]).text
+        assert "dc-compare" in web.get(f"{answer['page']}/0").text
+        assert "<html" not in web.get(f"{answer['page']}/0?part=1").text
+        page = web.get(answer["page"], headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
+        assert page.status_code == 200  # the link may be in a message on another site
+        for path in (answer["zip"], f"{answer['page']}/pixelated.clear.png"):
+            other = web.get(path, headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
+            assert other.status_code == 403
+        for path in (f"/results/{'x' * 32}", "/results/x", f"{answer['page']}/7", f"{answer['page']}/.items.json"):
+            missing = web.get(path)
+            assert missing.status_code == 404
+            assert "There is no such result" in missing.text
+
+
 def test_repair_video_returns_video_report_and_summary(client: Client, sample_files: SampleFiles) -> None:
     job = client.submit(handle_file(sample_files.clip), full_hd=False, container="mkv", api_name="/repair_video")
     result: dict[str, Any] = job.result(timeout=60)
@@ -62,6 +96,8 @@ def test_repair_video_returns_video_report_and_summary(client: Client, sample_fi
     with FileSource(result["video"]) as source:
         assert (source.info.width_px, sum(1 for _ in source)) == (320, 10)
     assert "4 of 10 frames" in Path(result["report"]).read_text()
+    stretches = [(each["treatment"], each["first_frame"], each["last_frame"]) for each in result["stretches"]]
+    assert stretches == [("passed", 0, 2), ("repaired", 3, 6), ("passed", 7, 9)]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +106,7 @@ def test_repair_video_returns_video_report_and_summary(client: Client, sample_fi
         ("/detect", ["nonsense"], "There is no such method"),
         ("/correct", ["../../etc/passwd", False], "There is no such tier"),
         ("/correct", ["turbo-bicubic", False], "There is no such tier"),
+        ("/repair_video", ["auto", False, True, "mp4", "everything"], "Choose what to repair"),
     ],
 )
 def test_unknown_method_or_tier_is_refused_with_a_message(
@@ -121,5 +158,9 @@ def test_example_in_the_documentation_runs(server: Server, sample_files: SampleF
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert code is not None
     program = code[1].replace("http://127.0.0.1:7860", server.address)
-    program = program.replace("picture.png", str(sample_files.pixelated)).replace("film.mp4", str(sample_files.clip))
+    program = (
+        program.replace("picture.png", str(sample_files.pixelated))
+        .replace("other.png", str(sample_files.clean))
+        .replace("film.mp4", str(sample_files.clip))
+    )
     exec(compile(program, "web.md", "exec"), {"print": lambda *values: None})

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from deepclarity.pipelines.jobs.job import Job
 from deepclarity.pipelines.preset import Preset
 from deepclarity.pipelines.records import Summary
-from deepclarity.pipelines.route import FrameSelection
+from deepclarity.pipelines.report.stretches import Stretch
+from deepclarity.pipelines.route import REPAIRABLE, FrameSelection
 from deepclarity.pipelines.upscale import upscale
 from deepclarity.stream.info import VideoInfo
 
@@ -25,6 +28,9 @@ from .storage.results import ResultStore, download_name
 
 _PROGRESS_INTERVAL_S = 0.3
 _MIN_FREE_BYTES = 512 * MEBI
+
+DEFAULT_REPAIR = Preset().repair
+"""Kinds that are repaired unless others are chosen."""
 
 
 class VideoCancelledError(Exception):
@@ -40,16 +46,28 @@ class VideoOptions:
     every_frame: bool = False
     full_hd: bool = True
     container: str = "mp4"
+    repair: str = DEFAULT_REPAIR
+    """Kinds to repair, separated by commas."""
 
     @classmethod
     def parse(
-        cls, tier: object, every_frame: object, full_hd: object, container: object, *, tiers: Tiers | None = None
+        cls,
+        tier: object,
+        every_frame: object,
+        full_hd: object,
+        container: object,
+        *,
+        repair: object = DEFAULT_REPAIR,
+        tiers: Tiers | None = None,
     ) -> VideoOptions:
-        """The options in a request; RefusedError if one is invalid. `tiers`: what is offered."""
+        """The options in a request; RefusedError if one is invalid. `tiers`: what is offered.
+
+        `repair`: kinds as a list, or as text separated by commas.
+        """
         model = (tiers or Tiers()).model_of(tier, auto=True)
         if container not in ("mp4", "mkv"):
             raise RefusedError("There is no such container. Choose mp4 or mkv.")
-        return cls(model, bool(every_frame), bool(full_hd), str(container))
+        return cls(model, bool(every_frame), bool(full_hd), str(container), _parse_kinds(repair))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +100,8 @@ class VideoResult:
     video: Path
     report: Path
     summary: Summary
+    stretches: Sequence[Stretch] = ()
+    """What was done to which frames, and why."""
 
 
 @dataclass(slots=True)
@@ -151,7 +171,7 @@ class VideoQueue:
         target = self._store.new_path(download_name(payload, f".clear.{options.container}"))
         size = "auto" if options.full_hd else f"{probed.width_px}x{probed.height_px}"
         which = FrameSelection.ALL if options.every_frame else FrameSelection.PIXELATED
-        preset = Preset(model=options.tier, which=which, size=size, device=self._device)
+        preset = Preset(model=options.tier, which=which, repair=options.repair, size=size, device=self._device)
         job = Job(source, target, preset, report=target.with_name("report.html"), demuxer=demuxer)
         has_result = False
         async with contextlib.aclosing(self._run_queued(job, session)) as reports:
@@ -173,34 +193,22 @@ class VideoQueue:
                     raise VideoCancelledError
                 await asyncio.sleep(_PROGRESS_INTERVAL_S)
             video.start_time = time.monotonic()
-            task = asyncio.ensure_future(asyncio.to_thread(upscale, job, progress=video))
+            stretches: list[Stretch] = []
+            work = partial(upscale, job, progress=video, reported=lambda records: stretches.extend(records.stretches()))
+            task = asyncio.ensure_future(asyncio.to_thread(work))
             while not task.done():
                 yield video.progress()
                 await asyncio.wait([task], timeout=_PROGRESS_INTERVAL_S)
             assert job.report is not None
-            result = VideoResult(job.output, job.report, task.result())
+            result = VideoResult(job.output, job.report, task.result(), stretches)
         finally:
             video.cancelled = True
             if task is not None:
-                await self._wait_for_thread(task)
+                await wait_for_thread(task)
             self._queue.remove(video)
             if self._by_session.get(session) is video:
                 del self._by_session[session]
         yield VideoProgress(0, video.done, video.done, video.repaired, result.summary.frames_per_s, result)
-
-    @staticmethod
-    async def _wait_for_thread(task: asyncio.Task[Summary]) -> None:
-        """Wait until the worker thread has finished, even when the waiting itself is cancelled."""
-        cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if not task.cancelled():
-            task.exception()  # mark it as retrieved: it was raised above, or the client is gone
-        if cancelled is not None:
-            raise cancelled
 
     def _enqueue(self, session: str) -> _QueuedVideo:
         if session in self._by_session:
@@ -216,3 +224,26 @@ class VideoQueue:
         required = _MIN_FREE_BYTES + 4 * source.stat().st_size
         if shutil.disk_usage(self._store.folder).free < required:
             raise RefusedError("The server has no disk space for another video. Try again later.")
+
+
+async def wait_for_thread(task: asyncio.Task[Any]) -> None:
+    """Wait until the worker thread has finished, even when the waiting itself is cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not task.cancelled():
+        task.exception()  # mark it as retrieved: it was raised above, or the client is gone
+    if cancelled is not None:
+        raise cancelled
+
+
+def _parse_kinds(repair: object) -> str:
+    """Kinds to repair, as text separated by commas; RefusedError for any that cannot be repaired, and for none."""
+    names = repair.split(",") if isinstance(repair, str) else repair
+    kinds = [name.strip() if isinstance(name, str) else "" for name in names] if isinstance(names, list) else []
+    if not kinds or not set(kinds) <= set(REPAIRABLE):
+        raise RefusedError(f"Choose what to repair: one or more of {', '.join(REPAIRABLE)}.")
+    return ",".join(dict.fromkeys(kinds))

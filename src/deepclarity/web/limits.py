@@ -20,6 +20,11 @@ class Limits:
     """Width times height, read from the file header before anything is decoded."""
     forced_px: int = 12_000_000
     """Width times height of a clean picture that is repaired anyway: it has no blocks that would reduce its size."""
+    several_pictures: int = 50
+    """Pictures that may be sent at once."""
+    several_bytes: int = 256 * MEBI
+    several_px: int = 400_000_000
+    """Width times height of all pictures that are sent at once; those beyond it are left out, by name."""
     video_px: int = 4096 * 2304
     """Width times height of a frame."""
     video_s: float = 600.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -53,6 +54,10 @@ class ModelCache:
     def __init__(self, *, device: str = "auto", tiers: Tiers | None = None) -> None:
         self.device = device
         self.tiers = tiers or Tiers()
+        self.exclusive = threading.Lock()
+        """Held while an enhancer is fetched and used: it serves one thread, and is closed when there are too many."""
+        self.drawing = threading.Lock()
+        """Held while a picture is drawn on request, so that it is drawn once, and few are in memory."""
         self._detectors: dict[str, Detector] = {}
         self._enhancers: dict[str, Enhancer] = {}
 

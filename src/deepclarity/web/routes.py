@@ -9,20 +9,16 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 
 from .errors import RefusedError
 from .examples import Examples
+from .inference import Inference
 from .live_socket import LiveEndpoint
-from .storage.results import ResultStore
+from .result_routes import add_result_routes
 from .theme import colours_css
 
-_STATIC_FILES = {"app.css": "text/css", "compare.js": "text/javascript", "live.js": "text/javascript"}
-_MEDIA_TYPES = {".html": "text/html", ".mp4": "video/mp4", ".mkv": "video/x-matroska", ".png": "image/png"}
-_SANDBOX = (
-    "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "frame-ancestors 'self'"
-)
-"""Content security policy of reports: they run a script and show file names chosen by the client."""
+_SCRIPTS = ("compare.js", "inbox.js", "live.js")
+_STATIC_FILES = {"app.css": "text/css", **dict.fromkeys(_SCRIPTS, "text/javascript")}
 
 
-def build_router(store: ResultStore, examples: Examples, live_endpoint: LiveEndpoint | None) -> APIRouter:
+def build_router(inference: Inference, examples: Examples, live_endpoint: LiveEndpoint | None) -> APIRouter:
     """Create the routes; without `live_endpoint` there is no live WebSocket."""
     router = APIRouter()
 
@@ -41,16 +37,7 @@ def build_router(store: ResultStore, examples: Examples, live_endpoint: LiveEndp
         except RefusedError:
             return _not_found()
 
-    @router.get("/results/{token}/{name}")
-    def result(token: str, name: str) -> Response:
-        path = store.find(token, name)
-        media_type = _MEDIA_TYPES.get(path.suffix.lower()) if path else None
-        if path is None or media_type is None:
-            return _not_found()
-        headers = {"cache-control": "private, max-age=600"}
-        if media_type == "text/html":
-            headers["content-security-policy"] = _SANDBOX
-        return FileResponse(path, media_type=media_type, headers=headers)
+    add_result_routes(router, inference)
 
     if live_endpoint is not None:
 

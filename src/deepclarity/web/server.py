@@ -84,6 +84,7 @@ def make_app(settings: Settings, store: ResultStore) -> RequestMiddleware:
     from .live_socket import LiveEndpoint
     from .model_cache import ModelCache
     from .routes import build_router
+    from .several.collection import Collections
     from .theme import theme
 
     if not settings.loopback_only and settings.auth is None:
@@ -92,7 +93,9 @@ def make_app(settings: Settings, store: ResultStore) -> RequestMiddleware:
     videos = VideoQueue(store, limits, device=settings.device, tiers=settings.tiers)
     examples = Examples(store.folder / "examples")
     live_endpoint = LiveEndpoint(limits, device=settings.device, tier=settings.tier or "turbo", tiers=settings.tiers)
-    blocks = build(Inference(limits, store, models), videos, examples, only=settings.only, tier=settings.tier)
+    inference = Inference(limits, store, models)
+    collections = Collections(inference)
+    blocks = build(inference, collections, videos, examples, only=settings.only, tier=settings.tier)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -102,12 +105,13 @@ def make_app(settings: Settings, store: ResultStore) -> RequestMiddleware:
         for task in tasks:
             task.cancel()
         videos.cancel_all()
+        collections.cancel_all()
         models.close()
 
     # RequestMiddleware enforces `upload_bytes` and words the refusal; Gradio's own limit must never be reached first.
     gradio_limit = 2 * limits.upload_bytes
     outer = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
-    outer.include_router(build_router(store, examples, live_endpoint if settings.only is None else None))
+    outer.include_router(build_router(inference, examples, live_endpoint if settings.only is None else None))
     gr.mount_gradio_app(
         outer, blocks, path="/", auth=settings.auth, auth_message="DeepClarity", show_error=False,
         run_history=False, footer_links=["api"], max_file_size=gradio_limit, theme=theme(), head=HEAD,

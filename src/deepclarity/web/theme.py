@@ -23,6 +23,11 @@ _COLOURS = {
     "note": ("#8a5300", "#f2c265"),
     "note-soft": ("#fdf6e9", "#2a2214"),
     "page": ("#f7f9fb", "#0c131b"),
+    "copied": ("#9ccfae", "#2f6a45"),
+    "passed": ("#cbd5e1", "#3a4a5e"),
+    "resized": ("#a9b6c8", "#52647c"),
+    "blocky": ("#d99a2b", "#d6a548"),
+    "smooth": ("#7c6bc4", "#a596ea"),
 }
 """Colour name: (light mode, dark mode)."""
 

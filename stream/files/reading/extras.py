@@ -18,6 +18,8 @@ from .side_data import kind_of, side_data_of
 _SIDE_DATA = {
     "DOVI_METADATA": "Dolby Vision metadata",
     "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "AMBIENT_VIEWING_ENVIRONMENT": "the ambient viewing environment of HDR",
+    "S12M_TIMECODE": "timecodes of single frames",
     "STEREO3D": "the arrangement of a stereo picture",
     "SPHERICAL": "the projection of a 360-degree video",
     "ICC_PROFILE": "the colour profile",

@@ -23,7 +23,7 @@ from deepclarity.stream.user_data.messages import CARRIED, UserDataKind, kind_of
 from .best_effort import BestEffortTimestamps
 from .extras import extras_of
 from .packet_content import PacketContent
-from .side_data import captions_of
+from .side_data import user_data_of
 
 _EXTRAS_FIRST, _EXTRAS_EVERY = 50, 25
 """Pictures of which all side data are looked at: the first ones, and then some."""
@@ -87,7 +87,7 @@ class TimedPictures:
         coding = None
         for index, (picture, content) in enumerate(self._pictures):
             pts = self._times.assign(picture)
-            user_data = (*captions_of(picture), *content.user_data)
+            user_data = user_data_of(picture, content.user_data)
             self._user_data.update(dict.fromkeys(kind for each in user_data if (kind := kind_of(each))))
             if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
                 self._extras.update(dict.fromkeys(extras_of(picture, self._user_data)))

@@ -13,7 +13,7 @@ from av.packet import Packet
 from deepclarity.pipelines.enhance import Enhanced
 from deepclarity.pipelines.live.placeholder import fill_placeholders
 from deepclarity.pipelines.route import Routed
-from deepclarity.stream.files.reading.side_data import captions_of
+from deepclarity.stream.files.reading.side_data import user_data_of
 from deepclarity.stream.frame import Frame, Placeholder
 from deepclarity.stream.live.encode import LiveEncoder, LiveEncodeSettings
 from deepclarity.stream.live.session import Session
@@ -51,8 +51,8 @@ def test_captions_go_from_the_sources_packets_into_the_encoders(codec: str) -> N
     found: list[Messages] = []
     for frame in captioned_frames(8):
         for encoded in encoder.encode(frame):
-            found += map(captions_of, decoder.decode(Packet(encoded.data)))
-    found += map(captions_of, decoder.decode(None))
+            found += map(user_data_of, decoder.decode(Packet(encoded.data)))
+    found += map(user_data_of, decoder.decode(None))
     encoder.close()
     assert found == [caption_messages(triplets(number)) for number in range(8)]
 
@@ -65,7 +65,7 @@ def test_a_repeated_frame_does_not_repeat_its_captions() -> None:
     assert [item.frame.user_data for item in fill_placeholders(items)] == [frame.user_data, ()]
 
 
-def test_captions_of_a_dropped_frame_go_with_the_next() -> None:
+def test_user_data_of_a_dropped_frame_go_with_the_next() -> None:
     dropped, following = caption_messages(triplets(1) + b"\xfa\x00\x00"), (*caption_messages(triplets(2)), b"\x26")
     merged = following_user_data(dropped, following)
     assert caption_triplets(merged) == triplets(1) + triplets(2)

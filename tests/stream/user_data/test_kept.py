@@ -15,19 +15,21 @@ from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.files.encode import EncodeSettings
+from deepclarity.stream.files.reading import packet_content
 from deepclarity.stream.files.sink import FileSink
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.segments.plan import CopyRequest, open_splicer
-from deepclarity.stream.user_data.messages import caption_messages
+from deepclarity.stream.user_data.messages import active_format_message, caption_messages
 from tests.captioned_clips import (
     add_captions,
+    add_unit,
     encode_captioned,
     encode_with_user_data,
     hdr10_plus,
     side_data,
     triplets,
 )
-from tests.clips import ClipSpec
+from tests.clips import ClipSpec, encode_clip
 from tests.commands import QUICK, run_upscale
 from tests.decoding import decode_frames
 from tests.interlaced_clips import NTSC, FieldSpec, encode_fields, film_frames, interlaced, telecined
@@ -137,6 +139,39 @@ def test_hdr10_plus_is_kept_where_it_has_a_place(tmp_path: Path, codec: str) -> 
     assert run_upscale(source, tmp_path / "o.mkv", *QUICK, "--codec", codec) == 0
     for kind in (Type.DYNAMIC_HDR_PLUS, Type.A53_CC):
         assert_same(side_data(source, kind), side_data(tmp_path / "o.mkv", kind), 12)
+
+
+def test_hdr10_plus_is_kept_that_only_the_decoder_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matroska holds that of VP9 beside the packets."""
+    monkeypatch.setattr(packet_content, "packet_reader", lambda codec, extradata: None)
+    spec = ClipSpec(count=5, size=SIZE, codec="libx265", pixel_format="yuv420p10le", options=QUIET)
+    source = encode_with_user_data(tmp_path / "in.mp4", {number: (hdr10_plus(number),) for number in range(5)}, spec)
+    assert run_upscale(source, tmp_path / "o.mp4", *QUICK) == 0
+    kind = Type.DYNAMIC_HDR_PLUS
+    assert_same(side_data(source, kind), side_data(tmp_path / "o.mp4", kind), 5)
+
+
+@pytest.mark.parametrize(("codec", "name"), [("mpeg2video", "in.ts"), ("libx265", "in.mp4")])
+@pytest.mark.parametrize(("options", "kept"), [(("--size", "160x90"), True), (("--size", "160x120", "--pad"), False)])
+def test_active_formats_are_kept_unless_bars_are_added(
+    tmp_path: Path, codec: str, name: str, options: tuple[str, ...], kept: bool
+) -> None:
+    messages = {number: (active_format_message(8 + number % 4),) for number in range(4)}
+    spec = ClipSpec(count=4, size=SIZE, codec=codec, options=QUIET if codec == "libx265" else {})
+    source = encode_with_user_data(tmp_path / name, messages, spec)
+    assert [code[0] for code in side_data(source, Type.AFD).values()] == [8, 9, 10, 11]
+    assert run_upscale(source, tmp_path / "o.mp4", "--none", *options) == 0
+    expected = list(side_data(source, Type.AFD).values()) if kept else []
+    assert list(side_data(tmp_path / "o.mp4", Type.AFD).values()) == expected
+
+
+@pytest.mark.parametrize("output", ["o.mp4", "o.webm"])
+def test_dolby_vision_is_named(tmp_path: Path, capfd: Capture, output: str) -> None:
+    spec = ClipSpec(count=3, size=SIZE, codec="libx265", pixel_format="yuv420p10le", options=QUIET)
+    encode_clip(tmp_path / "plain.ts", spec)
+    source = add_unit(tmp_path / "plain.ts", tmp_path / "in.ts", b"\x7c\x01\x19\x08\x09\x00\x40")
+    assert run_upscale(source, tmp_path / output, *QUICK) == 0
+    assert capfd.readouterr().err.count("left out: Dolby Vision metadata\n") == 1
 
 
 def test_what_the_output_cannot_hold_is_named(tmp_path: Path, capfd: Capture) -> None:

@@ -44,9 +44,11 @@ def upload(web: httpx.Client, path: Path) -> str:
 
 def call(web: httpx.Client, endpoint: str, *data: Any) -> str:
     """The answer of an endpoint, which may be an error message."""
-    options = {"detect": ["grid"], "correct": ["lanczos", False], "repair_video": ["lanczos", False, True, "mp4"]}[
-        endpoint
-    ]
+    options = {
+        "detect": ["grid"],
+        "correct": ["lanczos", False],
+        "repair_video": ["lanczos", False, True, "mp4", "pixelated"],
+    }[endpoint]
     joined = web.post(f"/gradio_api/call/{endpoint}", json={"data": [*data, *options]})
     if joined.status_code != 200:
         return joined.text

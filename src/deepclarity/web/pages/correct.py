@@ -1,9 +1,11 @@
-"""The Correct tab: repairs a picture and compares it with the original."""
+"""The Correct tab: repairs pictures and compares them with the originals."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
-from html import escape
 
 import gradio as gr
 
@@ -11,9 +13,13 @@ from deepclarity.web.examples import CLICK_HANDLER_JS, PICTURES, Examples, examp
 from deepclarity.web.inference import Correction, Inference
 from deepclarity.web.messages import error_message, format_block_size, message_for, note_card, refusal_card
 from deepclarity.web.model_cache import Tiers
+from deepclarity.web.several.collection import CollectionCancelledError, Collections
 
 from .components import bind, html, selected_example
 from .detect import picture_input
+from .gallery import gallery, with_link
+from .inbox import inbox, receive_pictures
+from .viewer import Layer, viewer
 
 DEFAULT_TIER = "srgan"
 _TIER_LABELS = {
@@ -25,6 +31,10 @@ _TIER_LABELS = {
     "lanczos": "lanczos · interpolation only",
 }
 _PLACEHOLDER = note_card("Choose a pixelated picture and press Repair. Its size does not change.")
+_CANCELLED = note_card("Cancelled. No result was saved.")
+_SHOWN, _HIDDEN = gr.update(visible=True), gr.update(visible=False)
+_Result = tuple[str, dict[str, object], dict[str, object]]
+"""The result as HTML, and updates of the buttons "Repair anyway" and "Cancel"."""
 
 
 def tier_choices(tiers: Tiers) -> list[tuple[str, str]]:
@@ -39,90 +49,131 @@ class _CorrectHandlers:
     """Event handlers of the tab."""
 
     inference: Inference
+    collections: Collections
     examples: Examples
 
-    def correct(self, payload: object, tier: object, *, force: bool = False) -> tuple[str, dict[str, object]]:
-        """The result as HTML, and the visibility of the "Repair anyway" button."""
+    async def correct(
+        self, payload: object, batch: object, tier: object, other: object, request: gr.Request, *, force: bool = False
+    ) -> AsyncGenerator[_Result, None]:
+        """Repair the pictures that arrived together, or else the one picture."""
+        if batch:
+            async for result in self.several(batch, tier, request, force=force):
+                yield result
+            return
+        yield await asyncio.to_thread(self._one, payload, tier, other, force)
+
+    async def force(
+        self, payload: object, batch: object, tier: object, other: object, request: gr.Request
+    ) -> AsyncGenerator[_Result, None]:
+        async with aclosing(self.correct(payload, batch, tier, other, request, force=True)) as results:
+            async for result in results:
+                yield result
+
+    async def several(
+        self, batch: object, tier: object, request: gr.Request, *, force: bool = False
+    ) -> AsyncGenerator[_Result, None]:
+        """Yield the gallery while it fills."""
+        session = str(request.session_hash)
         try:
-            correction = self.inference.correct(payload, tier, force=force)
+            runs = self.collections.run(batch, task="correct", choice=tier, force=force, session=session)
+            async with aclosing(runs) as steps:
+                async for collection, link in with_link(steps, self.inference):
+                    nothing = bool(link) and not any(item.repaired or item.error for item in collection.items)
+                    anyway = _SHOWN if nothing else _HIDDEN
+                    yield gallery(collection, link=link), anyway, _HIDDEN if link else _SHOWN
+        except CollectionCancelledError:
+            yield _CANCELLED, _HIDDEN, _HIDDEN
         except Exception as error:  # every failure gets a message
-            return refusal_card(error_message(error)), gr.update(visible=False)
-        if correction.repaired:
-            return viewer(self.inference, correction), gr.update(visible=False)
+            yield refusal_card(error_message(error)), _HIDDEN, _HIDDEN
+
+    def _one(self, payload: object, tier: object, other: object, force: bool) -> _Result:
+        try:
+            second = None if other in ("", tier) else other
+            correction = self.inference.correct(payload, tier, force=force, other=second)
+            if correction.repaired:
+                return correction_viewer(self.inference, correction), _HIDDEN, _HIDDEN
+        except Exception as error:  # every failure gets a message
+            return refusal_card(error_message(error)), _HIDDEN, _HIDDEN
         message = message_for(correction.detection.verdict.kind)
         text = f"{message.sentence} Nothing was changed."
-        return note_card(text, title=message.title), gr.update(visible=True)
+        return note_card(text, title=message.title), _SHOWN, _HIDDEN
 
-    def force(self, payload: object, tier: object) -> tuple[str, dict[str, object]]:
-        return self.correct(payload, tier, force=True)
+    async def arrived(
+        self, payload: object, batch: object, tier: object, other: object, request: gr.Request
+    ) -> AsyncGenerator[tuple[object, ...], None]:
+        """Repair several pictures as soon as they have arrived; a single one waits for the button."""
+        if not batch:
+            yield gr.skip(), _HIDDEN, _HIDDEN
+            return
+        async for result in self.several(batch, tier, request):
+            yield result
 
-    async def select_example(self, event: gr.EventData) -> str:
-        return await selected_example(self.examples, event)
+    def receive(self, event: gr.EventData) -> tuple[str | None, list[dict[str, object]], str]:
+        """The picture, the pictures if there are several, and what is shown meanwhile."""
+        return receive_pictures(self.inference, event, placeholder=_PLACEHOLDER)
 
-    def clear(self) -> tuple[str, dict[str, object]]:
-        return _PLACEHOLDER, gr.update(visible=False)
+    def cancel(self, request: gr.Request) -> None:
+        self.collections.cancel(str(request.session_hash))
+
+    async def select_example(self, event: gr.EventData) -> tuple[str, list[object]]:
+        return await selected_example(self.examples, event), []
+
+    def clear(self) -> tuple[list[object], str, dict[str, object], dict[str, object]]:
+        return [], _PLACEHOLDER, _HIDDEN, _HIDDEN
 
 
-def correct_tab(inference: Inference, examples: Examples, *, tier: str) -> None:
+def correct_tab(inference: Inference, collections: Collections, examples: Examples, *, tier: str) -> None:
     """Build the tab inside the current Blocks."""
-    handlers = _CorrectHandlers(inference, examples)
-    html("<p class='dc-lead'>Repairs a pixelated picture. Its size does not change.</p>")
+    handlers = _CorrectHandlers(inference, collections, examples)
+    tiers = tier_choices(inference.models.tiers)
+    html("<p class='dc-lead'>Repairs pixelated pictures. Their size does not change.</p>")
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = picture_input("Picture", elem_id="correct-picture")
-            tier_choice = gr.Dropdown(
-                tier_choices(inference.models.tiers), value=tier, label="Tier", elem_id="correct-tier", filterable=False
-            )
-            repair = gr.Button("Repair", variant="primary", elem_id="correct-go")
+            picture, batch = picture_input("Picture", elem_id="correct-picture"), gr.State([])
+            arrivals = inbox(inference.limits, elem_id="correct-inbox", kind="pictures", text="Choose several pictures")
+            with gr.Group():
+                tier_choice = gr.Dropdown(tiers, value=tier, label="Tier", elem_id="correct-tier", filterable=False)
+                other = gr.Dropdown(
+                    [("nothing · input and output only", ""), *tiers], value="", label="Compare with",
+                    elem_id="correct-other", filterable=False,
+                )  # fmt: skip
+            with gr.Row():
+                repair = gr.Button("Repair", variant="primary", elem_id="correct-go")
+                cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="correct-cancel")
             example_list = html(example_buttons(PICTURES), js_on_load=CLICK_HANDLER_JS, elem_id="correct-examples")
         with gr.Column(scale=7, min_width=300):
             result = html(_PLACEHOLDER, elem_id="correct-result")
             repair_anyway = gr.Button("Repair anyway", visible=False, elem_id="correct-anyway")
-    inputs, outputs = [picture, tier_choice], [result, repair_anyway]
-    selected = bind(example_list.click, handlers.select_example, None, [picture])
+    inputs, outputs = [picture, batch, tier_choice, other], [result, repair_anyway, cancel]
+    selected = bind(example_list.click, handlers.select_example, None, [picture, batch])
+    arrived = bind(arrivals.click, handlers.receive, None, [picture, batch, result], queued=False)
     for event, handler in (
         (repair.click, handlers.correct),
         (repair_anyway.click, handlers.force),
         (selected.then, handlers.correct),
     ):
-        bind(event, handler, inputs, outputs, group="enhance", progress="minimal")
+        bind(event, handler, inputs, outputs, group="enhance", concurrency=2, progress="minimal")
+    bind(arrived.success, handlers.arrived, inputs, outputs, group="several", concurrency=2)
+    bind(cancel.click, handlers.cancel, queued=False)
     for event in (picture.clear, picture.upload):
-        bind(event, handlers.clear, None, outputs, queued=False)
+        bind(event, handlers.clear, None, [batch, *outputs], queued=False)
 
 
-def viewer(inference: Inference, correction: Correction) -> str:
-    """The before/after viewer: two lossless pictures on top of each other, driven by `static/compare.js`."""
-    before, after = (escape(inference.store.url(path)) for path in (correction.before, correction.after))
-    width, height = correction.detection.size
-    views = "".join(
-        f"<label><input type='radio' name='dc-view' value='{value}'{' checked' if not number else ''}>"
-        f"<span>{label}</span></label>"
-        for number, (value, label) in enumerate(
-            [("slider", "Slider"), ("before", "Input"), ("after", "Output"), ("difference", "Difference")]
-        )
+def correction_viewer(inference: Inference, correction: Correction) -> str:
+    """The viewer of a repaired picture, which is saved under its link, too."""
+    url, after, second = inference.store.url, correction.after, correction.second
+    other = Layer(url(second.after), second.tier, second.after.name) if second else None
+    content = viewer(
+        Layer(url(correction.before), "Input"),
+        Layer(url(after), correction.tier if second else "Output", after.name),
+        size=correction.detection.size,
+        status=_summary(correction),
+        notes=correction.detection.notes,
+        other=other,
+        link=inference.store.link(after),
     )
-    zooms = "".join(
-        f"<label><input type='radio' name='dc-zoom' value='{value}'{' checked' if not number else ''}>"
-        f"<span>{label}</span></label>"
-        for number, (value, label) in enumerate([("fit", "Fit"), ("1", "1:1"), ("2", "2×"), ("4", "4×"), ("8", "8×")])
-    )
-    notes = "".join(f"<p class='dc-note'>{escape(note)}</p>" for note in correction.detection.notes)
-    return (
-        f"<section class='dc-compare' data-width='{width}' data-height='{height}'>"
-        f"<p class='dc-status' role='status'>{escape(_summary(correction))}</p>{notes}"
-        f"<div class='dc-toolbar'><fieldset class='dc-choice'><legend>View</legend>{views}</fieldset>"
-        f"<fieldset class='dc-choice'><legend>Zoom</legend>{zooms}</fieldset>"
-        f"<a class='dc-download' href='{after}' download>Download PNG</a></div>"
-        "<div class='dc-stage' tabindex='0' role='region' aria-label='Picture, scrollable when zoomed'>"
-        f"<div class='dc-layers' style='aspect-ratio:{width}/{height}'>"
-        f"<img class='dc-before' src='{before}' alt='Before: the original picture' draggable='false' "
-        "onload='deepclarityCompare(this)'>"
-        f"<img class='dc-after' src='{after}' alt='After: the repaired picture' draggable='false'>"
-        "<span class='dc-divider' aria-hidden='true'></span></div></div>"
-        "<label class='dc-slide'><span>Before</span>"
-        "<input type='range' min='0' max='1000' value='500' aria-label='Divider between before and after'>"
-        "<span>After</span></label></section>"
-    )
+    inference.store.save_page(after, content)
+    return content
 
 
 def _summary(correction: Correction) -> str:
@@ -132,5 +183,6 @@ def _summary(correction: Correction) -> str:
     else:
         result = f"{message_for(verdict.kind).title}: repaired because you asked for it"
     width, height = correction.detection.size
-    model = f"{correction.tier} on {correction.backend}"
+    compared = f" compared with {correction.second.tier}" if correction.second else ""
+    model = f"{correction.tier} on {correction.backend}{compared}"
     return f"{result}. {width} × {height} px in {correction.elapsed_s:.2f} s, {model}."

@@ -1,7 +1,10 @@
-"""The Detect tab: the verdict on a picture and its evidence."""
+"""The Detect tab: the verdict on pictures and its evidence."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from html import escape
 
@@ -11,8 +14,11 @@ from deepclarity.models.detectors import DEFAULT_DETECTOR, DETECTORS
 from deepclarity.web.examples import CLICK_HANDLER_JS, PICTURES, Examples, example_buttons
 from deepclarity.web.inference import Inference, comparison_table, detection_facts
 from deepclarity.web.messages import error_message, note_card, refusal_card, verdict_card
+from deepclarity.web.several.collection import CollectionCancelledError, Collections
 
 from .components import bind, html, selected_example
+from .gallery import gallery, with_link
+from .inbox import inbox, receive_pictures
 
 _METHOD_LABELS = {
     "lattice-net": "lattice-net · the default",
@@ -36,6 +42,7 @@ class _DetectHandlers:
     """Event handlers of the tab."""
 
     inference: Inference
+    collections: Collections
     examples: Examples
 
     def detect(self, payload: object, method: object) -> str:
@@ -65,20 +72,43 @@ class _DetectHandlers:
         except Exception as error:  # every failure gets a message
             return refusal_card(error_message(error))
 
-    async def select_example(self, event: gr.EventData) -> str:
-        return await selected_example(self.examples, event)
+    async def several(
+        self, payload: object, batch: object, method: object, request: gr.Request
+    ) -> AsyncGenerator[tuple[object, object, object], None]:
+        """Examine the pictures that arrived together, or else the one picture."""
+        if not batch:
+            yield await asyncio.to_thread(self.detect, payload, method), gr.skip(), gr.skip()
+            yield gr.skip(), gr.skip(), await asyncio.to_thread(self.explain, payload, method)
+            return
+        try:
+            runs = self.collections.run(batch, task="detect", choice=method, session=str(request.session_hash))
+            async with aclosing(runs) as steps:
+                async for collection, link in with_link(steps, self.inference):
+                    yield gallery(collection, link=link), "", ""
+        except CollectionCancelledError:
+            yield _PLACEHOLDER, "", ""
+        except Exception as error:  # every failure gets a message
+            yield refusal_card(error_message(error)), "", ""
 
-    def clear(self) -> tuple[str, str, str]:
-        return _PLACEHOLDER, "", ""
+    def receive(self, event: gr.EventData) -> tuple[str | None, list[dict[str, object]], str]:
+        """The picture, the pictures if there are several, and what is shown meanwhile."""
+        return receive_pictures(self.inference, event, placeholder=_PLACEHOLDER)
+
+    async def select_example(self, event: gr.EventData) -> tuple[str, list[object]]:
+        return await selected_example(self.examples, event), []
+
+    def clear(self) -> tuple[list[object], str, str, str]:
+        return [], _PLACEHOLDER, "", ""
 
 
-def detect_tab(inference: Inference, examples: Examples) -> None:
+def detect_tab(inference: Inference, collections: Collections, examples: Examples) -> None:
     """Build the tab inside the current Blocks."""
-    handlers = _DetectHandlers(inference, examples)
+    handlers = _DetectHandlers(inference, collections, examples)
     html("<p class='dc-lead'>Checks whether a picture is pixelated, and shows the evidence.</p>")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):
-            picture = picture_input("Picture", elem_id="detect-picture")
+            picture, batch = picture_input("Picture", elem_id="detect-picture"), gr.State([])
+            arrivals = inbox(inference.limits, elem_id="detect-inbox", kind="pictures", text="Choose several pictures")
             method = gr.Dropdown(
                 [(_METHOD_LABELS.get(name, name), name) for name in DETECTORS], value=DEFAULT_DETECTOR, label="Method",
                 elem_id="detect-method", filterable=False,
@@ -91,11 +121,11 @@ def detect_tab(inference: Inference, examples: Examples) -> None:
             verdict = html(_PLACEHOLDER, elem_id="detect-verdict")
             table = html("", elem_id="detect-table")
             evidence = html("", elem_id="detect-evidence")
-    inputs = [picture, method]
-    selected = bind(example_list.click, handlers.select_example, None, [picture])
-    for event in (run.click, picture.upload, selected.then):
-        detected = bind(event, handlers.detect, inputs, [verdict], group="detect", concurrency=2)
-        bind(detected.then, handlers.explain, inputs, [evidence], group="explain")
+    inputs, outputs = [picture, batch, method], [verdict, table, evidence]
+    selected = bind(example_list.click, handlers.select_example, None, [picture, batch])
+    arrived = bind(arrivals.click, handlers.receive, None, [picture, batch, verdict], queued=False)
+    uploaded = bind(picture.upload, handlers.clear, None, [batch, *outputs], queued=False)
+    for event in (run.click, uploaded.then, selected.then, arrived.success):
+        bind(event, handlers.several, inputs, outputs, group="detect", concurrency=3)
     bind(all_methods.click, handlers.compare, [picture], [table], group="explain")
-    bind(picture.clear, handlers.clear, None, [verdict, table, evidence], queued=False)
-    bind(picture.upload, lambda: "", None, [table], queued=False)
+    bind(picture.clear, handlers.clear, None, [batch, *outputs], queued=False)

@@ -11,14 +11,25 @@ from html import escape
 import gradio as gr
 
 from deepclarity.pipelines.report.text import headline
+from deepclarity.web.errors import RefusedError
 from deepclarity.web.examples import CLICK_HANDLER_JS, CLIP, Examples, example_buttons
 from deepclarity.web.inference import Inference
-from deepclarity.web.jobs import VideoCancelledError, VideoOptions, VideoProgress, VideoQueue, VideoResult
+from deepclarity.web.jobs import (
+    DEFAULT_REPAIR,
+    VideoCancelledError,
+    VideoOptions,
+    VideoProgress,
+    VideoQueue,
+    VideoResult,
+)
 from deepclarity.web.messages import error_message, note_card, refusal_card
 from deepclarity.web.security.content_check import check_video
 
 from .components import bind, html, selected_example
 from .correct import tier_choices
+from .inbox import inbox, received
+from .timeline import timeline
+from .viewer import copy_link
 
 _PLACEHOLDER = note_card("Choose a video and press Repair. Frames that are not pixelated stay unchanged.")
 _CANCELLED = note_card("Cancelled. No result was saved.")
@@ -50,10 +61,14 @@ class _VideoHandlers:
     async def repair(
         self, payload: object, request: gr.Request, *choices: object
     ) -> AsyncGenerator[tuple[object, ...], None]:
-        """Yield progress, then the result; `choices`: tier, frames, size, container."""
-        tier, frames, size, container = choices
+        """Yield progress, then the result; `choices`: tier, kinds, size, container."""
+        tier, kinds, size, container = choices
+        every_frame = isinstance(kinds, list) and "all" in kinds
+        kinds = [kind for kind in kinds if kind != "all"] or DEFAULT_REPAIR if isinstance(kinds, list) else kinds
         try:
-            options = VideoOptions.parse(tier, frames == "all", size == "fhd", container, tiers=self.videos.tiers)
+            options = VideoOptions.parse(
+                tier, every_frame, size == "fhd", container, repair=kinds, tiers=self.videos.tiers
+            )
             async with aclosing(self.videos.repair(payload, options, session=str(request.session_hash))) as reports:
                 async for progress in reports:
                     if progress.result is not None:
@@ -68,6 +83,13 @@ class _VideoHandlers:
 
     def cancel(self, request: gr.Request) -> None:
         self.videos.cancel(str(request.session_hash))
+
+    def receive(self, event: gr.EventData) -> tuple[object, str]:
+        """The video that arrived, and what is said if it cannot be used."""
+        try:
+            return str(self.inference.store.uploaded(next(iter(received(event)), None))), ""
+        except RefusedError as error:
+            return gr.skip(), refusal_card(str(error))
 
     async def select_example(self, event: gr.EventData) -> str:
         return await selected_example(self.examples, event)
@@ -84,14 +106,16 @@ def video_tab(inference: Inference, videos: VideoQueue, examples: Examples, *, t
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             video = gr.File(label="Video", file_count="single", type="filepath", height=150, elem_id="video-file")
+            arrivals = inbox(inference.limits, elem_id="video-inbox", kind="video", text="Choose a video")
             info = html("", elem_id="video-info")
             tier_choice = gr.Dropdown(
                 [("auto · real time on this machine", "auto"), *tier_choices(videos.tiers)], value=tier, label="Tier",
                 elem_id="video-tier", filterable=False,
             )  # fmt: skip
-            frames = gr.Radio(
-                [("Pixelated frames", "pixelated"), ("All frames", "all")], value="pixelated", label="Frames to repair"
-            )
+            kinds = gr.CheckboxGroup(
+                [("Pixelated", "pixelated"), ("Blocky", "blocky"), ("Soft", "soft"), ("All frames", "all")],
+                value=DEFAULT_REPAIR.split(","), label="Frames to repair", elem_id="video-kinds",
+            )  # fmt: skip
             size = gr.Radio([("Full HD", "fhd"), ("Original", "same")], value="fhd", label="Size")
             container = gr.Radio([("MP4", "mp4"), ("MKV · keeps all tracks", "mkv")], value="mp4", label="File")
             with gr.Row():
@@ -100,11 +124,12 @@ def video_tab(inference: Inference, videos: VideoQueue, examples: Examples, *, t
             example_list = html(example_buttons((CLIP,)), js_on_load=CLICK_HANDLER_JS, elem_id="video-examples")
         with gr.Column(scale=7, min_width=300):
             result = html(_PLACEHOLDER, elem_id="video-result")
-    inputs = [video, tier_choice, frames, size, container]
+    inputs = [video, tier_choice, kinds, size, container]
     bind(repair.click, handlers.repair, inputs, [result, repair, cancel], concurrency=None)
     bind(cancel.click, handlers.cancel, queued=False)
     bind(video.change, handlers.probe, [video], [info])
     bind(example_list.click, handlers.select_example, None, [video])
+    bind(arrivals.click, handlers.receive, None, [video, info], queued=False)
 
 
 def progress_card(progress: VideoProgress) -> str:
@@ -134,13 +159,16 @@ def result_card(inference: Inference, result: VideoResult, *, playable: bool) ->
     notes = "".join(f"<p class='dc-note'>{escape(note)}</p>" for note in warnings)
     player = f"<video controls playsinline preload='metadata' src='{video}'></video>" if playable else ""
     text = f"{headline(summary)} {summary.size}, {summary.frames_per_s:.1f} frames/s, {summary.model}."
-    return (
+    content = (
         f"<section class='dc-video'><p class='dc-status' role='status'>{escape(text)}</p>{notes}{player}"
         f"<div class='dc-toolbar'><a class='dc-download' href='{video}' download>Download video</a>"
-        f"<a class='dc-download' href='{report}' target='_blank' rel='noopener'>Open the report</a></div>"
+        f"<a class='dc-download' href='{report}' target='_blank' rel='noopener'>Open the report</a>"
+        f"{copy_link(inference.store.link(result.video))}</div>{timeline(result.stretches)}"
         f"<iframe class='dc-report' src='{report}' title='Report: which frames were repaired' "
         "sandbox='allow-scripts'></iframe></section>"
     )
+    inference.store.save_page(result.video, content)
+    return content
 
 
 def format_duration(seconds: float) -> str:

@@ -29,7 +29,7 @@ _SIGNATURES = (
 )  # fmt: skip
 """Offset and bytes of a container's signature, and the only FFmpeg demuxer that may open such a file."""
 
-_NOT_A_PICTURE = "This is not a picture that can be read. Use JPEG, PNG, WebP, BMP or TIFF."
+NOT_A_PICTURE = "This is not a picture that can be read. Use JPEG, PNG, WebP, BMP or TIFF."
 _NOT_A_VIDEO = (
     "This is not a video that can be read. Use MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, OGG, WMV or Y4M."
 )
@@ -58,7 +58,7 @@ def check_picture(path: Path, limits: Limits) -> ImageHeader:
     except Image.DecompressionBombError:
         raise RefusedError(_too_many_pixels(limits)) from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, OverflowError):
-        raise RefusedError(_NOT_A_PICTURE) from None
+        raise RefusedError(NOT_A_PICTURE) from None
     if header.width_px * header.height_px > limits.picture_px:
         raise RefusedError(_too_many_pixels(limits))
     if header.format == "TIFF" and not _has_unique_tags(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from .uploads import UploadReader
 
 _NAVIGABLE_PATHS = ("/", "/login", "/login/")
 """Pages that a link on another site may open."""
+_RESULT_PAGE = re.compile(r"/results/[\w-]{32}(/\d+)?")
+"""The page of a result: its link may be in a message on another site."""
 _PAGE_PATHS = (*_NAVIGABLE_PATHS, "/logout")
 _PUBLIC_PREFIXES = (
     "/assets/", "/static/", "/svelte/", "/own/", "/theme.css", "/favicon.ico", "/config", "/manifest.json",
@@ -125,9 +128,8 @@ class RequestMiddleware:
         if origin is not None and not _is_same_origin(origin, host):
             return 403, "Requests from other sites are refused."
         is_read_only = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        is_navigation = (
-            is_read_only and scope["path"] in _NAVIGABLE_PATHS and headers.get("sec-fetch-mode") == "navigate"
-        )
+        is_page = scope["path"] in _NAVIGABLE_PATHS or _RESULT_PAGE.fullmatch(scope["path"]) is not None
+        is_navigation = is_read_only and is_page and headers.get("sec-fetch-mode") == "navigate"
         if site in ("cross-site", "same-site") and not is_navigation:
             return 403, "Requests from other sites are refused."
         return None

@@ -3,12 +3,14 @@
   const viewerOf = target => target.closest && target.closest('.dc-compare');
   const stageOf = compare => compare.querySelector('.dc-stage');
 
+  const slides = compare => ['slider', 'tiers'].includes(compare.dataset.view || 'slider');
+
   function moveDivider(compare, fraction) {
     const at = Math.min(1, Math.max(0, fraction));
     compare.querySelector('.dc-layers').style.setProperty('--at', `${at * 100}%`);
     const range = compare.querySelector('.dc-slide input');
     range.value = Math.round(at * 1000);
-    range.setAttribute('aria-valuetext', `${Math.round(at * 100)} % before`);
+    range.setAttribute('aria-valuetext', `${Math.round(at * 100)} % from the left`);
   }
 
   function zoom(compare, value) {
@@ -41,6 +43,58 @@
     if (event.target.name === 'dc-zoom') zoom(compare, event.target.value);
   });
 
+  // Arrow keys move the divider by 2 %, with Shift by 0.1 %; on a zoomed picture they scroll, as everywhere.
+  const STEPS = {ArrowLeft: -20, ArrowRight: 20, ArrowDown: -20, ArrowUp: 20, PageDown: -100, PageUp: 100, Home: -1000, End: 1000};
+  document.addEventListener('keydown', event => {
+    const compare = viewerOf(event.target), onRange = event.target.type === 'range';
+    if (!compare || !slides(compare) || !(event.key in STEPS) || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!onRange && (!event.target.classList.contains('dc-stage') || compare.classList.contains('dc-zoomed'))) return;
+    event.preventDefault();
+    const step = event.shiftKey ? Math.sign(STEPS[event.key]) : STEPS[event.key];
+    moveDivider(compare, (Number(compare.querySelector('.dc-slide input').value) + step) / 1000);
+  });
+
+  document.addEventListener('click', async event => {
+    const link = event.target.closest && event.target.closest('.dc-link, .dc-tile a, [data-at]');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (link.matches('.dc-link')) copyLink(event, link);
+    else if (link.matches('.dc-tile a')) openTile(event, link);
+    else seek(link);
+  });
+
+  async function copyLink(event, link) {
+    if (!navigator.clipboard) return;  // the link is opened instead
+    event.preventDefault();
+    try { await navigator.clipboard.writeText(link.href); } catch (error) { window.open(link.href, '_blank', 'noopener'); return; }
+    link.textContent = 'Link copied';
+    setTimeout(() => { link.textContent = 'Copy link'; }, 2000);
+  }
+
+  // A picture of a gallery opens below it; its address alone shows it, too.
+  async function openTile(event, link) {
+    const opened = link.closest('.dc-gallery').querySelector('.dc-opened');
+    event.preventDefault();
+    for (const other of document.querySelectorAll('.dc-tile a')) other.removeAttribute('aria-current');
+    link.setAttribute('aria-current', 'true');
+    let content = null;
+    try {
+      const answer = await fetch(`${link.getAttribute('href')}?part=1`);
+      if (answer.ok) content = await answer.text();
+    } catch (error) { /* said below */ }
+    if (link.getAttribute('aria-current') !== 'true') return;  // another one was opened meanwhile
+    if (content === null) { location.href = link.href; return; }
+    opened.innerHTML = content;
+    opened.focus({preventScroll: true});
+    opened.scrollIntoView({behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth', block: 'start'});
+  }
+
+  function seek(node) {
+    const result = node.closest('.dc-video'), player = result && result.querySelector('video');
+    if (!player) return;
+    player.currentTime = Number(node.dataset.at) + 0.001;
+    player.scrollIntoView({block: 'nearest'});
+  }
+
   // Browsers cannot show TIFF or invalid pictures: replace the broken-image icon with a message.
   const updatePreview = event => {
     const frame = event.target.closest && event.target.closest('[id$=-picture] .image-container, [id$=-picture] .image-frame');
@@ -55,7 +109,7 @@
     if (!compare || event.button || (event.pointerType === 'touch' && !grip)) return;  // touch scrolls the page
     const stage = stageOf(compare), frame = layers.getBoundingClientRect();
     const positionOf = x => (x - frame.left) / frame.width;
-    const isSliderView = (compare.dataset.view || 'slider') === 'slider';
+    const isSliderView = slides(compare);
     const movesDivider = grip || (isSliderView && !compare.classList.contains('dc-zoomed'));
     const start = [event.clientX, event.clientY, stage.scrollLeft, stage.scrollTop];
     event.preventDefault();

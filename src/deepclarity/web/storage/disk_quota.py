@@ -7,12 +7,19 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from deepclarity.web.errors import RequestRejectedError
+from deepclarity.web.errors import RefusedError, RequestRejectedError
 from deepclarity.web.limits import MEBI, Limits
 
 from .results import ResultStore
 
 _MIN_FREE_BYTES = 512 * MEBI
+
+
+def check_result_space(limits: Limits, store: ResultStore, size_bytes: int) -> None:
+    """RefusedError if a result of at most `size_bytes` would exceed the quota, or fill the disk."""
+    free = shutil.disk_usage(store.folder).free
+    if store.size_bytes() + size_bytes > limits.disk_bytes or free < _MIN_FREE_BYTES + size_bytes:
+        raise RefusedError("The server has no disk space for more results. Try again later.")
 
 
 class DiskQuota:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import secrets
 import shutil
+import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from deepclarity.atomic_write import atomic_write
 from deepclarity.web.errors import RefusedError
 
 _PARTIAL_UPLOAD_TIMEOUT_S = 20.0
 """A partial upload that has not grown for this long was abandoned by its client or rejected by the middleware."""
+
+_REMEMBERED = 20_000
+"""Tokens of expired results that are remembered, to distinguish them from addresses that never existed."""
+
+_PAGE = ".page.html"
 
 
 class ResultStore:
@@ -29,12 +37,18 @@ class ResultStore:
         self._results = self.folder / "results"
         self._results.mkdir(parents=True, exist_ok=True)
         self._in_use = Counter[Path]()
+        self._expired = OrderedDict[str, None]()
+        self._lock = threading.Lock()
 
     def new_path(self, name: str) -> Path:
         """A new path for a result called `name`, in a folder whose name cannot be guessed."""
+        return self.new_folder() / name
+
+    def new_folder(self) -> Path:
+        """A new folder for the files of one result, whose name cannot be guessed."""
         folder = self._results / secrets.token_urlsafe(24)
         folder.mkdir()
-        return folder / name
+        return folder
 
     def url(self, path: Path) -> str:
         """The URL path of a result."""
@@ -42,12 +56,38 @@ class ResultStore:
 
     def find(self, token: str, name: str) -> Path | None:
         """The result at `/results/token/name`; None if it does not exist, or no longer."""
-        if not re.fullmatch(r"[\w-]{32}", token):
-            return None
-        folder = self._results / token
-        if not folder.is_dir():
+        folder = self.folder_of(token)
+        if folder is None or name.startswith("."):
             return None
         return next((path for path in folder.iterdir() if path.name == name and path.is_file()), None)
+
+    def link(self, path: Path) -> str:
+        """The URL path of the page that shows the result `path`; it lives as long as the files."""
+        return f"/results/{path.parent.name}"
+
+    def save_page(self, path: Path, content: str) -> None:
+        """Save the HTML that shows the result `path`."""
+        atomic_write(path.with_name(_PAGE), content.encode("utf-8"))
+
+    def page(self, token: str) -> tuple[str, float] | None:
+        """The HTML that shows a result, and the seconds for which it is still kept; None if there is none."""
+        folder = self.folder_of(token)
+        if folder is None:
+            return None
+        try:
+            content = (folder / _PAGE).read_text("utf-8")
+        except OSError:
+            return None
+        return content, max(0.0, self._retention_s - (time.time() - self._newest(folder)))
+
+    def has_expired(self, token: str) -> bool:
+        """Whether there was a result of this token."""
+        return token in self._expired
+
+    def folder_of(self, token: str) -> Path | None:
+        """The folder of a result; None if there is none."""
+        folder = self._results / token
+        return folder if re.fullmatch(r"[\w-]{32}", token) and folder.is_dir() else None
 
     def delete(self, path: Path) -> None:
         """Delete a result together with its folder."""
@@ -77,36 +117,64 @@ class ResultStore:
     @contextlib.contextmanager
     def keep(self, path: Path) -> Iterator[None]:
         """Protect a file from expiry inside the `with` block; its retention time restarts afterwards."""
+        try:
+            with self.hold(path):
+                yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.resolve().touch()
+
+    @contextlib.contextmanager
+    def hold(self, path: Path) -> Iterator[None]:
+        """Protect a file, and a result with all its files, from expiry inside the `with` block, and no longer."""
         path = path.resolve()
-        self._in_use[path] += 1
+        with self._lock:
+            self._in_use[path] += 1
         try:
             yield
         finally:
-            self._in_use[path] -= 1
-            with contextlib.suppress(OSError):
-                path.touch()
+            with self._lock:
+                self._in_use[path] -= 1
+                if self._in_use[path] <= 0:
+                    del self._in_use[path]
+
+    @staticmethod
+    def same_age(path: Path, model: Path) -> None:
+        """Give a file the age of another, so that it does not outlive it."""
+        with contextlib.suppress(OSError):
+            stat = model.stat()
+            os.utime(path, (stat.st_atime, stat.st_mtime))
 
     def size_bytes(self) -> int:
         """Total size of all files."""
-        return sum(size for _, size, _ in self._files())
+        sizes = {}
+        for path, size, _ in self._files():
+            with contextlib.suppress(OSError):  # deleted meanwhile
+                sizes[path.stat().st_ino] = size  # a file with two names takes its space once
+        return sum(sizes.values())
 
     def sweep(self) -> None:
         """Delete expired files and empty folders."""
         now = time.time()
         for path, _, modified in list(self._files()):
             is_partial = path.parent == self.folder and path.name.startswith("tmp")
-            if self._in_use[path]:
+            if self._in_use[path] or path.is_relative_to(self._results):
                 continue
             max_age_s = _PARTIAL_UPLOAD_TIMEOUT_S if is_partial else self._retention_s
             if path.parent.name != "examples" and now - modified > max_age_s:
                 path.unlink(missing_ok=True)
-                if path.parent not in (self.folder, self._results):
+                if path.parent != self.folder:
                     with contextlib.suppress(OSError):  # not empty yet
                         path.parent.rmdir()
-        for folder in [*self.folder.iterdir(), *self._results.iterdir()]:
+        for folder in self.folder.iterdir():
             with contextlib.suppress(OSError):  # a file, not empty yet, or gone
                 if folder.name not in ("results", "examples") and now - folder.stat().st_mtime > self._retention_s:
                     folder.rmdir()
+        for folder in list(self._results.iterdir()):
+            with self._lock:
+                in_use = any(path.parent == folder for path in self._in_use)
+            if not in_use and now - self._newest(folder) > self._retention_s:
+                self._expire(folder)
 
     async def run_sweeper(self, interval_s: float = 15.0) -> None:
         """Delete expired files periodically, until cancelled."""
@@ -117,6 +185,24 @@ class ResultStore:
     def clear(self) -> None:
         """Delete everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _expire(self, folder: Path) -> None:
+        """Delete a result with all its files, and remember that there was one."""
+        shutil.rmtree(folder, ignore_errors=True)
+        with self._lock:
+            self._expired[folder.name] = None
+            while len(self._expired) > _REMEMBERED:
+                self._expired.popitem(last=False)
+
+    @staticmethod
+    def _newest(folder: Path) -> float:
+        """When the newest file of a folder was written; if it has none, the folder itself; 0 if it is gone."""
+        times = []
+        with contextlib.suppress(OSError):
+            for path in [*folder.iterdir()] or [folder]:
+                with contextlib.suppress(OSError):
+                    times.append(path.stat().st_mtime)
+        return max(times, default=0.0)
 
     def _files(self) -> Iterator[tuple[Path, int, float]]:
         for path in self.folder.rglob("*"):
