@@ -22,7 +22,7 @@ from .picture import TimedPicture
 from .telecine import LOOKAHEAD, FilmPlanner, Making, Output, Plan, film_step_s
 
 _MAX_DENOMINATOR = 2**31 - 1
-"""Of a time base in FFmpeg: film is not restored where its steps cannot be told in such ticks."""
+"""Of a time base in FFmpeg: film is not restored where such ticks cannot hold its steps."""
 _NEAR = 5
 """Pictures on each side, a cycle of pulldown, that are compared if nothing says that a picture is interlaced."""
 _PLAIN_NEAR = 2
