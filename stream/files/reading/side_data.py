@@ -28,7 +28,7 @@ def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
     """The side data of a picture.
 
     `picture.side_data` would stay with the picture and refer back to it: pictures would pile up in memory until Python
-    looks for reference cycles, which it does by the number of objects, not by their size.
+    searches for reference cycles, which it does by the number of objects, not by their size.
     """
     container_of: Any = SideDataContainer  # typed as a mapping without parameters, but indexed like a list
     try:
