@@ -87,7 +87,7 @@ class TimedPictures:
         coding = None
         for index, (picture, content) in enumerate(self._pictures):
             pts = self._times.assign(picture)
-            user_data = (*user_data_of(picture), *content.user_data)
+            user_data = user_data_of(picture, content.user_data)
             self._user_data.update(dict.fromkeys(kind for each in user_data if (kind := kind_of(each))))
             if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
                 self._extras.update(dict.fromkeys(extras_of(picture, self._user_data)))
