@@ -80,7 +80,7 @@ def read_relays(path: Path) -> list[RelayConfig]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}.") from error
     entries = tables.pop("relay", {})
     if not isinstance(entries, dict) or not entries:
