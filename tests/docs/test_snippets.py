@@ -42,6 +42,7 @@ def addresses() -> Iterator[dict[str, str]]:
 
 @pytest.mark.docs
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("default")  # a user's warnings are not errors
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_example_runs(page: Path, place: Path, request: pytest.FixtureRequest) -> None:
     replaced = {".venv/bin/": ""}

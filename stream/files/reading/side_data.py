@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any, cast
 
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.frame import VideoFrame
 
 from deepclarity.stream.user_data.hdr10_plus import message_of as hdr10_plus_message
@@ -25,12 +25,17 @@ _NEWER = {28: "LCEVC", 29: "VIEW_ID", 30: "REFERENCE_DISPLAYS_3D", 31: "EXIF"}
 
 
 def side_data_of(picture: VideoFrame) -> Iterator[SideData]:
-    """The side data of a picture."""
+    """The side data of a picture.
+
+    `picture.side_data` would stay with the picture and refer back to it: pictures would pile up in memory until Python
+    searches for reference cycles, which it does by the number of objects, not by their size.
+    """
+    container_of: Any = SideDataContainer  # typed as a mapping without parameters, but indexed like a list
     try:
-        side_data: Any = picture.side_data  # typed as a mapping, but indexed like a list
+        side_data = container_of(picture)
     except ValueError:  # one kind that PyAV does not know hides the others
         Type._missing_ = classmethod(_member)  # type: ignore[method-assign, arg-type, assignment]
-        side_data = picture.side_data
+        side_data = container_of(picture)
     for number in range(len(side_data)):
         yield side_data[number]
 
