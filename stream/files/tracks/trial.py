@@ -47,10 +47,23 @@ class TrialTrack:
 
 
 class _Nothing(io.RawIOBase):
-    """A file that forgets what is written."""
+    """A file that forgets what is written: seekable, as Matroska refuses AAC without a header elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._position = self._size = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
+        self._position += len(data)
+        self._size = max(self._size, self._position)
         return len(data)
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
