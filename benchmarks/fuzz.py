@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from support.machine import describe
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # uses the tests' damages and sources
 
 from tests.fuzz.harness import Outcome, Worker, fuzz_file
 from tests.fuzz.sources import CONTAINERS, write_source

@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 
+from support import quality_tables
+
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 QUIET = 0.97
@@ -192,10 +194,12 @@ def main() -> None:
     tables = {
         "pipeline": pipeline,
         "detectors": detectors,
+        "detector-rates": quality_tables.detector_rates,
         "enhancer": enhancer,
         "gpu": gpu,
         "harm": harm,
         "live": live,
+        "tiers": quality_tables.tiers,
     }
     for name, table in tables.items():
         pattern = re.compile(rf"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)

@@ -22,4 +22,6 @@ version=$("$pip" freeze | sed -n 's/^opencv-python==//p')
 # What is only for compiling or testing other programs.
 packages=$("$venv/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 rm -rf "$packages/torch/include" "$packages/torch/test" "$packages/torch/bin"
+# OpenVINO computes on the CPU only: no plugins for Intel's GPUs and NPUs.
+rm -f "$packages"/openvino/libs/libopenvino_intel_[gn]pu_plugin.so "$packages/openvino/libs/cache.json"
 find "$venv" -depth \( -type d -name __pycache__ -o -type d -name tests -path '*/pandas/*' \) -exec rm -rf {} +

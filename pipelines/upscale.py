@@ -50,6 +50,9 @@ from .report.recorder import Recorder
 from .report.report import Report
 from .route import FrameSelection, route
 
+_TRANSPARENT = {".mov": "prores", ".webm": "vp9", ".mkv": "vp9"}
+"""Codecs that keep opacity, by file extension."""
+
 log = logging.getLogger(__name__)
 
 Progress = Callable[[Summary, VideoInfo], None]
@@ -146,7 +149,7 @@ def _run(job: Job, networks: Networks, size_request: SizeRequest, progress: Prog
         )
         executor = _executor(networks, preset, source.info) if repairs else None
         reducer = _reducer(networks, executor, preset)
-        settings = _settings(job, source.pixel_format, executor)
+        settings = _settings(job, source.pixel_format, executor, transparent=source.info.transparent)
         source.choose_pixel_format(settings.encoder if settings else None)
         fitted = fit(source.info, size_request, step_px=job.size_step_px)
         deinterlacing = deinterlacing_of(preset, fitted)
@@ -187,11 +190,11 @@ def _run(job: Job, networks: Networks, size_request: SizeRequest, progress: Prog
     return summary, recorder
 
 
-def _settings(job: Job, pixel_format: str, executor: Executor | None) -> EncodeSettings | None:
+def _settings(job: Job, pixel_format: str, executor: Executor | None, *, transparent: bool) -> EncodeSettings | None:
     """Encoder settings; None if the pictures leave as they are."""
     if job.is_raw:
         return None
-    settings = encode_settings(job.preset, pixel_format, job.output, executor)
+    settings = encode_settings(job.preset, pixel_format, job.output, executor, transparent=transparent)
     return replace(settings, cores=job.encoder_cores)
 
 
@@ -205,9 +208,16 @@ def _reducer(networks: Networks, executor: Executor | None, preset: Preset) -> A
     return networks.reducer(executor, preset.routing.repair) if by_kind and executor is not None else None
 
 
-def encode_settings(preset: Preset, pixel_format: str, output: Path, executor: Executor | None) -> EncodeSettings:
-    """Encoder settings of a preset; `auto` is resolved by pixel format, container and available hardware."""
+def encode_settings(
+    preset: Preset, pixel_format: str, output: Path, executor: Executor | None, *, transparent: bool = False
+) -> EncodeSettings:
+    """Encoder settings of a preset; `auto` is resolved by pixel format, container and available hardware.
+
+    `transparent`: whether the source has opacity, which `auto` keeps where the container can.
+    """
     codec = preset.codec
+    if codec == "auto" and transparent and output.suffix.lower() in _TRANSPARENT:
+        codec = _TRANSPARENT[output.suffix.lower()]
     if codec == "auto":
         deep = depth_of(pixel_format) > 8  # hardly any player supports 10-bit H.264
         codec = "av1" if output.suffix.lower() == ".webm" else "hevc" if deep else "h264"

@@ -49,6 +49,8 @@ class VideoInfo:
     light_level: bytes | None = None
     """Content light level (CTA-861.3) as FFmpeg's AVContentLightMetadata."""
     interlaced: bool = False
+    transparent: bool = False
+    """Whether pictures have opacity beside their colours."""
 
     @property
     def expected_frames(self) -> int | None:

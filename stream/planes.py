@@ -44,6 +44,9 @@ def planar_format(source: str, *, encoder: str | None = None) -> str:
     for name in (nearest, nearest.replace("yuvj", "yuv"), f"yuv422p{depth}", f"yuv420p{depth}"):
         if name in supported and _samples(name) <= _samples(nearest):
             return name
+    for name in ("yuv422p10le", "yuv444p10le"):  # ProRes has no less
+        if name in supported and not supported & {"yuv420p", "yuv420p10le"}:
+            return name
     raise UsageError(f"encoder {encoder} does not support {nearest}. Use --encoder software or another --codec.")
 
 

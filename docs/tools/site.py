@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import posixpath
 import re
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ PAGES = {
 """Files of the repository, and the pages that show them; the README has a page of its own."""
 
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^)\s]+)\)")
+_TABLE = re.compile(r"^\|.*\|$", re.MULTILINE)
+_CODE = re.compile(r"`[^`]+`")
+"""In a table, GitHub needs a backslash before a | in code, and MkDocs would show it."""
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -39,7 +43,8 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Point every link at a page of the site; of a file that has none, the text alone is left."""
     shown = page.file.src_uri
-    return _LINK.sub(lambda link: _relinked(link, shown), markdown)
+    tables = _TABLE.sub(lambda line: _CODE.sub(lambda code: code[0].replace("\\|", "|"), line[0]), markdown)
+    return _LINK.sub(lambda link: _relinked(link, shown), tables)
 
 
 def _relinked(link: re.Match[str], shown: str) -> str:
@@ -81,11 +86,12 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
         return
     usage = " ".join(command.collect_usage_pieces(context))
     yield from (f"## {context.command_path.removeprefix('deepclarity ')}", "")
-    yield from (f"`{context.command_path} {usage}`", "", *(command.help or "").replace("\b", "").splitlines(), "")
+    yield from (f"`{context.command_path} {usage}`", "")
+    yield from (*inspect.cleandoc((command.help or "").replace("\b", "")).splitlines(), "")
     yield from ("| option | |", "|---|---|")
     for option in command.params:
         record = option.get_help_record(context)
-        if record is not None:
+        if record is not None and isinstance(option, click.Option):
             yield f"| `{_cell(record[0])}` | {_cell(record[1])} |"
     yield ""
 

@@ -31,7 +31,9 @@ class NetworkInfo:
     """3: R'G'B'; 1: luma."""
     parameters: int
     licence: str
-    """As the file states it; `-` if it does not."""
+    """Of the weights, as the file states it; `-` if it does not."""
+    architecture_licence: str = "-"
+    """Of the architecture's code; `-` if the architecture is not known."""
 
 
 class Network(Protocol):

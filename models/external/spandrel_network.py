@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from deepclarity.models.compat import import_torchvision
 from deepclarity.models.weights import safetensors_metadata
 
 from .fast_path import FastPath
+from .licences import architecture_licence
 from .memory import LIVE_LAYERS, free_memory_bytes
 from .network import (
     PROBE_PX,
@@ -67,6 +69,7 @@ class SpandrelNetwork:
             channels=channels,
             parameters=sum(parameter.numel() for parameter in self._model.model.parameters()),
             licence=licence_of(safetensors_metadata(content)) if is_safe else "-",
+            architecture_licence=architecture_licence(self._model.architecture.id),
         )
         self._fast_path = FastPath(self._model.model, self._call, channels) if self._device.type == "cpu" else None
 
@@ -112,7 +115,8 @@ class SpandrelNetwork:
     def _probe(self, name: str, channels: int) -> tuple[int, float]:
         """(scale, working memory per pixel), measured on a small picture."""
         size = (PROBE_PX, PROBE_PX)
-        with _widest_output(self._model.model) as widest:
+        with _widest_output(self._model.model) as widest, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             try:
                 large = self._run(probe_picture(channels, size))
             except Exception as error:  # the code of any of spandrel's architectures
@@ -126,7 +130,9 @@ def _recognised(state: StateDict, name: str) -> ImageModelDescriptor[Any]:
     """The model that these tensors belong to."""
     spandrel = import_spandrel()
     try:
-        model = spandrel.ModelLoader().load_from_state_dict(spandrel.canonicalize_state_dict(state))
+        with warnings.catch_warnings():  # PyTorch's remarks on the authors' code are of no use to users
+            warnings.simplefilter("ignore")
+            model = spandrel.ModelLoader().load_from_state_dict(spandrel.canonicalize_state_dict(state))
     except spandrel.UnsupportedModelError as error:
         raise WeightsError(f"{name}: spandrel {_version()} knows no architecture with these weights.") from error
     except Exception as error:  # the architectures check their weights by failing, each in its own way

@@ -26,7 +26,10 @@ from .stats import StatsSnapshot
 
 log = logging.getLogger(__name__)
 
-_RELAY_KEYS = {"in": str, "out": str, "transport": str, "audio": bool, "loop": bool, "preset": str, "timeout_s": float}
+_RELAY_KEYS = {
+    "in": str, "out": str, "transport": str, "audio": bool, "loop": bool, "preset": str, "timeout_s": float,
+    "insecure_tls": bool,
+}  # fmt: skip
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _TIMEOUT_RANGE_S = (0.5, 600.0)
 _MAX_RESTARTS, _RESTART_WINDOW_S = 5, 60.0
@@ -42,7 +45,7 @@ class RelayConfig:
 
     name: str
     values: dict[str, Any]
-    """Its keys: `in`, `out`, `transport`, `audio`, `loop`, `preset`, `timeout_s`, and any of a preset's."""
+    """Its keys: `in`, `out`, `transport`, `audio`, `loop`, `preset`, `timeout_s`, `insecure_tls`, and a preset's."""
 
     def job(self) -> LiveJob:
         """The live job it describes; raises UsageError for invalid values."""
@@ -54,11 +57,12 @@ class RelayConfig:
                 f"relay {self.name}: timeout_s {timeout_s:g}: "
                 f"must be between {_TIMEOUT_RANGE_S[0]} and {_TIMEOUT_RANGE_S[1]:g}."
             )
+        peers = {"timeout_s": timeout_s, "insecure_tls": options.get("insecure_tls", False)}
         base = load_preset(options.get("preset", "live"))
         preset = preset_from({**_as_dict(base), **values}, where=f"of relay {self.name}")
         return LiveJob(
-            source_address(options["in"], transport=options.get("transport", "tcp"), timeout_s=timeout_s),
-            server=sink_address(options["out"], timeout_s=timeout_s),
+            source_address(options["in"], transport=options.get("transport", "tcp"), **peers),
+            server=sink_address(options["out"], **peers),
             preset=preset,
             name=self.name,
             audio=options.get("audio", True),

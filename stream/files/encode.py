@@ -1,4 +1,4 @@
-"""Video encoders (H.264, HEVC, AV1; software or NVENC): frames in, packets out."""
+"""Video encoders (H.264, HEVC, AV1, VP9, ProRes; software or NVENC): frames in, packets out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from deepclarity.errors import UsageError, did_you_mean
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.transparency import keeps_alpha, with_alpha
 from deepclarity.stream.user_data.messages import Messages
 from deepclarity.stream.user_data.writer import UserDataWriter
 
@@ -26,12 +27,13 @@ SPEEDS = (
 )  # fmt: skip
 """Encoder speed presets, by x264's names for every codec."""
 
-CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
+CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "prores": "prores_ks"}
 """Codec name → FFmpeg's software encoder."""
 
 _NVENC = {"h264": "h264_nvenc", "hevc": "hevc_nvenc", "av1": "av1_nvenc"}
-_DEFAULT_CRF = {"h264": 18, "hevc": 20, "av1": 26}
+_DEFAULT_CRF = {"h264": 18, "hevc": 20, "av1": 26, "vp9": 24}
 _SVT_PRESET = dict(zip(SPEEDS, (12, 11, 10, 9, 8, 7, 5, 4, 3), strict=True))
+_VPX_SPEED = dict(zip(SPEEDS, (8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True))
 _NVENC_PRESET = dict(zip(SPEEDS, ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p7"), strict=True))
 _NO_CAPTIONS = {"a53cc": "0"}
 """Captions go into the packets afterwards: only some encoders write them, and only of frames that are not changed."""
@@ -45,9 +47,10 @@ class EncodeSettings:
     """Encoder settings of a file output. Raises UsageError for invalid values."""
 
     codec: str = "h264"
-    """`h264`, `hevc` or `av1`."""
+    """One of `CODECS`. VP9 and ProRes (always 4444) keep transparency."""
     crf: int | None = None
-    """Constant rate factor; lower is better quality and a larger file. None: 18 (h264), 20 (hevc), 26 (av1)."""
+    """Constant rate factor; lower is better quality and a larger file. None: 18 (h264), 20 (hevc), 26 (av1), 24 (vp9);
+    ProRes has none."""
     speed: str = "superfast"
     """One of `SPEEDS`."""
     hardware: bool = False
@@ -62,7 +65,9 @@ class EncodeSettings:
             raise UsageError(f"--codec {self.codec}: unknown codec; {did_you_mean(self.codec, CODECS)}")
         if self.speed not in SPEEDS:
             raise UsageError(f"speed {self.speed}: unknown encoder speed; {did_you_mean(self.speed, SPEEDS)}")
-        max_crf = 63 if self.codec == "av1" else 51
+        if self.codec == "prores" and self.crf is not None:
+            raise UsageError("--crf: ProRes has no quality setting. Leave it out, or choose another --codec.")
+        max_crf = 63 if self.codec in ("av1", "vp9") else 51
         if self.crf is not None and not 0 <= self.crf <= max_crf:
             raise UsageError(f"--crf {self.crf}: must be from 0 (best) to {max_crf} (smallest) for {self.codec}.")
 
@@ -74,6 +79,8 @@ class EncodeSettings:
 
 def nvenc_works(codec: str) -> bool:
     """Whether NVENC can encode `codec` on this machine; encodes one frame, as opening the encoder is no proof."""
+    if codec not in _NVENC:
+        return False
     try:
         context = av.CodecContext.create(_NVENC[codec], "w")
         assert isinstance(context, VideoCodecContext)
@@ -121,7 +128,8 @@ class Encoder:
         """Set the parameters of an encoder context that is not open yet; returns it."""
         info, settings = self._info, self.settings
         context.width, context.height = self._size
-        context.pix_fmt = self._pixel_format
+        transparent = keeps_alpha(info, settings.encoder)
+        context.pix_fmt = with_alpha(self._pixel_format) if transparent else self._pixel_format
         context.time_base = info.time_base
         context.framerate = min(info.rate or Fraction(25), _MAX_RATE)
         context.gop_size = min(_GOP, settings.restart_every)
@@ -180,7 +188,8 @@ class Encoder:
         """Maximum B-frame reordering in frames; as reported by x264 and SVT-AV1, an upper bound for other encoders."""
         assert self.context is not None
         reported = int(self.context.reorder_depth)
-        return reported if self.settings.encoder in ("libx264", "libsvtav1") else max(reported, _MAX_REORDER_DEPTH)
+        exact = ("libx264", "libsvtav1", "libvpx-vp9", "prores_ks")
+        return reported if self.settings.encoder in exact else max(reported, _MAX_REORDER_DEPTH)
 
 
 def _threads(settings: EncodeSettings) -> int:
@@ -189,9 +198,15 @@ def _threads(settings: EncodeSettings) -> int:
 
 
 def _options(settings: EncodeSettings, info: VideoInfo) -> dict[str, str]:
+    if settings.codec == "prores":
+        return {"profile": "4444", "alpha_bits": "16"}
     crf = str(_DEFAULT_CRF[settings.codec] if settings.crf is None else settings.crf)
     if settings.hardware:
         return {"preset": _NVENC_PRESET[settings.speed], "rc": "vbr", "cq": crf, "b:v": "0", **_NO_CAPTIONS}
+    if settings.codec == "vp9":
+        speed = {"deadline": "good" if _VPX_SPEED[settings.speed] < 5 else "realtime"}
+        speed["cpu-used"] = str(_VPX_SPEED[settings.speed])
+        return {"crf": crf, "b": "0", "row-mt": "1", "auto-alt-ref": "0", **speed}
     hdr10 = _hdr10(settings.codec, info)
     if settings.codec == "av1":
         return {"preset": str(_SVT_PRESET[settings.speed]), "crf": crf, **_params("svtav1-params", hdr10)}

@@ -22,8 +22,10 @@ def container_of(path: Path, codec: str) -> str:
     muxer = CONTAINERS.get(path.suffix.lower())
     if muxer is None:
         raise UsageError(f"{path}: cannot write '{path.suffix}' files. Use one of {', '.join(CONTAINERS)}.")
-    if muxer == "webm" and codec != "av1":
+    if muxer == "webm" and codec not in ("av1", "vp9"):
         raise UsageError(f"{path}: webm does not support {codec}. Add --codec av1, or choose an .mkv output.")
+    if (muxer, codec) in (("mp4", "prores"), ("mov", "vp9")):
+        raise UsageError(f"{path}: {muxer} does not support {codec}. Choose an .mkv output.")
     return muxer
 
 

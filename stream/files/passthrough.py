@@ -22,6 +22,7 @@ from .demux import demux_packets, open_input
 from .timestamps import MonotonicTimestamps
 from .tracks.subtitles import ASS_HEADER, TARGETS
 from .tracks.text_tracks import converted_packet, text_codec
+from .tracks.trial import TrialTrack
 
 _ENCODING_TAGS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate"}
 _INVALID_DATA = 1094995529
@@ -66,6 +67,7 @@ class Passthrough:
         self.retimed = 0
         """Packets whose DTS did not increase and was corrected."""
         self._clocks: dict[int, MonotonicTimestamps] = {}
+        self._trials: dict[int, TrialTrack] = {}
 
     def __enter__(self) -> Passthrough:
         return self
@@ -74,6 +76,8 @@ class Passthrough:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._packets = iter(())  # the demuxer must not outlive its container
+        for trial in self._trials.values():
+            trial.close()
         self._container.close()
 
     def add_tracks(self, output: OutputContainer, *, video: Stream) -> None:
@@ -89,6 +93,8 @@ class Passthrough:
                 copy = output.add_stream_from_template(stream, opaque=True)
                 copy_tags(stream, copy)
                 self._outputs[stream.index] = copy
+                muxer = output.format.name.split(",", maxsplit=1)[0]
+                self._trials[stream.index] = TrialTrack(stream, muxer=muxer, options=output.container_options)
                 if _is_adts(stream) and output.format.name in ("mp4", "mov"):
                     self._filters[stream.index] = BitStreamFilterContext("aac_adtstoasc", stream)
             else:
@@ -147,8 +153,11 @@ class Passthrough:
                 self.damaged += 1
                 continue
             for each in filtered:
-                each.stream = output
-                yield each
+                if self._trials[packet.stream.index].accepts(each):
+                    each.stream = output
+                    yield each
+                else:
+                    self.damaged += 1
 
     def mux_until(self, time_s: Fraction | None, output: OutputContainer) -> None:
         """Write the packets up to `time_s` to `output`; those that its muxer refuses are dropped and counted."""
@@ -241,7 +250,7 @@ class Passthrough:
         raise av.error.InvalidDataError(0, "cover track without a picture", self._container.name)
 
     def _skip(self, output: OutputContainer, stream: Stream) -> None:
-        if isinstance(stream, AudioStream) and not stream.sample_rate:
+        if isinstance(stream, AudioStream) and stream.codec_context is not None and not stream.sample_rate:
             self.skipped.append(f"track {stream.index} (audio), which begins too late to be known at the beginning")
             return
         codec = stream.codec_context.name if stream.codec_context is not None else stream.type

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +24,11 @@ from deepclarity.stream.handover import WhenFull
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
+from deepclarity.stream.transparency import KEPT, has_alpha, keeps_alpha
 
 from .coding import EXPORTING
 from .demux import open_input
-from .reading.extras import display_matrix, extras_of_track
+from .reading.extras import TRANSPARENCY, display_matrix, extras_of_track
 from .reading.packet_content import PacketContent
 from .reading.pictures import PictureReader
 from .reading.side_data import side_data_of
@@ -96,7 +98,10 @@ class FileSource:
             self._extras = list(dict.fromkeys(extras_of_track(self._stream, self._first)))
             self._encoder: str | None = None
             self.pixel_format = planes.planar_format(self._first.format.name)
-            self.info = describe(self.path, self._container, self._stream, self._first)
+            self.info = replace(
+                describe(self.path, self._container, self._stream, self._first),
+                transparent=has_alpha(self._first.format),
+            )
             self.deinterlacer: Deinterlacer | None = None
             self._decoded = TimedPictures(
                 self._all_pictures(),
@@ -123,7 +128,10 @@ class FileSource:
     def choose_pixel_format(self, encoder: str | None) -> None:
         """Convert frames to a pixel format that `encoder` (FFmpeg's name) supports; None: of any encoder."""
         self._encoder = encoder
-        self.pixel_format = planes.planar_format(self.info.pixel_format, encoder=encoder)
+        if encoder is not None and keeps_alpha(self.info, encoder):
+            self.pixel_format = KEPT[encoder]
+        else:
+            self.pixel_format = planes.planar_format(self.info.pixel_format, encoder=encoder)
 
     @property
     def stream_index(self) -> int:
@@ -143,7 +151,9 @@ class FileSource:
     @property
     def lost(self) -> list[str]:
         """What the video has, as far as it was read, that the output will not have."""
-        return list(dict.fromkeys([*self._extras, *self._decoded.lost(self._encoder)]))
+        kept = (TRANSPARENCY,) if keeps_alpha(self.info, self._encoder) else ()
+        lost = dict.fromkeys([*self._extras, *self._decoded.lost(self._encoder)])
+        return [each for each in lost if each not in kept]
 
     @property
     def busy_s(self) -> float:
@@ -160,9 +170,12 @@ class FileSource:
             self._timed = iter(self.deinterlacer)
 
     def __iter__(self) -> Iterator[Frame]:
+        transparent = keeps_alpha(self.info, self._encoder)
         for index, timed in enumerate(self._timed):
             started = time.perf_counter()
-            frame = frame_of(timed, index=index, info=self.info, pixel_format=self.pixel_format)
+            frame = frame_of(
+                timed, index=index, info=self.info, pixel_format=self.pixel_format, transparent=transparent
+            )
             self._converting_s += time.perf_counter() - started
             yield frame
         self.damaged += self._missing_packets()

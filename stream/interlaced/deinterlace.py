@@ -21,6 +21,8 @@ from .modes import DeinterlaceCounts, Deinterlaced, DeinterlaceMode, Deinterlaci
 from .picture import TimedPicture
 from .telecine import LOOKAHEAD, FilmPlanner, Making, Output, Plan, film_step_s
 
+_MAX_DENOMINATOR = 2**31 - 1
+"""Of a time base in FFmpeg: film is not restored where such ticks cannot hold its steps."""
 _NEAR = 5
 """Pictures on each side, a cycle of pulldown, that are compared if nothing says that a picture is interlaced."""
 _PLAIN_NEAR = 2
@@ -42,7 +44,8 @@ class Deinterlacer:
         self.counts = DeinterlaceCounts()
         self._setting = setting
         self._per_field = setting.mode is DeinterlaceMode.FIELD
-        self._film_step_s = film_step_s(rate) if setting.restores_film else None
+        step_s = film_step_s(rate) if setting.restores_film else None
+        self._film_step_s = step_s if _common_time_base(time_base, step_s).denominator <= _MAX_DENOMINATOR else None
         self._source_time_base = time_base
         self.time_base = time_base / 2 if self._per_field else _common_time_base(time_base, self._film_step_s)
         """Seconds per tick of the results."""

@@ -70,10 +70,10 @@ class Plan:
 
 
 def film_step_s(rate: Fraction | None) -> Fraction | None:
-    """Seconds per film frame of telecined video of that rate; None if the rate is not one of telecined video."""
+    """Seconds per film frame of telecined video of that mean rate; None if the rate is not one of telecined video."""
     if rate is None or not _RATES[0] <= rate <= _RATES[1]:
         return None
-    nominal = _NTSC if abs(rate - _NTSC) < Fraction(1, 100) else Fraction(30) if abs(rate - 30) < 0.01 else rate
+    nominal = Fraction(30) if abs(rate - 30) < Fraction(1, 100) else _NTSC
     return Fraction(CYCLE, CYCLE - 1) / nominal
 
 

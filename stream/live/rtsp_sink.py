@@ -154,7 +154,9 @@ class RtspSink:
 
     def _run_session(self, subprocess: Subprocess, worker: BackgroundWorker[ipc.Message], nut_header: bytes) -> None:
         """Run one session with the server until the connection fails or the sink is closed."""
-        fields = {"url": self.address.url, "format": self.address.muxer, "options": self.address.options}
+        address, verify = self.address, self.address.scheme == "rtsps" and self.address.verify_tls
+        peer = [address.host, address.port, self._timeout_s] if verify else None
+        fields = {"url": address.url, "format": address.muxer, "options": address.options, "verify_peer": peer}
         subprocess.send(ipc.Message("open", fields, nut_header))
         if not self._wait_until_connected(subprocess, worker):
             return

@@ -1,7 +1,7 @@
 """Live source: yields the frames of a camera or network stream, reconnects, and fills gaps with placeholders.
 
-A child process reads the source. While no frame arrives, the last one is repeated, then a slate gives the reason, and
-the source is reopened: the consumer sees neither an end nor a gap.
+A child process reads the source. While no frame arrives, the last one is repeated, then a slate gives the reason: the
+consumer sees neither an end nor a gap.
 """
 
 from __future__ import annotations
@@ -177,10 +177,10 @@ class LiveSource:
         return f"no answer in {self._timeouts.open_s:g} s"
 
     def _open_message(self) -> ipc.Message:
+        address = self.address
         fields = {
-            "url": self.address.url,
-            "format": self.address.muxer,
-            "options": self.address.options,
+            **{"url": address.url, "format": address.muxer, "options": address.options},
+            "verify_tls": address.verify_tls,
             "audio": self._with_audio,
             "paced": self.address.is_finite or self.address.is_synthetic,
             "watchdog_s": 2 * max(self._timeouts.open_s, self._timeouts.stall_s) + _WATCHDOG_MARGIN_S,

@@ -10,6 +10,8 @@ from urllib.parse import quote, unquote
 
 from deepclarity.errors import UsageError, did_you_mean, hide_secrets
 
+from .tls import ffmpeg_options
+
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "tcp")
 _SINK_SCHEMES = ("rtsp", "rtsps")
 _ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
@@ -36,6 +38,8 @@ class Address:
     """FFmpeg's options for opening the address."""
     host: str | None = None
     port: int | None = None
+    verify_tls: bool = True
+    """Whether the peer's certificate must be trusted."""
 
     @property
     def is_camera(self) -> bool:
@@ -63,10 +67,11 @@ class Address:
         return self.scheme == "file"
 
 
-def source_address(text: str, *, transport: str = "tcp", timeout_s: float = 5.0) -> Address:
+def source_address(text: str, *, transport: str = "tcp", timeout_s: float = 5.0, insecure_tls: bool = False) -> Address:
     """Parse a source's address: rtsp(s), rtmp(s), http(s) (HLS), udp, rtp, tcp, or the path of a file.
 
-    `transport` (RTSP only): `tcp` or `udp`. `timeout_s`: network timeout. Raises UsageError if the address is invalid.
+    `transport` (RTSP only): `tcp` or `udp`. `timeout_s`: network timeout. `insecure_tls`: accept any certificate.
+    Raises UsageError if the address is invalid.
     """
     match = _ADDRESS.fullmatch(text)
     if match is None:
@@ -77,17 +82,22 @@ def source_address(text: str, *, transport: str = "tcp", timeout_s: float = 5.0)
         raise UsageError(f"{text}: cannot read '{scheme}' addresses; {did_you_mean(scheme, _SCHEMES)}")
     if transport not in ("tcp", "udp"):
         raise UsageError(f"--transport {transport}: use tcp or udp.")
-    return _remote(scheme, match["rest"], _input_options(scheme, transport, timeout_s))
+    options = _input_options(scheme, transport, timeout_s)
+    if scheme in ("https", "rtmps"):
+        options |= ffmpeg_options(verify=not insecure_tls)
+    return _remote(scheme, match["rest"], options, verify_tls=not insecure_tls)
 
 
-def sink_address(text: str, *, timeout_s: float = 5.0) -> Address:
-    """Parse the RTSP URL of a sink; raises UsageError for anything else."""
+def sink_address(text: str, *, timeout_s: float = 5.0, insecure_tls: bool = False) -> Address:
+    """Parse the RTSP URL of a sink; raises UsageError for anything else. `insecure_tls`: accept any certificate."""
     match = _ADDRESS.fullmatch(text)
     scheme = match["scheme"].lower() if match else "?"
     if match is None or scheme not in _SINK_SCHEMES:
         raise UsageError(f"{text}: cannot publish there. Use rtsp://HOST[:PORT]/PATH of an RTSP server.")
     options = {"rtsp_transport": "tcp", "timeout": _microseconds(timeout_s)}
-    return _remote(scheme, match["rest"], options)
+    if scheme == "rtsps":
+        options |= ffmpeg_options(verify=not insecure_tls)
+    return _remote(scheme, match["rest"], options, verify_tls=not insecure_tls)
 
 
 def camera_address(text: str, *, size: str | None = None, rate: str | None = None) -> Address:
@@ -112,7 +122,7 @@ def camera_address(text: str, *, size: str | None = None, rate: str | None = Non
     return Address(name, f"camera {name}", "camera", device, {key: value for key, value in options.items() if value})
 
 
-def _remote(scheme: str, rest: str, options: dict[str, str]) -> Address:
+def _remote(scheme: str, rest: str, options: dict[str, str], *, verify_tls: bool) -> Address:
     user, location = _split_user(rest)
     match = re.match(r"(\[[^\]]*\]|[^:/?#]*)(?::(\d+))?", location)
     host = match[1].strip("[]") if match else ""
@@ -122,7 +132,7 @@ def _remote(scheme: str, rest: str, options: dict[str, str]) -> Address:
     if port is not None and not 0 < port <= _MAX_PORT:
         raise UsageError(f"{hide_secrets(f'{scheme}://{location}')}: invalid port {port}. Use 1 to {_MAX_PORT}.")
     url = f"{scheme}://{user}{location}"
-    return Address(url, _label(scheme, location), scheme, _format(scheme), options, host, port)
+    return Address(url, _label(scheme, location), scheme, _format(scheme), options, host, port, verify_tls)
 
 
 def _label(scheme: str, location: str) -> str:

@@ -30,6 +30,8 @@ from deepclarity.stream.packets import AnyPacket
 
 from . import ipc
 from .adts import audio_specific_config, strip_adts_header
+from .failure import SourceFailure
+from .gateway.gateway import Gateway
 from .pacing import READ_AHEAD_S, paced
 from .subprocess import arm_watchdog, ignore_signals
 
@@ -40,6 +42,10 @@ _SEGMENTED_FORMATS = ("hls", "dash")
 """Formats that deliver several seconds at once."""
 _MAX_CONSECUTIVE_ERRORS = 100
 """After this many consecutive read errors, the source counts as failed."""
+
+_NOTICE_LOSSES = {"reorder_queue_size": "2"}
+"""FFmpeg notices missing packets only with a queue; they arrive in order, so that a short one suffices."""
+_PLAUSIBLE_RATES = (Fraction(1, 2), Fraction(1000))
 
 _REASONS = {
     errno.ENOENT: "there is no such device or path",
@@ -76,6 +82,8 @@ def main() -> None:
 
 def reason_of(error: Exception) -> str:
     """Describe why a source cannot be read, without FFmpeg's message, which may contain the password."""
+    if isinstance(error, SourceFailure):
+        return error.reason
     number = getattr(error, "errno", None)
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return "user or password refused"
@@ -91,6 +99,22 @@ def reason_of(error: Exception) -> str:
 
 
 def _read(request: dict[str, Any], output: int, losses: _LossCounter) -> None:
+    if request["format"] != "rtsp":
+        _read_url(request, output, losses)
+        return
+    options = request["options"]
+    transport, timeout_s = options["rtsp_transport"], float(options["timeout"]) / 1_000_000
+    with Gateway(request["url"], transport=transport, timeout_s=timeout_s, verify_tls=request["verify_tls"]) as gateway:
+        local = {**options, "rtsp_transport": "tcp"} | (_NOTICE_LOSSES if transport == "udp" else {})
+        try:
+            _read_url({**request, "url": gateway.url, "options": local}, output, losses)
+        except (av.error.FFmpegError, OSError) as error:
+            raise gateway.failure or error from error
+        if gateway.failure is not None:
+            raise gateway.failure
+
+
+def _read_url(request: dict[str, Any], output: int, losses: _LossCounter) -> None:
     watchdog_s = float(request["watchdog_s"])
     with av.open(request["url"], "r", format=request["format"], options=request["options"]) as container:
         video = _largest_video_stream(container)
@@ -130,10 +154,14 @@ def _sleep_without_watchdog(seconds: float) -> None:
 
 def _packets(container: InputContainer, streams: list[Stream], losses: _LossCounter) -> Iterator[AnyPacket]:
     """Yield packets; uncompressed pictures, which packets only refer to, are copied into them."""
+    size: tuple[int, int] | None = None
     for packet in _demux(container, streams, losses):
         if packet.stream.type == "video" and packet.stream.codec_context.name == _UNCOMPRESSED_CODEC:
             for picture in packet.decode():
                 assert isinstance(picture, VideoFrame)
+                size = size or (picture.width, picture.height)
+                if size != (picture.width, picture.height):
+                    raise SourceFailure("its picture size has changed")
                 yield _to_raw_packet(picture, packet)
         else:
             yield packet
@@ -185,7 +213,8 @@ def _opened_message(first: AnyPacket, streams: list[Stream]) -> ipc.Message:
     """Describe the streams by a NUT file that contains the packet `first`."""
     video = streams[0]
     assert isinstance(video, VideoStream)
-    rate = video.average_rate or video.guessed_rate or Fraction(30)
+    rates = (video.average_rate, video.guessed_rate)
+    rate = next((rate for rate in rates if rate and _PLAUSIBLE_RATES[0] <= rate <= _PLAUSIBLE_RATES[1]), Fraction(30))
     fields = {"rate": str(rate), "raw": video.codec_context.name == _UNCOMPRESSED_CODEC}
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="nut") as nut:

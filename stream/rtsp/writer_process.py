@@ -22,6 +22,7 @@ from deepclarity.stream.packets import RTP_TIME_BASE, AnyPacket
 from . import ipc
 from .reader_process import reason_of
 from .subprocess import arm_watchdog, ignore_signals
+from .tls import check_certificate
 
 _OPEN_TIMEOUT_S, _WRITE_TIMEOUT_S, _CLOSE_TIMEOUT_S = 15.0, 10.0, 4.0
 _MAX_INTERLEAVE_US = "60000"  # by default FFmpeg waits ten seconds for a silent track
@@ -43,6 +44,9 @@ def main() -> None:
 
 
 def _publish(request: ipc.Message, inbox: ipc.Inbox, output: int) -> None:
+    if request.fields.get("verify_peer") is not None:
+        host, port, timeout_s = request.fields["verify_peer"]
+        check_certificate(host, port, timeout_s=timeout_s)
     template = av.open(io.BytesIO(request.data), "r", format="nut")
     container = _open_container(request.fields)
     with contextlib.ExitStack() as stack:

@@ -18,6 +18,7 @@ from deepclarity.stream.frame import Frame
 from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.bwdif import FieldLabel
 from deepclarity.stream.packets import AnyPacket
+from deepclarity.stream.transparency import keeps_alpha, picture_with_alpha
 
 _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]
 
@@ -60,6 +61,7 @@ class EncodedTrack:
         self._size = size
         self._pixel_format = pixel_format
         self._frames = 0
+        self._transparent = False
         self._field_label = FieldLabel()
         self._resumed_frames = partial_output.frames if partial_output else 0
         self._resumed_packets = partial_output.packets() if partial_output else _no_packets()
@@ -78,6 +80,7 @@ class EncodedTrack:
         stream = container.add_stream(self._settings.encoder, rate=self._info.rate or 25)
         assert isinstance(stream, VideoStream)
         stream.time_base = self._info.time_base
+        self._transparent = keeps_alpha(self._info, self._settings.encoder)
         self._encoder.context = self._encoder.configure(stream.codec_context)
         if container.format.name in ("mp4", "mov") and self._settings.codec == "hevc":
             stream.codec_tag = "hvc1"  # required by Apple's players
@@ -104,6 +107,8 @@ class EncodedTrack:
         self._resumed_packets.close()
 
     def _picture(self, frame: Frame) -> VideoFrame:
+        if self._transparent:
+            return picture_with_alpha(frame, self._pixel_format)
         picture = picture_of(frame, self._pixel_format)
         if picture is frame.picture or frame.field_order is None:
             return picture

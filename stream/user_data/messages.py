@@ -62,6 +62,11 @@ def kind_of(message: bytes) -> UserDataKind | None:
     return next((kind for kind, prefix in _PREFIXES.items() if message.startswith(prefix)), None)
 
 
+def prefix_of(kind: UserDataKind) -> bytes:
+    """The first bytes of messages of this kind."""
+    return _PREFIXES[kind]
+
+
 def caption_messages(triplets: bytes) -> Messages:
     """Messages that hold caption constructs, three bytes each, in this order (CTA-708, 4.3)."""
     step = TRIPLET_BYTES * MAX_TRIPLETS

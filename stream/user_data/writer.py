@@ -17,13 +17,13 @@ class UserDataWriter:
     """Call `add` for each frame before it is encoded, and `written` for each packet, in any order of display."""
 
     def __init__(self, codec: str) -> None:
-        """`codec`: `h264`, with start codes, `hevc`, likewise, or `av1`."""
+        """`codec`: `h264`, with start codes, `hevc`, likewise, or `av1`; nothing is carried in others."""
         self._codec = codec
         self._waiting: dict[int, Messages] = {}
 
     def add(self, pts: int, messages: Messages) -> None:
         """Keep the messages of the frame with this presentation time; those that the codec cannot carry are dropped."""
-        carried = of_kinds(messages, CARRIED[self._codec])
+        carried = of_kinds(messages, CARRIED.get(self._codec, frozenset()))
         if carried:
             if len(self._waiting) >= _MAX_WAITING:
                 del self._waiting[next(iter(self._waiting))]

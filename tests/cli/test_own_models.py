@@ -22,7 +22,7 @@ from deepclarity.models.colour import Planes, YCbCr, as_planes
 from deepclarity.models.load import load_enhancer
 from tests.commands import expect_error, run_upscale
 from tests.conftest import Rgb
-from tests.models.external.models import ARCHITECTURES, by_spandrel, network, save
+from tests.models.external.models import ARCHITECTURES, LARGE_ARCHITECTURES, by_spandrel, network, save
 
 CAMERA = "lavfi:testsrc2=size=64x36:rate=10"
 COLOURS = {"bt709": (1, 1), "bt601": (6, 1), "bt2020": (9, 2)}
@@ -48,6 +48,17 @@ def test_correct_equals_spandrel(tmp_path: Path, painting: Rgb, architecture: st
     expected = by_spandrel(model, picture.astype(np.float32) / 255)
     assert result.shape == expected.shape
     assert np.abs(result[:, :, ::-1] / 257 - expected * 255).max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("architecture", LARGE_ARCHITECTURES)
+def test_large_models_equal_spandrel_in_correct_and_upscale(
+    tmp_path: Path, painting: Rgb, architecture: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    test_correct_equals_spandrel(tmp_path, painting, architecture, ".pth")
+    test_upscale_equals_spandrel(tmp_path, painting, architecture, "bt709")
+    assert capfd.readouterr() == ("", "")
 
 
 def write_lossless(path: Path, picture: Rgb, colour: tuple[int, int], *, count: int = 3) -> None:
@@ -168,7 +179,8 @@ def test_the_models_of_a_folder_are_listed(tmp_path: Path, capfd: pytest.Capture
     (folder / "notes.txt").write_text("not a model")
     assert run(["models", "--folder", str(folder), "--device", "cpu"]) == 0
     listed = capfd.readouterr().out.splitlines()
-    assert re.search(r"2x-compact.safetensors +RealESRGAN Compact +×2 RGB .* licence MIT +[\d.]+ frames/s", listed[1])
+    facts = r"2x-compact.safetensors +RealESRGAN Compact +×2 RGB .* licence MIT \(architecture: BSD-3-Clause\)"
+    assert re.search(facts + r" +[\d.]+ frames/s", listed[1])
     assert re.fullmatch(r"  damaged.pth: not a file of weights alone.*", listed[2])
     assert len(listed) == 3
     assert run(["models", "--folder", str(folder), "--device", "cpu", "--json"]) == 0

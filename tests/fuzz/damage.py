@@ -32,7 +32,7 @@ def _flips(data: bytes, random: Random) -> bytes:
 
 def _cut(data: bytes, random: Random) -> bytes:
     """The end is missing, or the beginning."""
-    at = random.randrange(1, len(data))
+    at = random.randrange(1, max(2, len(data)))
     return data[at:] if random.random() < 0.2 else data[:at]
 
 

@@ -10,7 +10,7 @@ from .damage import damage
 from .harness import Worker, fuzz_file
 from .sources import write_source
 
-SEEDS = {"mp4": (3, 6), "mkv": (2, 7), "avi": (1, 4), "mpg": (5,), "gif": (0,)}
+SEEDS = {"mp4": (3,), "mkv": (2, 7), "avi": (4,), "mpg": (5,), "gif": (0,), "flv": (1, 49), "ts": (205,)}
 """A few of those that `benchmarks/fuzz.py` runs by the hundred."""
 
 

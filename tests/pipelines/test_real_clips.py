@@ -92,7 +92,7 @@ def test_subtitles_are_copied_to_matroska_and_converted_for_mp4(
     shared_clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = shared_clips / "zoo" / "axm__sample_with_srt.mkv"
-    for suffix, codec in ((".mkv", "subrip"), (".mp4", "mov_text")):
+    for suffix, codec in ((".mkv", "srt"), (".mp4", "mov_text")):
         caplog.clear()
         upscale(Job(clip, tmp_path / f"out{suffix}", SMALL))
         with av.open(str(tmp_path / f"out{suffix}")) as container:

@@ -124,6 +124,7 @@ _LIVE = (
         "--timeout", "timeout_s", type=click.FloatRange(min=0.5, max=600), default=5.0, show_default=True, metavar="S",
         help="Timeout in seconds for connecting and for the next packet.",
     ),
+    click.option("--insecure-tls", is_flag=True, help="Accept any certificate of rtsps, rtmps and https peers."),
     click.option(
         "--metrics", type=click.IntRange(0, 65535), metavar="PORT",
         help="Serve /metrics and /healthz on this port; 0: any free port.",
@@ -146,6 +147,7 @@ class LiveRunOptions:
 
     seconds: float | None
     timeout_s: float
+    insecure_tls: bool
     metrics: int | None
     metrics_host: str
     log_json: bool
@@ -169,7 +171,7 @@ def pop_run_options(values: dict[str, Any]) -> LiveRunOptions:
     """Remove the run options from `values` and return them; raises UsageError if one is invalid."""
     from deepclarity.errors import UsageError
 
-    keys = ("seconds", "timeout_s", "metrics", "metrics_host", "log_json", "quiet")
+    keys = ("seconds", "timeout_s", "insecure_tls", "metrics", "metrics_host", "log_json", "quiet")
     run = LiveRunOptions(**{key: values.pop(key) for key in keys})
     if run.seconds is not None and not math.isfinite(run.seconds):
         raise UsageError("--seconds: give a number of seconds, not 'nan' or 'inf'. Leave it out to run until stopped.")

@@ -7,13 +7,16 @@ from collections.abc import Container, Iterator
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from deepclarity.stream.transparency import has_alpha
 from deepclarity.stream.user_data.messages import UserDataKind
 
+from .decoder import has_alpha_track
 from .side_data import kind_of, side_data_of
+
+TRANSPARENCY = "transparency"
 
 _SIDE_DATA = {
     "DOVI_METADATA": "Dolby Vision metadata",
@@ -49,19 +52,12 @@ def extras_of(picture: VideoFrame, user_data: Container[UserDataKind] = ()) -> I
 
 def extras_of_track(stream: VideoStream, picture: VideoFrame) -> Iterator[str]:
     """The same of an entire track; `picture`: its first."""
-    alpha = stream.metadata.get("alpha_mode") == "1" or has_alpha(picture.format)
-    if alpha:
-        yield "transparency"
+    if has_alpha_track(stream) or has_alpha(picture.format):
+        yield TRANSPARENCY
     if stream.disposition & Disposition.multilayer:
         yield "the second view of a spatial video"
     if (stream.codec_context.codec_tag or "")[:4] in ("dvhe", "dvh1", "dvav", "dva1", "dav1"):
         yield "Dolby Vision metadata"
-
-
-def has_alpha(form: VideoFormat) -> bool:
-    """Whether pictures of this format have a plane of transparency."""
-    name = form.name
-    return "yuva" in name or "gbrap" in name or name.startswith(("rgba", "bgra", "argb", "abgr", "ya8", "ya16"))
 
 
 def display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:

@@ -88,9 +88,14 @@ def _first_unknown(container: InputContainer) -> int | None:
 
 
 def is_complete(stream: Stream) -> bool:
-    """Whether enough is known of a track to copy or decode it."""
+    """Whether enough is known of a track to copy or decode it, or never will be: FFmpeg does not know its codec."""
     if isinstance(stream, AudioStream):
-        return bool(stream.codec_context.sample_rate)
+        return stream.codec_context is None or bool(stream.codec_context.sample_rate)
     if isinstance(stream, VideoStream):
-        return bool(stream.width)
+        return stream.codec_context is None or bool(stream.width)
     return True
+
+
+def picture_size(stream: VideoStream) -> tuple[int, int]:
+    """(width, height) of a track as announced; zeros if FFmpeg does not know its codec."""
+    return (0, 0) if stream.codec_context is None else (stream.width, stream.height)

@@ -12,12 +12,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from deepclarity.stream.files.demux import demux_packets
 from deepclarity.stream.packets import AnyPacket
 
+from .decoder import decoder_of
 from .packet_content import NOTHING, content_reader
 from .packets_seen import PacketsSeen
 
@@ -88,9 +90,9 @@ class PictureReader:
 
     def _by_frame_threads(self, seen: PacketsSeen) -> Iterator[VideoFrame]:
         """Raises _DamageError at the first packet that cannot be read or decoded, and before a gap."""
-        stream = self._stream
-        stream.thread_type = "AUTO"
-        stream.codec_context.options = self._options
+        stream, decoder = self._stream, decoder_of(self._stream)
+        decoder.thread_type = "AUTO"
+        decoder.options = self._options
         packets = demux_packets(self._container, [stream], on_damage=_refuse, on_join=self._on_join)
         ended = False
         while not ended:
@@ -100,7 +102,7 @@ class PictureReader:
                 seen.mark(packet)
                 self.packets = seen.count
             try:
-                found = stream.decode(packet)  # None at the end flushes the decoder
+                found = decoder.decode(packet)  # None at the end flushes the decoder
             except (av.error.FFmpegError, ValueError) as error:
                 raise _DamageError from error
             self.busy_s += time.perf_counter() - started
@@ -140,13 +142,14 @@ class PictureReader:
         self._second = container = self._reopen()
         stream = container.streams[self._stream.index]
         assert isinstance(stream, VideoStream)
-        stream.thread_type = "SLICE"
-        stream.codec_context.options = {**self._options, **_OPTIONS.get(stream.codec_context.codec.name, {})}
+        decoder = decoder_of(stream)
+        decoder.thread_type = "SLICE"
+        decoder.options = {**self._options, **_OPTIONS.get(decoder.codec.name, {})}
         on_damage, on_join = (self._on_damage, self._on_join) if counts else (_ignore, _ignore)
         packets = demux_packets(container, [stream], on_damage=on_damage, on_join=on_join)
         read, missing, first = done.count, frozenset(done.missing), done.entry_point()
         seen = self._packets_seen()
-        for picture in self._decoded(packets, stream, seen, first, on_damage):
+        for picture in self._decoded(packets, decoder, seen, first, on_damage):
             number = identify(seen, picture, stream)
             repeated = seen.count <= read if number is None else number < read and number not in missing
             if not repeated:
@@ -156,7 +159,7 @@ class PictureReader:
     def _decoded(
         self,
         packets: Iterator[AnyPacket],
-        stream: VideoStream,
+        decoder: VideoCodecContext,
         seen: PacketsSeen,
         first: int,
         on_damage: Callable[[], None],
@@ -166,11 +169,11 @@ class PictureReader:
             seen.mark(packet)
             self.packets = max(self.packets, seen.count)
             if seen.count > first:
-                yield from self._of(stream, packet, on_damage)
+                yield from self._of(decoder, packet, on_damage)
         for _ in range(_MAX_FLUSHES):
             damaged = False
             try:
-                found = stream.decode(None)
+                found = decoder.decode(None)
             except EOFError:
                 return
             except (av.error.FFmpegError, ValueError):
@@ -180,10 +183,10 @@ class PictureReader:
             if not damaged:
                 return
 
-    def _of(self, stream: VideoStream, packet: AnyPacket, on_damage: Callable[[], None]) -> list[VideoFrame]:
+    def _of(self, decoder: VideoCodecContext, packet: AnyPacket, on_damage: Callable[[], None]) -> list[VideoFrame]:
         started = time.perf_counter()
         try:
-            return stream.decode(packet)
+            return decoder.decode(packet)
         except (av.error.FFmpegError, ValueError):
             on_damage()
             return []

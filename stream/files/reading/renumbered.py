@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from .late_tracks import is_complete
+from .late_tracks import is_complete, picture_size
 
 _MERGE = {"merge_pmt_versions": "1"}
 
@@ -44,7 +44,7 @@ def _differ(one: Stream, other: Stream) -> bool:
     """Whether what is known of two tracks differs; of late ones that is little."""
     if isinstance(one, VideoStream) and isinstance(other, VideoStream):
         known = is_complete(one) and is_complete(other)
-        return _codec(one) != _codec(other) or (known and (one.width, one.height) != (other.width, other.height))
+        return _codec(one) != _codec(other) or (known and picture_size(one) != picture_size(other))
     return one.type != other.type or (is_complete(one) and is_complete(other) and _codec(one) != _codec(other))
 
 

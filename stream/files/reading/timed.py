@@ -18,6 +18,7 @@ from deepclarity.stream.info import VideoInfo
 from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import Deinterlacing
 from deepclarity.stream.interlaced.picture import TimedPicture
+from deepclarity.stream.transparency import alpha_of
 from deepclarity.stream.user_data.messages import CARRIED, UserDataKind, kind_of
 
 from .best_effort import BestEffortTimestamps
@@ -80,14 +81,14 @@ class TimedPictures:
 
     def lost(self, encoder: str | None) -> list[str]:
         """What the pictures so far have that `encoder` (FFmpeg's name) cannot keep; None: they are not encoded."""
-        carried = CARRIED[av.Codec(encoder, "w").canonical_name] if encoder else ()
+        carried = CARRIED.get(av.Codec(encoder, "w").canonical_name, frozenset()) if encoder else frozenset()
         return [*self._extras, *(kind.value for kind in self._user_data if kind not in carried)]
 
     def __iter__(self) -> Iterator[TimedPicture]:
         coding = None
         for index, (picture, content) in enumerate(self._pictures):
             pts = self._times.assign(picture)
-            user_data = (*user_data_of(picture), *content.user_data)
+            user_data = user_data_of(picture, content.user_data)
             self._user_data.update(dict.fromkeys(kind for each in user_data if (kind := kind_of(each))))
             if index < _EXTRAS_FIRST or index % _EXTRAS_EVERY == 0:
                 self._extras.update(dict.fromkeys(extras_of(picture, self._user_data)))
@@ -108,8 +109,10 @@ def deinterlaced(
     return deinterlacer, replace(info, time_base=deinterlacer.time_base, rate=rate, frames=frames, interlaced=keeps)
 
 
-def frame_of(timed: TimedPicture, *, index: int, info: VideoInfo, pixel_format: str) -> Frame:
-    """A frame of a picture, in planar format `pixel_format`."""
+def frame_of(
+    timed: TimedPicture, *, index: int, info: VideoInfo, pixel_format: str, transparent: bool = False
+) -> Frame:
+    """A frame of a picture, in planar format `pixel_format`; `transparent`: with its opacity."""
     picture = planes.to_planar(timed.picture, pixel_format)
     return Frame(
         planes=planes.planes_of(picture),
@@ -126,4 +129,5 @@ def frame_of(timed: TimedPicture, *, index: int, info: VideoInfo, pixel_format: 
         deinterlaced=timed.deinterlaced is not None,
         field_order=timed.order,
         user_data=timed.user_data,
+        alpha=alpha_of(timed.picture, deep=planes.depth_of(pixel_format) > 8) if transparent else None,
     )

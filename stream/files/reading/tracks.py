@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 
@@ -10,6 +11,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from deepclarity.errors import SourceError, UsageError
+
+from .late_tracks import picture_size
 
 _STILL = Disposition.timed_thumbnails | Disposition.still_image
 _DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")
@@ -42,7 +45,7 @@ def video_track(container: InputContainer, name: str, *, track: int | None = Non
     for measure in (_seconds, _frames):
         most = max(measure(s) for s in candidates)
         candidates = [s for s in candidates if measure(s) >= _SHORTER * most]
-    return _checked(max(candidates, key=lambda s: s.width * s.height), name)
+    return _checked(max(candidates, key=lambda s: math.prod(picture_size(s))), name)
 
 
 def _checked(stream: VideoStream, name: str) -> VideoStream:
@@ -54,8 +57,8 @@ def _checked(stream: VideoStream, name: str) -> VideoStream:
 def other_videos(container: InputContainer, chosen: VideoStream) -> list[str]:
     """A description of each video track that was not taken, stills included, cover pictures not."""
     return [
-        f"track {s.index}, {s.codec_context.name if s.codec_context else 'unknown'} {s.width}x{s.height}"
-        + f", {_frames(s)} frame{'s' * (_frames(s) != 1)}"
+        f"track {s.index}, {s.codec_context.name if s.codec_context else 'unknown'} "
+        + f"{'x'.join(map(str, picture_size(s)))}, {_frames(s)} frame{'s' * (_frames(s) != 1)}"
         for s in container.streams.video
         if s.index != chosen.index and not s.disposition & Disposition.attached_pic
     ]

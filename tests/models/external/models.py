@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from torch import Tensor
 from deepclarity.models.external.spandrel_network import import_spandrel
 
 ARCHITECTURES = ("compact", "span", "esrgan")
+LARGE_ARCHITECTURES = ("dat", "swinir", "plksr", "realplksr")
+"""Tests with these are slow."""
 
 
 def network(architecture: str, *, scale: int = 2, seed: int = 0) -> torch.nn.Module:
@@ -35,6 +38,8 @@ def network(architecture: str, *, scale: int = 2, seed: int = 0) -> torch.nn.Mod
 
         net = SPAN(num_in_ch=3, num_out_ch=3, feature_channels=16, upscale=scale)
         net.upsampler[0].weight.data /= 200  # its mean is subtracted, and its range is 0..255
+    elif architecture in LARGE_ARCHITECTURES:
+        net = _large_network(architecture, scale)
     else:
         from spandrel.architectures.ESRGAN import ESRGAN
 
@@ -42,6 +47,26 @@ def network(architecture: str, *, scale: int = 2, seed: int = 0) -> torch.nn.Mod
         net.model[-1].weight.data *= 5
     module: torch.nn.Module = net.eval()
     return module
+
+
+def _large_network(architecture: str, scale: int) -> Any:
+    with warnings.catch_warnings():  # of PyTorch, about the authors' code
+        warnings.simplefilter("ignore")
+        if architecture == "dat":
+            from spandrel.architectures.DAT import DAT
+
+            return DAT(embed_dim=24, split_size=[2, 4], depth=[2], num_heads=[2], expansion_factor=2, upscale=scale)
+        if architecture == "swinir":
+            from spandrel.architectures.SwinIR import SwinIR
+
+            return SwinIR(
+                embed_dim=24, depths=[2], num_heads=[2], window_size=8, mlp_ratio=2, upscale=scale,
+                upsampler="pixelshuffle",
+            )  # fmt: skip
+        from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
+
+        sizes = {"dim": 16, "n_blocks": 2, "upscaling_factor": scale}
+        return PLKSR(kernel_size=13, **sizes) if architecture == "plksr" else RealPLKSR(**sizes)
 
 
 def save(path: Path, net: torch.nn.Module, **metadata: str) -> Path:

@@ -15,7 +15,7 @@ import torch
 
 from deepclarity.errors import InputError, UsageError, WeightsError
 from deepclarity.models.load import check_enhancer, load_enhancer, weights_sha256
-from tests.models.external.models import ARCHITECTURES, by_spandrel, network, save
+from tests.models.external.models import ARCHITECTURES, LARGE_ARCHITECTURES, by_spandrel, network, save
 
 
 class Attack:
@@ -41,6 +41,20 @@ def test_a_community_model_equals_spandrel(tmp_path: Path, architecture: str, su
     assert enhancer.scales == (scale,)
     large = enhancer._network(np.ascontiguousarray(rgb.transpose(2, 0, 1))).transpose(1, 2, 0)  # type: ignore[attr-defined]
     np.testing.assert_allclose(large, by_spandrel(path, rgb), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("architecture", LARGE_ARCHITECTURES)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_large_community_model_equals_spandrel(tmp_path: Path, architecture: str, suffix: str) -> None:
+    test_a_community_model_equals_spandrel(tmp_path, architecture, suffix, 2)
+
+
+def test_the_licence_of_the_architecture_is_known_of_a_pth_file(tmp_path: Path) -> None:
+    for name, licence in ("compact", "BSD-3-Clause"), ("esrgan", "Apache-2.0"):
+        info = load_enhancer(str(save(tmp_path / f"{name}.pth", network(name))), device="cpu").info  # type: ignore[attr-defined]
+        assert (info.licence, info.architecture_licence) == ("-", licence)
 
 
 def test_the_licence_and_the_architecture_are_known(tmp_path: Path) -> None:

@@ -104,3 +104,19 @@ def test_audio_offset_is_kept(tmp_path: Path, source: str, target: str, picture_
     assert audio_hashes(out) == audio_hashes(clip) != []
     if target == "mp4":
         assert frame_times(out) == frame_times(clip)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_three_hours_end_in_step(tmp_path: Path, ending: str) -> None:
+    clip, out, hours_s = tmp_path / f"long.{ending}", tmp_path / f"out.{ending}", 3 * 3600
+    moments = [240 * number for number in range(hours_s // 10)]
+    spec = ClipSpec(count=len(moments), pts=moments, time_base=Fraction(1001, 24_000))
+    with av.open(str(clip), "w") as container:
+        video, voice = add_video(container, spec), add_audio(container)
+        encode_video(container, video, spec)
+        encode_audio(container, voice, seconds=0.5, start_s=hours_s)
+    assert run_upscale(clip, out, *QUICK) == 0
+    assert frame_times(out)[-1] == pytest.approx(float(frame_times(clip)[-1]), abs=0.001)
+    assert len(frame_times(out)) == hours_s // 10
+    assert lead_s(out) == pytest.approx(lead_s(clip), abs=0.001)

@@ -12,6 +12,7 @@ import pytest
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.frame import Frame
 from deepclarity.stream.interlaced.combs import comb_score
+from deepclarity.stream.interlaced.deinterlace import Deinterlacer
 from deepclarity.stream.interlaced.modes import DeinterlaceCounts, DeinterlaceMode, Deinterlacing, FieldOrder
 from deepclarity.stream.planes import planes_of
 from tests.interlaced_clips import (
@@ -175,3 +176,11 @@ def test_pictures_that_keep_their_size_stay_interlaced_beside_deinterlaced_plane
         kept = planes_of(frame.picture)[0]  # type: ignore[arg-type]
         assert np.abs(kept.astype(int) - original).mean() < 4
         assert frame.field_order is FieldOrder.BOTTOM
+
+
+@pytest.mark.parametrize("time_base", [Fraction(1, 1_000_000_000), Fraction(1, 90_000)])
+def test_time_base_fits_into_32_bits(time_base: Fraction) -> None:
+    """A rate that is only nearly that of telecined video, and ticks that share no factor with film."""
+    rate = Fraction(29_887_123, 1_000_003)
+    result = Deinterlacer(iter(()), Deinterlacing(), rate=rate, time_base=time_base)
+    assert result.time_base.denominator < 2**31

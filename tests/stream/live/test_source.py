@@ -7,14 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from itertools import dropwhile, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from deepclarity.errors import SourceError
-from deepclarity.stream.frame import Frame, Placeholder
+from deepclarity.stream.frame import Placeholder
 from deepclarity.stream.live.source import LiveSource
 from deepclarity.stream.live.state import State, Timeouts
 from deepclarity.stream.rtsp.address import camera_address, source_address
@@ -23,8 +22,15 @@ from deepclarity.stream.rtsp.reader_process import reason_of
 from tests.rtsp.publisher import Publisher
 from tests.rtsp.relay_command import descendants, resources
 from tests.rtsp.server.server import RtspServer
+from tests.stream.live.frames import (
+    SHORT_TIMEOUTS,
+    is_slate,
+    open_frames,
+    read_until,
+    real_frames,
+    timestamps_increase,
+)
 
-SHORT_TIMEOUTS = Timeouts(open_s=2.0, stall_s=1.5)
 CAMERA = "lavfi:testsrc2=size=320x180:rate=30,realtime"
 
 
@@ -32,46 +38,6 @@ CAMERA = "lavfi:testsrc2=size=320x180:rate=30,realtime"
 def server() -> Iterator[RtspServer]:
     with RtspServer() as running:
         yield running
-
-
-@contextmanager
-def open_frames(source: LiveSource) -> Iterator[Iterator[Frame]]:
-    """The frames of `source`; its reader process is terminated at the end of the block."""
-    with source, closing(iter(source)) as frames:  # type: ignore[type-var]
-        yield frames
-
-
-def read_until(frames: Iterator[Frame], condition: Callable[[Frame], bool], *, timeout_s: float = 20.0) -> list[Frame]:
-    """Read frames up to and including the first for which `condition` is true."""
-    deadline, received = time.monotonic() + timeout_s, []
-    for frame in frames:
-        received.append(frame)
-        if condition(frame):
-            return received
-        assert time.monotonic() < deadline, f"not within {timeout_s} s; {len(received)} frames"
-    raise AssertionError("the source ended")
-
-
-def real_frames(count: int) -> Callable[[Frame], bool]:
-    """Condition for `read_until`: `count` real frames have arrived."""
-    remaining = count
-
-    def condition(frame: Frame) -> bool:
-        nonlocal remaining
-        remaining -= frame.placeholder is None
-        return remaining <= 0
-
-    return condition
-
-
-def is_slate(frame: Frame) -> bool:
-    return frame.placeholder is Placeholder.SLATE
-
-
-def timestamps_increase(frames: list[Frame]) -> bool:
-    """Whether timestamps increase strictly from the first real frame on."""
-    from_first = dropwhile(lambda frame: frame.placeholder is not None, frames)
-    return all(earlier.pts < later.pts for earlier, later in pairwise(from_first))
 
 
 def test_camera_frames_have_increasing_timestamps_and_arrival_times() -> None:

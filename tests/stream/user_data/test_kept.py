@@ -15,6 +15,7 @@ from deepclarity.pipelines.records import Summary
 from deepclarity.pipelines.route import FrameSelection
 from deepclarity.pipelines.upscale import Job, upscale
 from deepclarity.stream.files.encode import EncodeSettings
+from deepclarity.stream.files.reading import packet_content
 from deepclarity.stream.files.sink import FileSink
 from deepclarity.stream.files.source import FileSource
 from deepclarity.stream.segments.plan import CopyRequest, open_splicer
@@ -35,7 +36,9 @@ from tests.interlaced_clips import NTSC, FieldSpec, encode_fields, film_frames, 
 
 Capture = pytest.CaptureFixture[str]
 SIZE = (192, 128)
-QUIET = {"x265-params": "log-level=none:bframes=3"}
+QUIET = {"x265-params": "log-level=none:bframes=0"}
+"""For x265, which gives arbitrary decoding times to fewer frames than it reorders."""
+B_FRAMES = {"x265-params": "log-level=none:bframes=3"}
 X264 = {"preset": "veryfast"}
 
 
@@ -60,7 +63,7 @@ def assert_times(before: dict[Fraction, bytes], after: dict[Fraction, bytes]) ->
     ],
 )
 def test_every_frame_keeps_its_captions(tmp_path: Path, codec: str, name: str, output: str, wanted: str) -> None:
-    options = {"libx264": X264, "libx265": QUIET}.get(codec, {})
+    options = {"libx264": X264, "libx265": B_FRAMES}.get(codec, {})
     source = encode_captioned(tmp_path / name, ClipSpec(count=14, size=SIZE, codec=codec, options=options))
     report = tmp_path / "r.json"
     assert run_upscale(source, tmp_path / output, *QUICK, "--codec", wanted, "--report", str(report)) == 0
@@ -132,12 +135,22 @@ def test_a_resumed_run_has_every_caption_once(tmp_path: Path) -> None:
 def test_hdr10_plus_is_kept_where_it_has_a_place(tmp_path: Path, codec: str) -> None:
     messages = {number: (hdr10_plus(number), *caption_messages(triplets(number))) for number in range(12)}
     spec = ClipSpec(
-        count=12, size=SIZE, codec="libx265", pixel_format="yuv420p10le", options=QUIET, colour=(9, 16, 9, 1)
+        count=12, size=SIZE, codec="libx265", pixel_format="yuv420p10le", options=B_FRAMES, colour=(9, 16, 9, 1)
     )
     source = encode_with_user_data(tmp_path / "in.mp4", messages, spec)
     assert run_upscale(source, tmp_path / "o.mkv", *QUICK, "--codec", codec) == 0
     for kind in (Type.DYNAMIC_HDR_PLUS, Type.A53_CC):
         assert_same(side_data(source, kind), side_data(tmp_path / "o.mkv", kind), 12)
+
+
+def test_hdr10_plus_is_kept_that_only_the_decoder_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matroska holds that of VP9 beside the packets."""
+    monkeypatch.setattr(packet_content, "packet_reader", lambda codec, extradata: None)
+    spec = ClipSpec(count=5, size=SIZE, codec="libx265", pixel_format="yuv420p10le", options=QUIET)
+    source = encode_with_user_data(tmp_path / "in.mp4", {number: (hdr10_plus(number),) for number in range(5)}, spec)
+    assert run_upscale(source, tmp_path / "o.mp4", *QUICK) == 0
+    kind = Type.DYNAMIC_HDR_PLUS
+    assert_same(side_data(source, kind), side_data(tmp_path / "o.mp4", kind), 5)
 
 
 @pytest.mark.parametrize(("codec", "name"), [("mpeg2video", "in.ts"), ("libx265", "in.mp4")])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from av.sidedata.sidedata import Type
 
 from deepclarity.stream.user_data import obu, sei
+from deepclarity.stream.user_data.hdr10_plus import message_of
 from deepclarity.stream.user_data.messages import (
     UserDataKind,
     caption_messages,
     caption_triplets,
     kind_of,
+    prefix_of,
 )
 from deepclarity.stream.user_data.sharing import UserDataShares
-from tests.captioned_clips import hdr10_plus, triplets
+from tests.captioned_clips import encode_with_user_data, hdr10_plus, side_data, triplets
+from tests.clips import ClipSpec
 
 SLICE = {"h264": b"\x00\x00\x00\x01\x65\x88\x84", "hevc": b"\x00\x00\x01\x26\x09\xaf"}
 PARAMETERS = {"h264": b"\x00\x00\x00\x01\x67\x42\x00\x0a", "hevc": b"\x00\x00\x00\x01\x42\x01\x01\x01"}
@@ -99,3 +105,29 @@ def test_doubled_frames_have_captions_once_and_other_metadata_each() -> None:
     first, second = UserDataShares().of((*caption_messages(triplets(1)), hdr10_plus(1)), 2)
     assert caption_triplets(first) == triplets(1)
     assert first[-1:] == second == (hdr10_plus(1),)
+
+
+def fields(*pairs: tuple[int, int]) -> bytes:
+    """Values and their bits, after the prefix of HDR10+."""
+    bits = "".join(f"{value:0{count}b}" for value, count in pairs)
+    padded = bits.ljust(-(-len(bits) // 8) * 8, "0")
+    return prefix_of(UserDataKind.HDR10_PLUS) + int(padded, 2).to_bytes(len(padded) // 8, "big")
+
+
+def test_hdr10_plus_is_written_as_ffmpeg_read_it(tmp_path: Path) -> None:
+    """With everything that the syntax has: three windows, peaks, percentiles, tone mapping, saturation."""
+    ellipse = [(n, 16) for n in (10, 20, 60, 70, 30, 40)] + [(90, 8), (11, 16), (12, 16), (13, 16), (1, 1)]
+    peaks = [(1, 1), (2, 5), (3, 5), *((n, 4) for n in (1, 2, 3, 13, 14, 15))]
+    light = [(n, 17) for n in (100_000, 99_999, 1, 54_321)]
+    share = [(2, 4), (1, 7), (33_333, 17), (99, 7), (77_777, 17), (998, 10)]
+    curve = [(1, 1), (4095, 12), (17, 12), (3, 4), (1, 10), (512, 10), (1023, 10), (1, 1), (63, 6)]
+    plain = [(0, 1), (0, 1)]
+    complete = fields(
+        (1, 8), (3, 2), *ellipse, *ellipse, (4000, 27), *peaks, *(light + share) * 3, *peaks, *curve, *plain, *curve
+    )  # fmt: skip
+    options = {"x265-params": "log-level=none:bframes=0"}
+    spec = ClipSpec(count=2, size=(64, 64), codec="libx265", pixel_format="yuv420p10le", options=options)
+    clip = encode_with_user_data(tmp_path / "in.mp4", {0: (complete,), 1: (hdr10_plus(1),)}, spec)
+    structures = list(side_data(clip, Type.DYNAMIC_HDR_PLUS).values())
+    assert [message_of(each) for each in structures] == [complete, hdr10_plus(1)]
+    assert message_of(structures[0][:-1]) is None

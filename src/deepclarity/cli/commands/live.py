@@ -46,9 +46,10 @@ def live(
     if not view and not other_output:
         raise UsageError("no output: no display is available. Add -o FILE, -o rtsp://…, or --virtual-camera.")
     preset, run = options.parse_live(values)
+    peer: dict[str, Any] = {"timeout_s": run.timeout_s, "insecure_tls": run.insecure_tls}
     job = LiveJob(
         camera_address(camera, size=camera_size, rate=camera_rate),
-        server=sink_address(output, timeout_s=run.timeout_s) if output and to_server else None,
+        server=sink_address(output, **peer) if output and to_server else None,
         file=Path(output) if output and not to_server else None,
         view=view,
         virtual_camera=virtual_camera,

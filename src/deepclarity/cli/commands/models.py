@@ -74,7 +74,8 @@ def _list_folder(folder: Path, device: str, *, as_json: bool) -> int:
             info = model.info
             kind = f"×{info.scale} {'RGB' if info.channels == 3 else 'luma'}"
             facts = f"{info.architecture:<20} {kind:<8} {info.parameters:>12,} parameters  licence {info.licence}"
-            click.echo(f"  {model.file:<36} {facts:<70} {model.frames_per_s:.2f} frames/s")
+            facts += f" (architecture: {info.architecture_licence})" if info.architecture_licence != "-" else ""
+            click.echo(f"  {model.file:<36} {facts:<100} {model.frames_per_s:.2f} frames/s")
     if not usable:
         click.echo(f"deepclarity: {folder}: holds no model that can be used here.", err=True)
         return 2

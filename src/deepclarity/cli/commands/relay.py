@@ -52,8 +52,8 @@ def relay(
     if source is None or target is None:
         raise UsageError("relay: give IN and OUT, or --file relays.toml.")
     job = LiveJob(
-        source_address(source, transport=transport, timeout_s=run.timeout_s),
-        server=sink_address(target, timeout_s=run.timeout_s),
+        source_address(source, transport=transport, timeout_s=run.timeout_s, insecure_tls=run.insecure_tls),
+        server=sink_address(target, timeout_s=run.timeout_s, insecure_tls=run.insecure_tls),
         preset=preset,
         name=name,
         audio=not no_audio,

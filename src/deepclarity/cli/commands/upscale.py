@@ -34,7 +34,11 @@ _PIPE = Path("-")
 @click.option("--size", metavar="auto|fhd|WxH", help="Output size. auto: Full HD; larger videos keep their size.")
 @click.option("--pad/--no-pad", default=None, help="Pad to the output size with black bars.")
 @options.deinterlace
-@click.option("--codec", metavar="h264|hevc|av1", help="Output codec. Default: h264; hevc for 10 bit; av1 for WebM.")
+@click.option(
+    "--codec",
+    metavar="h264|hevc|av1|vp9|prores",
+    help="Output codec. Default: h264; hevc for 10 bit; av1 for WebM; what keeps transparency, if there is any.",
+)
 @click.option(
     "--copy", metavar="auto|never", help="auto: copy what needs no repair, byte for byte, if size and codec stay."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from av.packet import Packet
 from av.stream import Stream
+from av.video.frame import VideoFrame
 
 from deepclarity.stream.files.reading.extras import extras_of
 from deepclarity.stream.files.reading.side_data import kind_of, side_data_of
@@ -63,3 +65,19 @@ def test_rotation_beside_an_unknown_kind_is_kept(clip: Path, tmp_path: Path, cap
         rotation = next(container.decode(video=0)).rotation
     with av.open(str(clip)) as container:
         assert rotation == next(container.decode(video=0)).rotation != 0
+
+
+def test_reading_leaves_no_reference_cycle_that_keeps_pictures_in_memory() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        before = pictures_in_memory()
+        for _ in range(10):
+            assert list(side_data_of(VideoFrame(64, 64, "yuv420p"))) == []
+        assert pictures_in_memory() == before
+    finally:
+        gc.enable()
+
+
+def pictures_in_memory() -> int:
+    return sum(isinstance(each, VideoFrame) for each in gc.get_objects())
