@@ -38,7 +38,7 @@ class HttpFuzzer:
         if random.random() < 0.1:
             content_type = random.choice(("", "multipart/form-data", "text/plain", "application/json; charset=utf-99"))
         try:
-            answer = self._client.post(path, content=body, headers={"content-type": content_type})
+            answer = self._post(path, body, content_type)
         except httpx.HTTPError as error:
             yield Outcome("http", seed, damages, path, None, f"no answer: {type(error).__name__}")
             return
@@ -50,6 +50,14 @@ class HttpFuzzer:
                 yield Outcome("http", seed, damages, f"{path}/…", None, f"no answer: {type(error).__name__}")
                 return
             yield Outcome("http", seed, damages, f"{path}/…", result.status_code, _problem(result))
+
+    def _post(self, path: str, body: bytes, content_type: str) -> httpx.Response:
+        """Send a request; once more if the server has just closed the connection that was kept from the last one."""
+        headers = {"content-type": content_type}
+        try:
+            return self._client.post(path, content=body, headers=headers)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            return self._client.post(path, content=body, headers=headers)
 
     def _requests(self) -> list[tuple[str, str, bytes]]:
         """(path, content type, body) of intact requests."""

@@ -58,6 +58,10 @@ _Rejection = tuple[int, str]
 """HTTP status and message."""
 
 
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""Errors with which Gradio meets a body that is not what it expects."""
+
+
 @dataclass(slots=True)
 class RequestMiddleware:
     """Checks host, origin, path, sign-in, size, transfer rate and content of every request."""
@@ -108,8 +112,11 @@ class RequestMiddleware:
                 await self.app(scope, await body.open(), response.send)
         except RequestRejectedError as rejection:
             body.rejection = rejection
-        except Exception:
-            if body.rejection is None:  # otherwise it is Gradio's reaction to the simulated disconnect
+        except Exception as error:
+            if body.rejection is None and response.failed and isinstance(error, _MALFORMED):
+                body.rejection = RequestRejectedError(400, "This request is malformed.")
+            elif body.rejection is None:  # otherwise it is Gradio's reaction to the simulated disconnect
+                await response.reject(500, "The server could not answer this request. Try again.")
                 raise
         if body.rejection is not None:
             await response.reject(body.rejection.status, body.rejection.message)
@@ -178,9 +185,13 @@ class _Response:
     def __init__(self, send: Send, body: UploadReader) -> None:
         self._send, self._body = send, body
         self.status: int | None = None
+        self.failed = False
+        """Whether the application answered with status 500, which is not sent: it comes without words."""
 
     async def send(self, message: Message) -> None:
-        if self._body.rejection is None:
+        if message["type"] == "http.response.start" and message["status"] == 500:
+            self.failed = True
+        if self._body.rejection is None and not self.failed:
             await self._send_with_headers(message)
 
     async def _send_with_headers(self, message: Message) -> None:
