@@ -95,8 +95,9 @@ DAMAGES: dict[str, Callable[[bytes, Random], bytes]] = {
 
 _VALUE = re.compile(rb'(?<=[=:,\[])\s*("[^"\n]*"|[^\s,\]}"]+)')
 _ODD_VALUES = (
-    b"-1", b"0", b"1e400", b"nan", b"inf", b"18446744073709551616", b"1" * 400, b"1" * 5000, b"true", b"null", b"{}", b"[]",
-    b"[" * 3000, b'""', b'"\\u0000"', b'"' + b"x" * 5000 + b'"', b'"../../etc/passwd"', b'"rtsp://u:p@h/"', b"'", b"\\",
+    b"-1", b"0", b"1e400", b"nan", b"inf", b"18446744073709551616", b"1" * 400, b"1" * 5000, b"true", b"null",
+    b"{}", b"[]", b"[" * 3000, b'""', b'"\\u0000"', b'"' + b"x" * 5000 + b'"', b'"../../etc/passwd"',
+    b'"rtsp://u:p@h/"', b"'", b"\\",
 )  # fmt: skip
 
 
