@@ -55,7 +55,7 @@ def read_manifest(folder: Traversable | None = None) -> dict[str, Record]:
     try:
         table = tomllib.loads(folder.joinpath("manifest.toml").read_text(encoding="utf-8"))
         return {name: _record(name, entry) for name, entry in table.items()}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"weights/manifest.toml cannot be used ({error}); reinstall deepclarity") from error
 
 

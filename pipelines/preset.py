@@ -128,7 +128,7 @@ def _read(name: str) -> dict[str, Any]:
 def _parse(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"preset {name}: not valid TOML: {error}.") from error
 
 

@@ -18,7 +18,7 @@ def read_table(text: str, *, where: str) -> dict[str, Any]:
     """Parse TOML; UsageError if it is invalid."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: not a valid TOML recipe ({error})") from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +18,7 @@ from deepclarity.errors import OutputError, UsageError
 from .files import BatchFile
 
 NAME = ".deepclarity-batch.jsonl"
+_TYPES = {"str": str, "int": int}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,8 @@ def _read(path: Path) -> tuple[dict[str, Entry], int]:
     for line in lines:
         try:
             entry = Entry(**json.loads(line))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             continue
-        entries[entry.output] = entry
+        if all(isinstance(getattr(entry, item.name), _TYPES[str(item.type)]) for item in fields(Entry)):
+            entries[entry.output] = entry
     return entries, len(lines)

@@ -51,13 +51,13 @@ class RelayConfig:
         """The live job it describes; raises UsageError for invalid values."""
         values = dict(self.values)
         options = {key: values.pop(key) for key in _RELAY_KEYS if key in values}
-        timeout_s = float(options.get("timeout_s", 5.0))
-        if not _TIMEOUT_RANGE_S[0] <= timeout_s <= _TIMEOUT_RANGE_S[1]:
+        timeout_s = options.get("timeout_s", 5.0)
+        if not _TIMEOUT_RANGE_S[0] <= timeout_s <= _TIMEOUT_RANGE_S[1]:  # an integer may be too large for a float
             raise UsageError(
-                f"relay {self.name}: timeout_s {timeout_s:g}: "
+                f"relay {self.name}: timeout_s {str(timeout_s)[:20]}: "
                 f"must be between {_TIMEOUT_RANGE_S[0]} and {_TIMEOUT_RANGE_S[1]:g}."
             )
-        peers = {"timeout_s": timeout_s, "insecure_tls": options.get("insecure_tls", False)}
+        peers: dict[str, Any] = {"timeout_s": float(timeout_s), "insecure_tls": options.get("insecure_tls", False)}
         base = load_preset(options.get("preset", "live"))
         preset = preset_from({**_as_dict(base), **values}, where=f"of relay {self.name}")
         return LiveJob(
@@ -67,7 +67,7 @@ class RelayConfig:
             name=self.name,
             audio=options.get("audio", True),
             loop=options.get("loop", False),
-            timeouts=Timeouts(timeout_s, timeout_s),
+            timeouts=Timeouts(float(timeout_s), float(timeout_s)),
         )
 
 
@@ -80,7 +80,7 @@ def read_relays(path: Path) -> list[RelayConfig]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}.") from error
     entries = tables.pop("relay", {})
     if not isinstance(entries, dict) or not entries:

@@ -49,7 +49,7 @@ def messages_of_packet(packet: bytes, codec: str, length_bytes: int) -> Messages
 
 def insert_messages(packet: bytes, codec: str, messages: Messages) -> bytes | None:
     """A packet with start codes and the messages before its picture; None if there is no picture in it."""
-    position = _picture_start(packet, codec)
+    position = picture_start(packet, codec)
     if position is None:
         return None
     begin = position - 1 if packet[position - 1 : position] == b"\x00" else position
@@ -60,7 +60,7 @@ def insert_messages(packet: bytes, codec: str, messages: Messages) -> bytes | No
     return packet[:begin] + b"".join(_unit(header, message) for message in messages) + packet[begin:]
 
 
-def _picture_start(packet: bytes, codec: str) -> int | None:
+def picture_start(packet: bytes, codec: str) -> int | None:
     """Where the start code of the first NAL unit with a part of a picture lies."""
     position = packet.find(_START_CODE)
     while 0 <= position < len(packet) - 4:

@@ -41,8 +41,14 @@ class UserDataWriter:
         return copy
 
     def _inserted(self, packet: bytes, messages: Messages) -> bytes | None:
-        is_av1 = self._codec == "av1"
-        present = obu.messages_of_packet(packet) if is_av1 else sei.messages_of_packet(packet, self._codec, 0)
-        kinds = {kind_of(message) for message in present}
-        lacking = tuple(message for message in messages if kind_of(message) not in kinds)
-        return obu.insert_messages(packet, lacking) if is_av1 else sei.insert_messages(packet, self._codec, lacking)
+        if self._codec == "av1":
+            return obu.insert_messages(packet, _lacking(messages, obu.messages_of_packet(packet)))
+        before_picture = packet[: sei.picture_start(packet, self._codec)]
+        present = sei.messages_of_packet(before_picture, self._codec, 0)
+        return sei.insert_messages(packet, self._codec, _lacking(messages, present))
+
+
+def _lacking(messages: Messages, present: Messages) -> Messages:
+    """The messages of kinds that are not present."""
+    kinds = {kind_of(message) for message in present}
+    return tuple(message for message in messages if kind_of(message) not in kinds)

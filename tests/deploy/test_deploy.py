@@ -93,6 +93,13 @@ def test_every_file_that_compose_mounts_exists() -> None:
     assert [path for path in mounted if not (DEPLOY / path).exists()] == []
 
 
+def test_the_gpu_variant_changes_services_that_exist() -> None:
+    yaml = pytest.importorskip("yaml")
+    changed = yaml.safe_load((DEPLOY / "compose.cuda.yaml").read_text())["services"]
+    assert set(changed) == {name for name, service in services().items() if "build" in service}
+    assert {service["build"]["args"]["VARIANT"] for service in changed.values()} == {"cu130"}
+
+
 def commands() -> dict[str, list[str]]:
     """The `deepclarity` command of each service and unit."""
     found = {name: shlex.split(service["command"]) for name, service in services().items() if "build" in service}

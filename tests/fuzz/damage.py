@@ -91,3 +91,25 @@ DAMAGES: dict[str, Callable[[bytes, Random], bytes]] = {
     "zero": _zero,
     "lengths": _lengths,
 }
+
+
+_VALUE = re.compile(rb'(?<=[=:,\[])\s*("[^"\n]*"|[^\s,\]}"]+)')
+_ODD_VALUES = (
+    b"-1", b"0", b"1e400", b"nan", b"inf", b"18446744073709551616", b"1" * 400, b"1" * 5000, b"true", b"null",
+    b"{}", b"[]", b"[" * 3000, b'""', b'"\\u0000"', b'"' + b"x" * 5000 + b'"', b'"../../etc/passwd"',
+    b'"rtsp://u:p@h/"', b"'", b"\\",
+)  # fmt: skip
+
+
+def damage_text(data: bytes, seed: int) -> tuple[bytes, list[str]]:
+    """Like `damage`, for TOML, JSON and forms: in most seeds a few values become odd ones instead."""
+    random = Random(seed)
+    if random.random() < 0.3:
+        return damage(data, seed)
+    for _ in range(random.choice((1, 1, 2, 4))):
+        places = list(_VALUE.finditer(data))
+        if not places:
+            return damage(data, seed)
+        place = random.choice(places)
+        data = data[: place.start()] + b" " + random.choice(_ODD_VALUES) + data[place.end() :]
+    return data, ["values"]

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from .damage import damage
+from PIL import Image
+
+from .damage import damage, damage_text
+from .readers import READERS
 
 _ROOT = Path(__file__).parents[2]
 _ALLOWED = (0, 2, 3)
@@ -39,6 +42,8 @@ class Worker:
     def __init__(self, *, limit_s: float) -> None:
         """`limit_s`: seconds that a command may take."""
         self._limit_s = limit_s
+        self.memory_mb: float | None = None
+        """Resident memory of the process after its last job."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Worker:
@@ -51,9 +56,15 @@ class Worker:
 
     def run(self, arguments: list[str], output: Path | None) -> tuple[int | None, str | None]:
         """Run one command: (exit code, what is wrong or None)."""
+        return self._do({"arguments": arguments, "output": None if output is None else str(output)})
+
+    def read(self, kind: str, path: Path) -> tuple[int | None, str | None]:
+        """Read a file of `READERS`: (exit code, what is wrong or None)."""
+        return self._do({"read": kind, "path": str(path)})
+
+    def _do(self, job: dict[str, object]) -> tuple[int | None, str | None]:
         process = self._process = self._process or self._start()
         assert process.stdin is not None
-        job = {"arguments": arguments, "output": None if output is None else str(output)}
         process.stdin.write(json.dumps(job).encode() + b"\n")
         process.stdin.flush()
         answer = self._answer(process)
@@ -64,7 +75,9 @@ class Worker:
             code = process.wait()
             self._stop()
             return None, f"signal {signal.Signals(-code).name}" if code < 0 else f"the process ended with {code}"
-        return _verdict(json.loads(answer))
+        result = json.loads(answer)
+        self.memory_mb = result["memory_mb"]
+        return _verdict(result)
 
     def _answer(self, process: subprocess.Popen[bytes]) -> bytes | None:
         """The worker's next line, empty if it has ended; None if it takes too long."""
@@ -110,6 +123,33 @@ def fuzz_file(worker: Worker, source: Path, seed: int, folder: Path) -> Iterator
         if failure is None and code == 2 and output.exists():
             failure = "an output after exit code 2"
         yield Outcome(container, seed, damages, name, code, failure)
+
+
+def fuzz_reader(worker: Worker, kind: str, source: Path, seed: int, folder: Path) -> Iterator[Outcome]:
+    """Damage a file of `READERS` by `seed`, and read it; pictures by `detect` and `correct`."""
+    reader = READERS[kind]
+    data, damages = (damage_text if reader.is_text else damage)(source.read_bytes(), seed)
+    path = folder / source.name
+    path.write_bytes(data)
+    if reader.read is not None:
+        code, failure = worker.read(kind, path)
+        yield Outcome(kind, seed, damages, "read", code, failure)
+        return
+    output = folder / "out.png"
+    output.unlink(missing_ok=True)
+    code, failure = worker.run(["detect", str(path), "--json", "--method", "grid"], None)
+    yield Outcome(kind, seed, damages, "detect", code, failure)
+    commands = ["correct", str(path), "-o", str(output), "--model", "lanczos", "--method", "grid", "--device", "cpu"]
+    code, failure = worker.run(commands, None)
+    if failure is None and output.exists():
+        if code != 0:
+            failure = f"an output after exit code {code}"
+        else:
+            try:
+                Image.open(output).load()
+            except (OSError, ValueError) as error:
+                failure = f"the output: {error}"
+    yield Outcome(kind, seed, damages, "correct", code, failure)
 
 
 def _verdict(answer: dict[str, object]) -> tuple[int, str | None]:

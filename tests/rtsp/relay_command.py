@@ -120,7 +120,11 @@ def descendants(pid: int) -> list[int]:
     """Processes below `pid`, by the kernel's own list."""
     below = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for process in task.read_text().split():
+        try:
+            processes = task.read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
+            continue
+        for process in processes:
             below += [int(process), *descendants(int(process))]
     return below
 

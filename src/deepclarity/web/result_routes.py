@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from fastapi import APIRouter
@@ -41,10 +42,10 @@ def add_result_routes(router: APIRouter, inference: Inference) -> None:
             return _gone(store, token)
         return HTMLResponse(result_page(found[0], title="Result", remaining_s=found[1]), headers=_PRIVATE)
 
-    @router.get("/results/{token}/{number:int}")
-    def opened(token: str, number: int, part: bool = False) -> Response:
+    def opened(token: str, number: str, *, part: bool) -> Response:
+        """The page of one of several pictures, or only its content."""
         folder, found = store.folder_of(token), store.page(token)
-        shown = pages.opened(folder, number) if folder and found else None
+        shown = pages.opened(folder, int(number)) if folder and found and len(number) <= 4 else None
         if found is None or shown is None:
             return _gone(store, token)
         title, content = shown
@@ -61,15 +62,22 @@ def add_result_routes(router: APIRouter, inference: Inference) -> None:
         return StreamingResponse(_archive(store, collection), media_type="application/zip", headers=headers)
 
     @router.get("/results/{token}/{name}")
-    def file(token: str, name: str) -> Response:
-        path = store.find(token, name)
-        media_type = _MEDIA_TYPES.get(path.suffix.lower()) if path else None
-        if path is None or media_type is None:
-            return _gone(store, token)
-        headers = {"cache-control": "private, max-age=600"}
-        if media_type == "text/html":
-            headers["content-security-policy"] = _SANDBOX
-        return FileResponse(path, media_type=media_type, headers=headers)
+    def file(token: str, name: str, part: str = "") -> Response:
+        if re.fullmatch("[0-9]+", name):
+            return opened(token, name, part=bool(part))
+        return _file(store, token, name)
+
+
+def _file(store: ResultStore, token: str, name: str) -> Response:
+    """A file of a result, by its type: no other files are sent."""
+    path = store.find(token, name)
+    media_type = _MEDIA_TYPES.get(path.suffix.lower()) if path else None
+    if path is None or media_type is None:
+        return _gone(store, token)
+    headers = {"cache-control": "private, max-age=600"}
+    if media_type == "text/html":
+        headers["content-security-policy"] = _SANDBOX
+    return FileResponse(path, media_type=media_type, headers=headers)
 
 
 def _archive(store: ResultStore, collection: Collection) -> Iterator[bytes]:

@@ -67,7 +67,8 @@ def _status(collection: Collection) -> str:
         return f"{found} of {count} pictures {'is' if found == 1 else 'are'} pixelated.{problems}"
     repaired = sum(item.repaired for item in items)
     left = count - repaired - failed
-    others = f" {left} had nothing to repair and stay as they are." if left else ""
+    stays = "stays as it is" if left == 1 else "stay as they are"
+    others = f" {left} had nothing to repair and {stays}." if left else ""
     return f"{repaired} of {count} pictures {'was' if repaired == 1 else 'were'} repaired.{others}{problems}"
 
 

@@ -9,7 +9,7 @@ _HEAD = (
     "<meta name='viewport' content='width=device-width, initial-scale=1'><meta name='robots' content='noindex'>"
     "<meta name='color-scheme' content='light dark'><title>{title}</title>"
     "<script>matchMedia('(prefers-color-scheme: dark)').matches && document.documentElement.classList.add('dark')"
-    "</script><link rel='stylesheet' href='/own/app.css'><script src='/own/compare.js' defer></script></head>"
+    "</script><link rel='stylesheet' href='/own/app.css'><script src='/own/compare.js'></script></head>"
     "<body class='dc-page'><div class='gradio-container'><header class='dc-head'><h1><a href='/'>DeepClarity</a></h1>"
     "{lead}</header><main>"
 )

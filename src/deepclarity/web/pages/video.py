@@ -64,7 +64,8 @@ class _VideoHandlers:
         """Yield progress, then the result; `choices`: tier, kinds, size, container."""
         tier, kinds, size, container = choices
         every_frame = isinstance(kinds, list) and "all" in kinds
-        kinds = [kind for kind in kinds if kind != "all"] or DEFAULT_REPAIR if isinstance(kinds, list) else kinds
+        if every_frame and isinstance(kinds, list):  # the kinds do not matter then
+            kinds = DEFAULT_REPAIR
         try:
             options = VideoOptions.parse(
                 tier, every_frame, size == "fhd", container, repair=kinds, tiers=self.videos.tiers
