@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +20,9 @@ from deepclarity.stream.packets import AnyPacket
 from .demux import demux_packets, open_input
 from .timestamps import MonotonicTimestamps
 from .tracks.subtitles import ASS_HEADER, TARGETS
+from .tracks.support import is_adts, is_chapter_track, supports
 from .tracks.text_tracks import converted_packet, text_codec
+from .tracks.timecode import TAG, is_timecode_track, timecode_of
 from .tracks.trial import TrialTrack
 
 _ENCODING_TAGS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate"}
@@ -87,19 +88,25 @@ class Passthrough:
                 self._attach_file(output, stream)
             elif stream.disposition & Disposition.attached_pic:
                 self._attach_cover(output, stream)
-            elif is_chapter_track(stream, chapters=self.has_chapters) or self._add_converted(output, stream):
+            elif (
+                is_chapter_track(stream, chapters=self.has_chapters)
+                or is_timecode_track(stream)
+                or self._add_converted(output, stream)
+            ):
                 continue
-            elif _supports(output.format.name, stream):
+            elif supports(output.format.name, stream):
                 copy = output.add_stream_from_template(stream, opaque=True)
                 copy_tags(stream, copy)
                 self._outputs[stream.index] = copy
                 muxer = output.format.name.split(",", maxsplit=1)[0]
                 self._trials[stream.index] = TrialTrack(stream, muxer=muxer, options=output.container_options)
-                if _is_adts(stream) and output.format.name in ("mp4", "mov"):
+                if is_adts(stream) and output.format.name in ("mp4", "mov"):
                     self._filters[stream.index] = BitStreamFilterContext("aac_adtstoasc", stream)
             else:
                 self._skip(output, stream)
         copy_tags(self._main, video)
+        if output.format.name in ("mp4", "mov"):
+            video.metadata.pop(TAG, None)  # the file is still in fragments, which have no timecode
         self.copy_metadata(output)
         copied = [s for s in self._streams if s.index in self._outputs]
         if copied:
@@ -120,6 +127,11 @@ class Passthrough:
     def has_chapters(self) -> bool:
         """Whether the source has chapters."""
         return bool(self._container.chapters())
+
+    @property
+    def timecode(self) -> str | None:
+        """The timecode of the video's first frame."""
+        return timecode_of(self._main)
 
     def lost(self) -> list[str]:
         """What the file has beside its video that the output does not have."""
@@ -201,7 +213,7 @@ class Passthrough:
         if not isinstance(stream, SubtitleStream) or muxer not in TARGETS:
             return False
         codec = text_codec(self._path, self._container.format.name, stream)
-        if codec is None or (stream.codec_context is not None and _supports(output.format.name, stream)):
+        if codec is None or (stream.codec_context is not None and supports(output.format.name, stream)):
             return False
         target = codec if codec in TARGETS[muxer] else TARGETS[muxer][0]
         copy = output.add_stream(target)
@@ -222,9 +234,9 @@ class Passthrough:
         output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
 
     def _attach_cover(self, output: OutputContainer, stream: Stream) -> None:
-        """Attach a cover picture to a Matroska file; `add_covers` adds it to an ISO file after faststart."""
+        """Attach a cover picture to a Matroska file; `add_covers` adds it to an MP4 file after faststart."""
         kind = _COVER_TYPES.get(stream.codec_context.name if stream.codec_context is not None else "")
-        if kind is None or output.format.name == "webm":
+        if kind is None or output.format.name in ("webm", "mov"):
             self._skip(output, stream)
         elif "matroska" in output.format.name:
             name = stream.metadata.get("filename", f"cover.{kind}")
@@ -273,28 +285,3 @@ def _time_of(packet: AnyPacket) -> Fraction:
     moment = packet.dts if packet.dts is not None else packet.pts
     assert moment is not None
     return moment * packet.time_base
-
-
-def _is_adts(stream: Stream) -> bool:
-    """Whether this is AAC with ADTS headers, as in transport streams; ISO files need one header for the track."""
-    context = stream.codec_context
-    return context is not None and context.name == "aac" and not context.extradata
-
-
-def is_chapter_track(stream: Stream, *, chapters: bool) -> bool:
-    """Whether this is the text track in which ISO files duplicate their chapters; the muxer writes a new one."""
-    return chapters and stream.type == "data" and stream.metadata.get("handler_name") == "SubtitleHandler"
-
-
-def _supports(container: str, stream: Stream) -> bool:
-    """Whether a container supports this track; tried with the muxer, in memory."""
-    if stream.type == "unknown":
-        return False
-    try:
-        with av.open(io.BytesIO(), "w", format=container.split(",", maxsplit=1)[0]) as trial:
-            copy = trial.add_stream_from_template(stream, opaque=True)
-            copy.disposition = stream.disposition & ~Disposition.attached_pic
-            trial.start_encoding()
-    except (av.error.FFmpegError, ValueError, RuntimeError):
-        return False
-    return True

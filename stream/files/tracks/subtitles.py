@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 TEXT_CODECS = frozenset({"subrip", "webvtt", "mov_text", "ass"})
 _NAMES = {"srt": "subrip", "text": "subrip", "ssa": "ass"}
+_OVERRIDE = re.compile(r"\{\\[^}]*\}")
+"""Positions and the like in the notation of ASS, which SubRip files have too: `{\\an8}`."""
 _TAG = re.compile(r"<(/?)([a-zA-Z]*)[^<>]*>")
 _ASS_TAG = re.compile(r"\{([^{}]*)\}")
 _ASS_SWITCH = re.compile(r"\\([biu])(\d+)(?!\w)")
@@ -93,7 +95,7 @@ def _decoded(packet: bytes) -> str:
 
 
 def _from_subrip(packet: bytes) -> Cue:
-    return _from_tags(_decoded(packet))
+    return _from_tags(_OVERRIDE.sub("", _decoded(packet)))
 
 
 def _to_subrip(cue: Cue) -> bytes:
