@@ -75,7 +75,7 @@ def soak(*, speed: float) -> Iterator[Soak]:
     """A relay that runs; `speed`: how much faster than real the camera sends, if the relay reads as fast."""
     behaviour = Behaviour(speed=speed)
     with RtspServer() as server, Camera(video(size=_SIZES[0], rate=RATE), behaviour=behaviour) as camera:
-        options = ("--none", "--size", "160x90", "--speed", "ultrafast", "--metrics", "0", "--quiet")
+        options = ("--none", "--size", "160x90", "--speed", "ultrafast", "--quiet")
         with CliProcess("relay", camera.url(), server.url("out"), *options) as relay:
             started_s = time.monotonic()
             server.wait_for(lambda: server.is_publishing("out"), timeout_s=60)
