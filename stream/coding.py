@@ -18,9 +18,6 @@ more."""
 _STEP_PER_SCALE = {"mpeg2video": 0.55, "mpeg4": 1.0}
 """Step per unit of the exported value, twice the quantiser scale: ISO/IEC 13818-2, 7.4.2 with a mean matrix weight
 of 17.6, and ISO/IEC 14496-2, 7.4.4."""
-_LESS_VISIBLE = {"hevc": 4.0, "av1": 2.0}
-"""Taken off for codecs whose larger transforms and stronger filters hide more than H.264's do at equal steps: measured
-by what a repair gains at each quantiser."""
 _VP9_STEP_AT_0, _VP9_DOUBLINGS = 0.5, 8.8
 """VP9's and AV1's table of AC steps is close to exponential over its index of 0 to 255."""
 
@@ -42,17 +39,16 @@ class Coding:
 
 
 def on_h264_scale(exported: NDArray[np.float32], codec: str) -> NDArray[np.float32]:
-    """Quantisers of `codec`, as FFmpeg exports them, as those of H.264 that do as much damage.
+    """Quantisers of `codec`, as FFmpeg exports them, as those of H.264 with the same step.
 
     `codec`: `h264`, `hevc`, `mpeg2video`, `mpeg4`, `vp9` or `av1`, whose exported values are 0 to 51 for the first two,
     twice the quantiser scale for the MPEG codecs, and 0 to 255 for the last two.
     """
     if codec in ("h264", "hevc"):
-        qp = exported - np.float32(_LESS_VISIBLE.get(codec, 0.0))
+        qp = exported
     else:
         if codec in ("vp9", "av1"):
-            step = _VP9_STEP_AT_0 * np.exp2(exported * (_VP9_DOUBLINGS / 255))
-            extra = -_LESS_VISIBLE.get(codec, 0.0)
+            step, extra = _VP9_STEP_AT_0 * np.exp2(exported * (_VP9_DOUBLINGS / 255)), 0.0
         else:
             step, extra = np.maximum(exported, 1) * _STEP_PER_SCALE[codec], _NO_LOOP_FILTER
         qp = 6 * np.log2(step / _STEP_AT_QP_0) + extra

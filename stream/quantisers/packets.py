@@ -1,4 +1,4 @@
-"""The quantiser that a packet of HEVC or AV1 states, on H.264's scale."""
+"""The quantiser that a packet of HEVC or AV1 states, on H.264's scale of visible damage."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from .hevc import HevcQuantisers
 QuantiserReader = Callable[[bytes], Coding | None]
 """Reads the quantiser of the picture in a packet; packets are given in the order in which they come. None if the packet
 holds no picture that is shown, or one whose header cannot be read."""
+
+_LESS_VISIBLE = {"hevc": 4.0, "av1": 2.0}
+"""Taken off: larger transforms, stronger filters and long chains of prediction hide more than H.264's at equal steps.
+Measured by what a repair gains at each quantiser."""
 
 _READERS: dict[str, type[HevcQuantisers] | type[Av1Quantisers]] = {"hevc": HevcQuantisers, "av1": Av1Quantisers}
 
@@ -31,6 +35,7 @@ def quantiser_reader(codec: str, extradata: bytes | None) -> QuantiserReader | N
         found = quantisers.quantiser_of(packet)
         if found is None:
             return None
-        return Coding(codec, float(on_h264_scale(np.array([found], np.float32), codec)[0]))
+        qp = float(on_h264_scale(np.array([found], np.float32), codec)[0])
+        return Coding(codec, max(0.0, qp - _LESS_VISIBLE[codec]))
 
     return read
