@@ -6,7 +6,7 @@ import pytest
 
 from tests.rtsp.soak import soak
 
-ROUNDS, ROUND_S = 8, 120.0
+ROUNDS, ROUND_S = 8, 40.0
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ from deepclarity.stream.live.source import LiveSource
 from deepclarity.stream.live.state import Timeouts
 
 SHORT_TIMEOUTS = Timeouts(open_s=2.0, stall_s=1.5)
+PATIENT = Timeouts(open_s=15.0, stall_s=4.0)
+"""For tests of what is received, on a machine that is busy."""
 
 
 @contextmanager

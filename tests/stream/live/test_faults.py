@@ -19,7 +19,7 @@ from tests.rtsp.camera.camera import Camera
 from tests.rtsp.camera.clip import Track, g711, joined, video
 from tests.rtsp.server.transports import NetworkConditions
 from tests.stream.live.frames import (
-    SHORT_TIMEOUTS,
+    PATIENT,
     is_slate,
     luma_md5,
     open_frames,
@@ -33,7 +33,7 @@ STEP_S = 1 / 30
 
 
 def open_camera(camera: Camera, *, transport: str = "tcp") -> LiveSource:
-    return LiveSource(source_address(camera.url(), transport=transport), timeouts=SHORT_TIMEOUTS)
+    return LiveSource(source_address(camera.url(), transport=transport), timeouts=PATIENT)
 
 
 def steps_s(frames: list[Frame]) -> list[float]:
