@@ -70,7 +70,7 @@ def correct(
     )
     if repaired is None:
         return Corrected(picture, verdict, repaired=False)
-    return Corrected(picture.with_planes(repaired), verdict, repaired=True)
+    return Corrected(picture.with_planes(repaired, before=planes), verdict, repaired=True)
 
 
 def needs_repair(verdict: Verdict, repair: Collection[Kind], reducer: ArtifactReducer | None) -> bool:

@@ -51,10 +51,17 @@ class Picture:
         luma, red, blue = cv2.split(cv2.cvtColor(self.pixels, cv2.COLOR_BGR2YCrCb))
         return luma, blue, red  # type: ignore[return-value]
 
-    def with_planes(self, planes: Planes) -> Picture:
-        """A picture with the pixels of `planes` (4:4:4), at their size; alpha is resized to match."""
+    def with_planes(self, planes: Planes, *, before: Planes | None = None) -> Picture:
+        """A picture with the pixels of `planes` (4:4:4), at their size; alpha is resized to match.
+
+        `before`: the planes of this picture. Pixels that equal them in all three stay bit for bit: the way to Y'CbCr
+        and back would round them.
+        """
         luma, blue, red = planes
         pixels = cv2.cvtColor(cv2.merge([luma, red, blue]), cv2.COLOR_YCrCb2BGR)
+        if before is not None and before[0].shape == luma.shape:
+            kept = (luma == before[0]) & (blue == before[1]) & (red == before[2])
+            pixels[kept] = self.pixels[kept]
         size = luma.shape[1], luma.shape[0]
         alpha = self.alpha
         if alpha is not None and alpha.shape != luma.shape:

@@ -41,6 +41,16 @@ def test_pixelated_picture_is_repaired_at_its_own_size(broken: Path, painting: R
     assert cv2.PSNR(picture.pixels, truth) > cv2.PSNR(read_picture(broken).pixels, truth) + 0.5
 
 
+def test_what_is_not_repaired_stays_bit_for_bit(tmp_path: Path, painting: Rgb) -> None:
+    picture, path = painting.copy(), tmp_path / "half.png"
+    picture[:, 640:] = pixelate(painting, block_px=4)[:, 640:]
+    write_picture(path, Picture(picture))
+    result, was_repaired = repaired(path)
+    assert was_repaired
+    assert np.array_equal(result.pixels[:, :600], picture[:, :600])
+    assert (result.pixels[:, 640:] != picture[:, 640:]).mean() > 0.5
+
+
 def test_clean_picture_is_unchanged_unless_forced(tmp_path: Path, painting: Rgb) -> None:
     path = tmp_path / "clean.png"
     write_picture(path, Picture(painting))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
@@ -143,4 +142,4 @@ def _array(frame: Frame, image: ColourImage) -> Image:
     """The caller's own array where nothing touched the frame, else its planes in the caller's layout."""
     if frame.picture is image:
         return image.array
-    return image.like(replace(image.picture).with_planes(frame.planes))
+    return image.like(image.picture.with_planes(frame.planes, before=image.picture.planes))

@@ -187,7 +187,10 @@ class Inference:
                 )  # fmt: skip
             done = planes is not None
             return Repaired(
-                picture if planes is None else picture.with_planes(planes), done, enhancer.name, enhancer.backend
+                picture if planes is None else picture.with_planes(planes, before=picture.planes),
+                done,
+                enhancer.name,
+                enhancer.backend,
             )
 
     def examine(self, picture: Picture, method: str, notes: list[str]) -> Detection:
