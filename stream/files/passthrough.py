@@ -265,12 +265,12 @@ class Passthrough:
         if isinstance(stream, AudioStream) and stream.codec_context is not None and not stream.sample_rate:
             self.skipped.append(f"track {stream.index} (audio), which begins too late to be known at the beginning")
             return
-        codec = stream.codec_context.name if stream.codec_context is not None else stream.type
-        language = f" [{stream.language}]" if stream.language else ""
-        self.skipped.append(
-            f"track {stream.index} ({stream.type} {codec}{language}), which {output.format.name.split(',')[0]} does "
-            "not support; choose an .mkv output to keep it"
-        )
+        detail = stream.codec_context.name if stream.codec_context is not None else stream.metadata.get("filename", "")
+        language = f"[{stream.language}]" if stream.language else ""
+        what = " ".join(part for part in (stream.type, detail, language) if part)
+        muxer = output.format.name.split(",")[0]
+        hint = "" if muxer == "matroska" else "; choose an .mkv output to keep it"
+        self.skipped.append(f"track {stream.index} ({what}), which {muxer} does not support{hint}")
 
 
 def copy_tags(source: Stream, target: Stream) -> None:

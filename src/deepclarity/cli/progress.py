@@ -89,6 +89,8 @@ def summary_lines(summary: Summary, *, which: FrameSelection) -> Iterator[str]:
     yield f"  problems  {_problems(summary)}"
     for other in summary.other_videos:
         yield f"  track     not repaired: {other}; choose it with --track"
+    for lost in summary.lost:
+        yield f"  left out  {lost}"
     yield f"  time      {stages} (stages run in parallel)"
     yield f"  models    {summary.model} on {summary.backend}, detector {summary.method}"
     if (soft := summary.frames_by_kind.get("soft")) and not summary.repaired:

@@ -89,7 +89,9 @@ def test_what_cannot_hold_it_names_it_as_lost(tmp_path: Path, capfd: pytest.Capt
     preset = Preset(which=FrameSelection.NONE, size="auto", device="cpu", speed="ultrafast")
     assert "transparency" in upscale(Job(source, tmp_path / "out.mp4", preset)).lost
     assert run_upscale(source, tmp_path / "h264.mkv", "--codec", "h264", "--none") == 0
-    assert "left out: transparency" in capfd.readouterr().err
+    printed = capfd.readouterr()
+    assert "left out: transparency" in printed.err
+    assert "  left out  transparency\n" in printed.out + printed.err
 
 
 def test_opaque_videos_can_be_written_with_the_same_encoders(tmp_path: Path) -> None:
