@@ -81,6 +81,7 @@ except dc.errors.SourceError as error:
 """
 
 
+@pytest.mark.slow
 def test_user_code_passes_mypy_strict(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     (tmp_path / "user.py").write_text(USER_FILE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
+import pytest
+
 from tests.cli.live.relay import relay
 from tests.rtsp.publisher import Publisher
 from tests.rtsp.relay_command import QUICK, fetch
@@ -65,6 +67,7 @@ def test_lost_source_keeps_the_session_and_shows_a_slate(server: RtspServer) -> 
     assert metrics["deepclarity_slate_frames_total"] > 0
 
 
+@pytest.mark.slow
 def test_size_and_codec_changes_of_the_source_keep_the_session(server: RtspServer) -> None:
     with relay(server, "--none") as running, Viewer(server.url("out"), open_timeout_s=20) as viewer:
         with Publisher(server.url("cam"), size=(640, 360), rate=30) as camera:

@@ -27,6 +27,7 @@ def write_relay_file(folder: Path, server: RtspServer) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_supervisor_restarts_each_relay_on_its_own(server: RtspServer, tmp_path: Path) -> None:
     path = write_relay_file(tmp_path, server)
     environment = {"CAMERA_PASSWORD": SECRET}

@@ -6,12 +6,15 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.cli.live.relay import SECRET, relay
 from tests.rtsp.publisher import Publisher
 from tests.rtsp.relay_command import QUICK, fetch
 from tests.rtsp.server.server import RtspServer
 
 
+@pytest.mark.slow
 def test_password_appears_in_no_log_process_list_or_metrics_page() -> None:
     with RtspServer(users={"operator": SECRET}) as server, Publisher(server.url("cam", user="operator"), rate=30):
         source, target = (server.url(path).replace("//", f"//operator:{SECRET}@") for path in ("cam", "out"))

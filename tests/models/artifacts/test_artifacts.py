@@ -141,6 +141,7 @@ def test_shipped_weights_repair_macroblocks_and_leave_clean_pictures(painting: R
     assert psnr(untouched[0], clean[0]) > 42
 
 
+@pytest.mark.slow
 def test_training_reduces_the_error() -> None:
     rng = np.random.default_rng(0)
     clean = tuple(

@@ -130,6 +130,7 @@ def test_out_of_memory_halves_the_batch_for_good_and_loses_no_frame(
         assert differences(job.result(), reference.submit(wanted).result())[0] <= 1
 
 
+@pytest.mark.slow
 def test_out_of_memory_with_one_frame_runs_the_network_in_tiles(reference: CpuExecutor) -> None:
     executor = GpuExecutor(generator(), max_batch=1)
     direct: Callable[..., Any] = executor._network._run

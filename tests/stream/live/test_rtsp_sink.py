@@ -138,6 +138,7 @@ def test_silent_server_does_not_block_write_or_close(server: RtspServer) -> None
     assert sink.counts.written == 0
 
 
+@pytest.mark.slow
 def test_key_frames_are_two_seconds_apart(server: RtspServer) -> None:
     frames = noise_frames()
     with open_sink(server) as sink:
