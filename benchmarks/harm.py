@@ -3,7 +3,7 @@
 The harm protocol of `deepclarity evaluate enhancer` on a folder of clips, condensed to a row for each kind of damage:
 means over the clips, and the worst frame and the worst clip.
 
-    python benchmarks/harm.py --data DIR [--tier turbo] [--frames 6] [--out benchmarks/results/harm.json]
+    python benchmarks/harm.py --data DIR [--tier turbo] [--frames 6] [--out benchmarks/results/kinds/harm.json]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deepclarity.models.load import load_enhancer
 from deepclarity.pipelines.evaluation.harm import harm
 from deepclarity.pipelines.evaluation.scores import Row
 
-RESULTS = Path(__file__).parent / "results" / "harm.json"
+RESULTS = Path(__file__).parent / "results" / "kinds" / "harm.json"
 
 
 def condensed(rows: Iterable[Row]) -> list[Mapping[str, Any]]:

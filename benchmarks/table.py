@@ -126,7 +126,7 @@ def live() -> str:
 
 def harm() -> str:
     """Table of what the pipeline gains and loses by damage."""
-    reported = json.loads((HERE / "results" / "harm.json").read_text())
+    reported = json.loads((HERE / "results" / "kinds" / "harm.json").read_text())
     settings, rows = reported["settings"], reported["damages"]
     lines = [
         "| clips damaged by | luma gain, dB | clips that gain | worst frame, dB | tiles worse | worst clip |",

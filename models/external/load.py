@@ -51,10 +51,13 @@ def load_model_file(name: str, *, device: str = "cpu") -> ExternalEnhancer:
     network: Network
     if suffix == ".onnx":
         if device.startswith("cuda"):
-            raise DeviceError(f"{path.name}: ONNX models run on the CPU; use --device cpu, or a .safetensors file.")
-        from .onnx_network import OnnxNetwork
+            from .onnx_cuda import CudaOnnxNetwork
 
-        network = OnnxNetwork(content, name=path.name)
+            network = CudaOnnxNetwork(content, name=path.name, device=device)
+        else:
+            from .onnx_network import OnnxNetwork
+
+            network = OnnxNetwork(content, name=path.name)
     else:
         from .spandrel_network import SpandrelNetwork  # imports torch
 

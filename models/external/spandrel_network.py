@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
 
 
+_MAX_HALF_DIFFERENCE = 1 / 255
+
+
 class SpandrelNetwork:
-    """Runs one model with PyTorch in float32."""
+    """Runs one model with PyTorch in float32; on a GPU in float16, if the result is the same within a level."""
 
     fixed_size: tuple[int, int] | None = None
 
@@ -57,9 +61,12 @@ class SpandrelNetwork:
         channels = check_channels(name, self._model.input_channels, self._model.output_channels)
         self.tiled = self._model.tiling.name != "INTERNAL"
         self.backend = f"spandrel {self._device.type} fp32"
+        self._dtype = torch.float32
         try:
             self._model.to(self._device).float().eval()
             scale, self.bytes_per_px = self._probe(name, channels)
+            if self._device.type == "cuda" and self._model.supports_half:
+                self._use_half_if_equal(channels)
         except RuntimeError as error:
             raise DeviceError(f"{name}: cannot be run on '{device}' ({first_line(error)})") from error
         self.info = NetworkInfo(
@@ -103,9 +110,23 @@ class SpandrelNetwork:
             torch.cuda.empty_cache()
 
     def _run(self, pixels: Pixels) -> Pixels:
-        large: Tensor = self._model(torch.from_numpy(pixels)[None].to(self._device))
-        result: Pixels = large[0].cpu().numpy()
+        large: Tensor = self._model(torch.from_numpy(pixels)[None].to(self._device, self._dtype))
+        result: Pixels = large[0].float().cpu().numpy()
         return result
+
+    def _use_half_if_equal(self, channels: int) -> None:
+        """Switch to float16 if the test picture comes out the same within one level of 255."""
+        picture = probe_picture(channels, (PROBE_PX, PROBE_PX))
+        exact = self._run(picture)
+        self._model.half()
+        self._dtype = torch.float16
+        difference = np.abs(np.clip(self._run(picture), 0, 1) - np.clip(exact, 0, 1))
+        if not float(difference.max()) <= _MAX_HALF_DIFFERENCE:  # NaN, too
+            self._model.float()
+            self._dtype = torch.float32
+            return
+        self.backend = f"spandrel {self._device.type} fp16"
+        self.bytes_per_px /= 2
 
     def _call(self, pixels: Tensor) -> Tensor:
         """The model as its architecture calls it, without the padding that spandrel adds."""

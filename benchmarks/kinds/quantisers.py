@@ -2,7 +2,7 @@
 
 Clips are coded at fixed quantisers, written to files, read again and scored frame by frame, as `upscale` does.
 
-    python benchmarks/quantisers.py --data DIR [--frames 12] [--out benchmarks/results/quantisers.json]
+    python benchmarks/kinds/quantisers.py --data DIR [--frames 12] [--out benchmarks/results/kinds/quantisers.json]
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="a folder that contains a folder `clips`")
     parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "quantisers.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "kinds" / "quantisers.json")
     wanted = parser.parse_args()
     detector, clips = load_detector(DEFAULT_DETECTOR), []
     for path in sorted(each for each in (wanted.data / "clips").iterdir() if each.is_file()):
