@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from statistics import median
 
 from deepclarity.models.verdict import Kind, Plane
 
@@ -24,6 +25,7 @@ class QualityTracker:
     def __init__(self, network: QualityNetwork) -> None:
         self._network = network
         self._logits: deque[tuple[float, float, float]] = deque(maxlen=_MEMORY)
+        self._qps: deque[float] = deque(maxlen=_MEMORY)
         self._current: Quality | None = None
         self._factors: tuple[float, float] | None = None
         self._age = 0
@@ -31,6 +33,7 @@ class QualityTracker:
     def start_scene(self) -> None:
         """Forget the last scene."""
         self._logits.clear()
+        self._qps.clear()
         self._current, self._factors, self._age = None, None, 0
 
     def next(self, luma: Plane, *, max_value: int) -> Quality | None:
@@ -44,8 +47,10 @@ class QualityTracker:
     def _joined(self, found: Quality) -> Quality:
         """`found` with the evidence of the scene so far."""
         self._logits.append(found.logits)
+        self._qps.append(found.qp)
         self._factors = self._factors or found.factors
         kind = self._network.kind_of(list(self._logits))
         if kind is Kind.SOFT and self._factors is None:
             kind = Kind.CLEAN
-        return replace(found, kind=kind, factors=self._factors if kind is Kind.SOFT else None)
+        factors = self._factors if kind is Kind.SOFT else None
+        return replace(found, kind=kind, qp=median(self._qps), factors=factors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -132,6 +133,13 @@ def test_evidence_of_a_scene_adds_up() -> None:
     tracker = QualityTracker(network)  # type: ignore[arg-type]
     assert kinds_over(tracker, 48) == [Kind.CLEAN] * 24 + [Kind.SOFT] * 24
     assert network.calls == 4
+
+
+def test_quantiser_of_a_scene_is_the_median_of_its_estimates() -> None:
+    network = Answers(*(replace(soft(-1), qp=qp) for qp in (20.0, 45.0, 22.0)))
+    tracker = QualityTracker(network)  # type: ignore[arg-type]
+    found = [tracker.next(np.zeros((64, 64), np.uint8), max_value=255) for _ in range(36)]
+    assert [each.qp for each in found[::12] if each] == [20.0, 32.5, 22.0]
 
 
 def test_new_scene_is_estimated_at_once_and_factors_stay_within_one() -> None:
