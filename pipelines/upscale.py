@@ -152,7 +152,7 @@ def _run(job: Job, networks: Networks, size_request: SizeRequest, progress: Prog
         settings = _settings(job, source.pixel_format, executor, transparent=source.info.transparent)
         source.choose_pixel_format(settings.encoder if settings else None)
         fitted = fit(source.info, size_request, step_px=job.size_step_px)
-        deinterlacing = deinterlacing_of(preset, fitted)
+        deinterlacing = deinterlacing_of(preset, fitted, transparent=source.info.transparent)
         splicer = plan_copying(job, source, fitted, settings, deinterlacing=deinterlacing)
         source.deinterlace(deinterlacing)
         passthrough = open_passthrough(source, demuxer=job.demuxer)
@@ -275,8 +275,15 @@ def _is_html(report: Path | None) -> bool:
     return report is not None and report.suffix.lower() in (".html", ".htm")
 
 
-def deinterlacing_of(preset: Preset, fitted: Fit) -> Deinterlacing:
-    """How to deinterlace: with `auto`, an interlaced video that keeps its size changes only where it is repaired."""
+def deinterlacing_of(preset: Preset, fitted: Fit, *, transparent: bool = False) -> Deinterlacing:
+    """How to deinterlace: with `auto`, an interlaced video that keeps its size changes only where it is repaired.
+
+    A `transparent` one is not, as its opacity would be lost; UsageError if that is asked for.
+    """
+    if transparent and preset.deinterlace not in (DeinterlaceMode.AUTO, DeinterlaceMode.OFF):
+        raise UsageError("--deinterlace: a transparent video is not deinterlaced. Leave it out.")
+    if transparent:
+        return Deinterlacing(DeinterlaceMode.OFF)
     repairs = preset.which is not FrameSelection.NONE
     if preset.deinterlace is not DeinterlaceMode.AUTO or fitted.canvas != fitted.source:
         return Deinterlacing(preset.deinterlace)

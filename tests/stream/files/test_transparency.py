@@ -76,6 +76,13 @@ def test_opacity_is_kept_at_the_size_of_the_colours(tmp_path: Path, source: str,
         assert np.abs(small - opacity(number))[:, 2:-2].mean() < 3
 
 
+def test_transparent_videos_are_not_deinterlaced(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = clip(tmp_path, "prores.mov")
+    assert run_upscale(source, tmp_path / "out.mov", "--none", "--deinterlace", "field") == 2
+    assert "a transparent video is not deinterlaced" in capfd.readouterr().err
+    assert not (tmp_path / "out.mov").exists()
+
+
 def test_repaired_frames_keep_it_too(tmp_path: Path) -> None:
     preset = Preset(which=FrameSelection.ALL, model="lanczos", size="256x192", device="cpu", speed="ultrafast")
     upscale(Job(clip(tmp_path, "prores.mov"), tmp_path / "out.mov", preset))
