@@ -54,8 +54,8 @@ def test_the_choice_of_frames_holds_for_pictures(
     cv2.imwrite(str(tmp_path / "a.png"), pixelate(picture, block_px=6) if pixelated else picture)
     options = replace(OPTIONS, preset=replace(OPTIONS.preset, which=which))
     assert repair(tmp_path / "a.png", networks, options).outcome is outcome
-    copied = (tmp_path / "out/a.png").read_bytes() == (tmp_path / "a.png").read_bytes()
-    assert copied == (outcome is Outcome.CLEAN)
+    same = (tmp_path / "out/a.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+    assert same == (outcome is Outcome.CLEAN or not pixelated)  # Lanczos at the same size changes nothing
 
 
 def test_a_damaged_video_is_done_and_says_so(tmp_path: Path, networks: Networks) -> None:
